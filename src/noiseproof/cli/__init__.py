@@ -1,0 +1,1 @@
+"""The command line; grows one module a group of commands."""

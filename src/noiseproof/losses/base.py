@@ -1,0 +1,313 @@
+"""What every loss shares: torch's `cross_entropy` contract, sums, and the text form.
+
+A loss writes one method, `per_class(logits) -> (N, K)`: the loss of every possible label. Everything else is
+here, once: shapes, soft targets, `weight`, `ignore_index`, `label_smoothing`, `reduction`, half precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, TypedDict, Unpack
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from noiseproof.errors import InputError
+from noiseproof.text import Registry, parse_sum, write_value
+
+__all__ = ["LOSSES", "LogProbs", "Logits", "Loss", "Options", "PerClass", "WeightedSum", "parse"]
+
+Logits = Tensor  # (N, K) scores
+LogProbs = Tensor  # (N, K) log-probabilities
+PerClass = Tensor  # (N, K) the loss of every possible label
+
+
+class Options(TypedDict, total=False):
+    """The keywords of `torch.nn.functional.cross_entropy`, with its defaults."""
+
+    weight: Tensor | None
+    ignore_index: int
+    reduction: str
+    label_smoothing: float
+
+
+class Loss(nn.Module):
+    r"""A classification loss with the whole contract of `torch.nn.functional.cross_entropy`.
+
+    With the loss L(z, k) of every label k, class weights w (1 if none) and label smoothing e:
+
+    - class indices y: $(1-e) w_y L_y + (e/K) \sum_k w_k L_k$; samples with y = `ignore_index` count nothing;
+    - probabilities t: $\sum_k w_k t'_k L_k$ with $t' = (1-e) t + e/K$;
+    - `reduction`: "none" keeps the shape; "sum" adds; "mean" divides by the summed weights of the kept labels for
+      class indices, by the number of samples for probabilities. The mean over nothing is NaN.
+
+    Half-precision scores are computed in float32 and the loss is returned in float32.
+
+    Args:
+        weight: (K,) factor for each class.
+        ignore_index: the label that marks samples to leave out.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: from 0 to 1.
+    """
+
+    name: ClassVar[str]
+    weight: Tensor | None
+
+    def __init__(self, **options: Unpack[Options]) -> None:
+        super().__init__()
+        unknown = set(options) - Options.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(unknown))}")
+        self.register_buffer("weight", options.get("weight"))
+        self.ignore_index = options.get("ignore_index", -100)
+        self.reduction = options.get("reduction", "mean")
+        self.label_smoothing = options.get("label_smoothing", 0.0)
+
+    def per_class(self, logits: Logits) -> PerClass:
+        """The loss of every possible label, differentiable.
+
+        Args:
+            logits: (N, K) scores in float32 or float64.
+
+        Returns:
+            (N, K); entry (i, k) is the loss of sample i if its label were k.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define per_class(logits) -> (N, K)")
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of the given labels.
+
+        Args:
+            input: scores (N, K), (K,) or (N, K, d1, ..., dk); any floating dtype.
+            target: class indices (N,), () or (N, d1, ..., dk) of any integer dtype, or probabilities of
+                `input`'s shape.
+
+        Returns:
+            A scalar, or the shape of the class indices under reduction="none".
+
+        Raises:
+            ValueError, RuntimeError, IndexError: as `torch.nn.functional.cross_entropy` raises them, in its words.
+        """
+        soft = target.is_floating_point()
+        if not soft and target.dtype in _WIDER:
+            target = target.long()
+        if not self._fits(input, target, soft):
+            self._refuse(input, target)
+        scores = input if input.dtype in (torch.float32, torch.float64) else input.float()
+        rows = _rows(scores)
+        labels = _rows(target).to(rows.dtype) if soft else target.reshape(-1)
+        weight = None if self.weight is None else self.weight.to(rows.dtype)
+        value = reduce(
+            self.per_class(rows),
+            labels,
+            weight=weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+        if self.reduction == "none":
+            return value.reshape(input.shape[:-1] if input.dim() == 1 else input.shape[:1] + input.shape[2:])
+        return value
+
+    def _fits(self, input: Tensor, target: Tensor, soft: bool) -> bool:
+        classes = input.shape[min(1, input.dim() - 1)] if input.dim() else 0
+        if soft:
+            shapes = target.shape == input.shape and self.ignore_index < 0
+        else:
+            shapes = target.dtype in (torch.int64, torch.uint8) and (
+                target.shape == (input.shape[:1] + input.shape[2:] if input.dim() > 1 else ())
+            )
+        return (
+            input.dim() > 0
+            and input.is_floating_point()
+            and shapes
+            and self.reduction in ("mean", "sum", "none")
+            and 0.0 <= self.label_smoothing <= 1.0
+            and (self.weight is None or self.weight.shape == (classes,))
+        )
+
+    def _refuse(self, input: Tensor, target: Tensor) -> None:
+        """Let torch say what is wrong, in its own words and exception type."""
+        F.cross_entropy(input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing)
+        raise ValueError(
+            f"target must be class indices or probabilities for scores of shape {tuple(input.shape)}, "
+            f"got {target.dtype} of shape {tuple(target.shape)}"
+        )
+
+    # Text and arithmetic
+
+    def options(self) -> Options:
+        """The options that were given: those of `cross_entropy`, without the defaults."""
+        given: Options = {}
+        if self.weight is not None:
+            given["weight"] = self.weight
+        if self.ignore_index != -100:
+            given["ignore_index"] = self.ignore_index
+        if self.reduction != "mean":
+            given["reduction"] = self.reduction
+        if self.label_smoothing != 0.0:
+            given["label_smoothing"] = self.label_smoothing
+        return given
+
+    def terms(self) -> list[tuple[float, Loss]]:
+        """The (factor, loss) pairs whose sum this loss is."""
+        return [(1.0, self)]
+
+    def __add__(self, other: Loss) -> WeightedSum:
+        if not isinstance(other, Loss):
+            return NotImplemented
+        return WeightedSum([*self.terms(), *other.terms()])
+
+    def __mul__(self, factor: float) -> WeightedSum:
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            return NotImplemented
+        return WeightedSum([(factor * own, loss) for own, loss in self.terms()])
+
+    __rmul__ = __mul__
+
+    def _registered(self) -> bool:
+        return hasattr(type(self), "name")
+
+    def __str__(self) -> str:
+        return LOSSES.write(self) if self._registered() else type(self).__name__
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options().items())
+        return f"losses.parse({str(self)!r}{options})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Loss):
+            return NotImplemented
+        if not self._registered() or type(self) is not type(other) or str(self) != str(other):
+            return self is other
+        mine, theirs = self.options(), other.options()
+        weights = mine.pop("weight", None), theirs.pop("weight", None)
+        same = weights[0] is weights[1] or (None not in weights and torch.equal(*weights))  # type: ignore[arg-type]
+        return mine == theirs and same
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+# torch takes only int64 and uint8 as class indices; the others are widened.
+_WIDER = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64)
+
+
+def _rows(values: Tensor) -> Tensor:
+    """(N, K, d1, ...) or (K,) as rows of K classes."""
+    if values.dim() == 2:
+        return values
+    return values.movedim(1, -1).flatten(0, -2) if values.dim() > 2 else values.unsqueeze(0)
+
+
+def reduce(
+    per_class: PerClass,
+    target: Tensor,
+    *,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> Tensor:
+    """Apply torch's `cross_entropy` rule to the loss of every label.
+
+    Args:
+        per_class: (N, K) losses.
+        target: (N,) class indices, or (N, K) probabilities.
+    """
+    count, classes = per_class.shape
+    weighted = per_class if weight is None else per_class * weight
+    if target.is_floating_point():
+        smoothed = target * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else target
+        losses = (weighted * smoothed).sum(1)
+        return losses if reduction == "none" else losses.sum() / (count if reduction == "mean" else 1)
+
+    # nll_loss(-L, y) is L_y with torch's own checks, weights, ignored labels and derivatives of every order.
+    given = F.nll_loss(-per_class, target, weight, ignore_index=ignore_index, reduction=reduction)
+    if not label_smoothing:
+        return given
+    kept = target != ignore_index
+    even = weighted.sum(1).masked_fill(~kept, 0.0)
+    if reduction == "mean":
+        shares = kept if weight is None else weight[target.long().where(kept, 0)] * kept
+        even = even.sum() / shares.sum()
+    elif reduction == "sum":
+        even = even.sum()
+    return (1 - label_smoothing) * given + label_smoothing / classes * even
+
+
+class WeightedSum(Loss):
+    """A sum of losses with positive factors: `NCE() + 4 * AGCE(a=6, q=1.5)`.
+
+    The options (`weight`, `ignore_index`, `reduction`, `label_smoothing`) belong to the sum as a whole.
+
+    Args:
+        terms: (factor, loss) pairs. A term that has options of its own gives them to the sum; two terms must not
+            differ in them.
+    """
+
+    def __init__(self, terms: Iterable[tuple[float, Loss]], **options: Unpack[Options]) -> None:
+        terms = list(terms)
+        given = [loss.options() for _, loss in terms if loss.options()]
+        if not options and given:
+            if any(not _same_options(one, given[0]) for one in given) or len(given) < len(terms):
+                raise InputError(
+                    "the terms of a sum differ in weight, ignore_index, reduction or label_smoothing; "
+                    "give these to the sum: losses.parse('nce + mae', reduction='sum')"
+                )
+            options = given[0]
+        super().__init__(**options)
+        for factor, loss in terms:
+            if not (0 < factor < float("inf")):
+                raise InputError(f"the factor of a loss must be positive and finite, got {write_value(factor)}*{loss}")
+        self.factors = tuple(float(factor) for factor, _ in terms)
+        self.losses = nn.ModuleList(loss for _, loss in terms)
+
+    def terms(self) -> list[tuple[float, Loss]]:
+        return list(zip(self.factors, self.losses, strict=True))  # type: ignore[arg-type]
+
+    def per_class(self, logits: Logits) -> PerClass:
+        parts = [factor * loss.per_class(logits) for factor, loss in self.terms()]
+        return torch.stack(parts).sum(0) if len(parts) > 2 else sum(parts[1:], parts[0])
+
+    def _registered(self) -> bool:
+        return all(loss._registered() for _, loss in self.terms())
+
+    def __str__(self) -> str:
+        return " + ".join(
+            str(loss) if factor == 1 else f"{write_value(factor)}*{loss}" for factor, loss in self.terms()
+        )
+
+
+def _same_options(one: Options, other: Options) -> bool:
+    return one.keys() == other.keys() and all(
+        torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a == b
+        for a, b in zip(one.values(), other.values(), strict=True)
+    )
+
+
+LOSSES: Registry[Loss] = Registry("loss", "losses")
+
+
+def parse(text: str, **options: Any) -> Loss:
+    """The loss that a text names, such as "nce + 4*agce(a=6, q=1.5)".
+
+    Args:
+        text: names from `noiseproof list losses`, with parameters, numbers in front and `+`.
+        options: `weight`, `ignore_index`, `reduction`, `label_smoothing`, as in `cross_entropy`.
+
+    Raises:
+        UnknownNameError: a name or parameter that does not exist; the nearest one is suggested.
+        InputError: not of the text form, or a value out of range.
+
+    Example:
+        >>> from noiseproof import losses
+        >>> str(losses.parse("nce+4 * agce(q=1.50, a=6)"))
+        'nce + 4*agce(a=6, q=1.5)'
+    """
+    terms = parse_sum(text)
+    if len(terms) == 1 and terms[0][0] == 1:
+        call = terms[0][1]
+        return LOSSES[call.name].build(call, **options)
+    return WeightedSum([(factor, LOSSES[call.name].build(call)) for factor, call in terms], **options)

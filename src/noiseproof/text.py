@@ -1,0 +1,339 @@
+"""One text form for losses, noise, methods and data: "nce + 4*agce(a=6, q=1.5)" <-> objects.
+
+A text is `NAME`, `NAME(key=value, ...)` and, for losses, sums of them with numbers in front. Values are
+numbers, `true` and `false`, bare words and quoted strings. Texts are read with `ast`: nothing is
+evaluated. A `Registry` knows the names of one kind of thing; each is registered once, by a decorator on
+the class it names.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from noiseproof.errors import InputError, UnknownNameError, did_you_mean
+
+__all__ = ["Call", "Entry", "Registry", "Value", "parse_call", "parse_sum", "split_list", "write_call", "write_value"]
+
+Value = bool | int | float | str
+T = TypeVar("T")
+
+_LONGEST = 4096  # characters; every text a person writes is far shorter
+
+
+@dataclass(frozen=True)
+class Call:
+    """A parsed `NAME(key=value, ...)`: a name, positional values and named values."""
+
+    name: str
+    values: tuple[Value, ...] = ()
+    named: tuple[tuple[str, Value], ...] = ()
+
+
+# Reading
+
+
+def parse_call(text: str) -> Call:
+    """Read one `NAME(key=value, ...)`. Names may hold hyphens.
+
+    Raises:
+        InputError: the text is not of that form.
+
+    Example:
+        >>> parse_call("agce(a=6, q=1.5)")
+        Call(name='agce', values=(), named=(('a', 6), ('q', 1.5)))
+        >>> parse_call("human(worst)")
+        Call(name='human', values=('worst',), named=())
+    """
+    terms = parse_sum(text)
+    if len(terms) != 1 or terms[0][0] != 1:
+        raise InputError(f"expected one NAME or NAME(key=value, ...), got {text!r}")
+    return terms[0][1]
+
+
+def parse_sum(text: str) -> list[tuple[float, Call]]:
+    """Read a sum of calls with numbers in front, as (number, call) in the order written.
+
+    Example:
+        >>> [(k, call.name) for k, call in parse_sum("nce + 0.5*(mae + 4*rce)")]
+        [(1.0, 'nce'), (0.5, 'mae'), (2.0, 'rce')]
+    """
+    if not isinstance(text, str):
+        raise InputError(f"expected a text such as 'nce + amse(a=30)', got {text!r}")
+    if len(text) > _LONGEST:
+        raise InputError(f"a text has at most {_LONGEST} characters, got {len(text)}")
+    try:
+        tree = ast.parse(_hyphens_to_names(text.strip()), mode="eval").body
+        return list(_terms(tree, 1.0))
+    except (SyntaxError, _NotThisForm, RecursionError, MemoryError, ValueError) as error:
+        reason = f" ({error})" if isinstance(error, _NotThisForm) else ""
+        raise InputError(
+            f"cannot read {text!r}{reason}; write NAME, NAME(key=value, ...) or sums such as 'nce + 4*agce(a=6, q=1.5)'"
+        ) from None
+
+
+class _NotThisForm(Exception):
+    """A node that the text form does not have."""
+
+
+# `jal-ce` would be a subtraction to Python's grammar; a hyphen between word characters belongs to the name.
+_HYPHEN = "_hyphen_"
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+
+
+def _hyphens_to_names(text: str) -> str:
+    def outside(part: str) -> str:
+        return re.sub(r"(?<=[A-Za-z0-9_])-(?=[A-Za-z_])", _HYPHEN, part)
+
+    pieces, end = [], 0
+    for quoted in _QUOTED.finditer(text):
+        pieces += [outside(text[end : quoted.start()]), quoted.group()]
+        end = quoted.end()
+    return "".join([*pieces, outside(text[end:])])
+
+
+def _terms(node: ast.expr, factor: float) -> Iterator[tuple[float, Call]]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        yield from _terms(node.left, factor)
+        yield from _terms(node.right, factor)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        number, rest = (node.left, node.right) if _is_number(node.left) else (node.right, node.left)
+        if not _is_number(number):
+            raise _NotThisForm("'*' needs a number on one side")
+        yield from _terms(rest, factor * float(_value(number)))
+    else:
+        yield factor, _call(node)
+
+
+def _is_number(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        return _is_number(node.operand)
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+
+
+def _call(node: ast.expr) -> Call:
+    if isinstance(node, ast.Name):
+        return Call(_name(node))
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        raise _NotThisForm(f"found {ast.unparse(node).replace(_HYPHEN, '-')!r} where a name belongs")
+    named = []
+    for keyword in node.keywords:
+        if keyword.arg is None:
+            raise _NotThisForm("'**' is not part of the text form")
+        named.append((keyword.arg, _value(keyword.value)))
+    return Call(_name(node.func), tuple(_value(arg) for arg in node.args), tuple(named))
+
+
+def _name(node: ast.Name) -> str:
+    return node.id.replace(_HYPHEN, "-")
+
+
+def _value(node: ast.expr) -> Value:
+    if isinstance(node, ast.Name):
+        word = _name(node)
+        return word == "true" if word in ("true", "false") else word
+    if _is_number(node):
+        if isinstance(node, ast.UnaryOp):
+            inner = _value(node.operand)
+            assert isinstance(inner, int | float)
+            return -inner if isinstance(node.op, ast.USub) else inner
+        assert isinstance(node, ast.Constant)
+        number = node.value
+        assert isinstance(number, int | float)
+        if not math.isfinite(number):
+            raise _NotThisForm("numbers must be finite")
+        return number
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | bool):
+        return node.value
+    raise _NotThisForm(f"found {ast.unparse(node).replace(_HYPHEN, '-')!r} where a number, a word or a string belongs")
+
+
+def split_list(text: str) -> list[str]:
+    """Split at the commas that stand outside brackets and quotes.
+
+    Example:
+        >>> split_list("ce, nce + 4*agce(a=6, q=1.5), jal-ce")
+        ['ce', 'nce + 4*agce(a=6, q=1.5)', 'jal-ce']
+    """
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([":
+            depth += 1
+        elif character in ")]":
+            depth -= 1
+        elif character == "," and depth == 0:
+            parts.append("")
+            continue
+        parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
+
+
+# Writing
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(-[A-Za-z_][A-Za-z0-9_]*)*\Z")
+
+
+def write_value(value: Value) -> str:
+    """The canonical text of a value: 4.0 is `4`, True is `true`, a word needs no quotes.
+
+    Example:
+        >>> [write_value(v) for v in (4.0, 1e-8, True, "worst", "a b.csv")]
+        ['4', '1e-08', 'true', 'worst', "'a b.csv'"]
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        plain = _WORD.match(value) and value not in ("true", "false", "True", "False", "None")
+        return value if plain and not _is_keyword(value) else repr(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return repr(value)
+
+
+def _is_keyword(word: str) -> bool:
+    import keyword
+
+    return any(keyword.iskeyword(part) for part in word.split("-"))
+
+
+def write_call(name: str, named: Mapping[str, Value]) -> str:
+    """The canonical text of a call: the name alone when there is nothing to say.
+
+    Example:
+        >>> write_call("agce", {"a": 6.0, "q": 1.5})
+        'agce(a=6, q=1.5)'
+    """
+    inside = ", ".join(f"{key}={write_value(value)}" for key, value in named.items())
+    return f"{name}({inside})" if inside else name
+
+
+# Registries
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """What is known of one registered name."""
+
+    name: str
+    cls: Callable[..., T]
+    claims: Mapping[str, Any]
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters a text may set, with their defaults (`inspect.Parameter.empty`: must be given)."""
+        wanted = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
+        signature = inspect.signature(self.cls)
+        return {name: p.default for name, p in signature.parameters.items() if p.kind in wanted}
+
+    @property
+    def positional(self) -> str | None:
+        """The one parameter that may be given without its name: the only one, or the only required one."""
+        required = [name for name, default in self.parameters.items() if default is inspect.Parameter.empty]
+        only = required if len(required) == 1 else list(self.parameters)
+        return only[0] if len(only) == 1 else None
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+
+    @property
+    def usage(self) -> str:
+        """How to write it, with its defaults: `gce(q=0.7)`."""
+        shown = [
+            name if default is inspect.Parameter.empty else f"{name}={write_value(default)}"
+            for name, default in self.parameters.items()
+            if default is not None
+        ]
+        return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+    def build(self, call: Call, **options: Any) -> T:
+        """The object that a parsed text names; `options` go to the constructor untouched."""
+        named = dict(call.named)
+        if len(named) < len(call.named):
+            raise InputError(f"{self.name}: the same parameter is given twice")
+        if call.values:
+            if self.positional is None or len(call.values) > 1 or self.positional in named:
+                raise InputError(f"{self.name}: parameters need their names; write {self.usage}")
+            named[self.positional] = call.values[0]
+        for key in named:
+            if key not in self.parameters:
+                accepted = ", ".join(self.parameters) or "none"
+                hint = did_you_mean(key, self.parameters)
+                raise UnknownNameError(f"{self.name} has no parameter {key!r} (it has: {accepted}){hint}")
+        missing = [
+            name
+            for name, default in self.parameters.items()
+            if default is inspect.Parameter.empty and name not in named
+        ]
+        if missing:
+            raise InputError(f"{self.name} needs {', '.join(missing)}; write {self.usage}")
+        return self.cls(**named, **options)
+
+
+class Registry(Generic[T]):
+    """The names of one kind of thing ("loss", "noise", ...), each registered beside its definition."""
+
+    def __init__(self, kind: str, plural: str) -> None:
+        self.kind, self.plural = kind, plural
+        self._entries: dict[str, Entry[T]] = {}
+
+    def register(self, name: str, **claims: Any) -> Callable[[type[T]], type[T]]:
+        """Decorator: `@LOSSES.register("gce", bounded=True)`; the claims are tested for every entry."""
+
+        def decorate(cls: type[T]) -> type[T]:
+            if name in self._entries:
+                raise InputError(f"a {self.kind} named {name!r} is registered already")
+            self._entries[name] = Entry(name, cls, claims)
+            cls.name = name  # type: ignore[attr-defined]
+            return cls
+
+        return decorate
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def names(self) -> list[str]:
+        """All registered names, in the order of registration."""
+        return list(self._entries)
+
+    def __getitem__(self, name: str) -> Entry[T]:
+        entry = self._entries.get(name) or self._entries.get(name.lower())
+        if entry is None:
+            hint = did_you_mean(name, self._entries)
+            raise UnknownNameError(
+                f"no {self.kind} named {name!r}{hint} (there are: {', '.join(self._entries)}; "
+                f"see `noiseproof list {self.plural}`)"
+            )
+        return entry
+
+    def build(self, text: str, **options: Any) -> T:
+        """The object that a text such as `symmetric(0.4)` names."""
+        call = parse_call(text)
+        return self[call.name].build(call, **options)
+
+    def write(self, thing: T) -> str:
+        """The canonical text of an object: the parameters that differ from their defaults, in the class's order."""
+        entry = self[thing.name]  # type: ignore[attr-defined]
+        named = {}
+        for key, default in entry.parameters.items():
+            value = getattr(thing, key)
+            if value is not None and value != default:
+                named[key] = value
+        return write_call(entry.name, named)

@@ -1,0 +1,47 @@
+"""Shared by all tests: seeds, threads, and where the real data lies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator of its own for every draw."""
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data files (packed CIFAR, CIFAR-N, instance-dependent labels, WebVision lists)."""
+    folder = Path(os.environ.get("NOISEPROOF_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set NOISEPROOF_DATA=DIR")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cifar_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with cifar-10-batches-py and cifar-100-python, unpacked once a session (or as they lie there)."""
+    if (real_data / "cifar-10-batches-py").is_dir() and (real_data / "cifar-100-python").is_dir():
+        return real_data
+    if not (real_data / "unpack.py").is_file():
+        pytest.skip(f"{real_data} holds neither cifar-10-batches-py nor unpack.py")
+    # One copy for all test processes of this user, made whole or not at all.
+    target = Path(os.environ.get("NOISEPROOF_UNPACKED") or tmp_path_factory.getbasetemp().parent / "cifar-unpacked")
+    if (
+        not (target / "cifar-100-python" / "meta").is_file()
+        or not (target / "cifar-10-batches-py/batches.meta").is_file()
+    ):
+        target.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, real_data / "unpack.py", "all", target], check=True, capture_output=True)
+    return target
