@@ -20,6 +20,14 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def count(quick: int, ci: int) -> int:
+    """How often a test repeats: `quick` by default, `ci` where CI is set, N times `ci` in `./test --campaign N`."""
+    campaign = os.environ.get("NOISEPROOF_CAMPAIGN")
+    if campaign:
+        return int(campaign) * ci
+    return ci if os.environ.get("CI") else quick
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data files (packed CIFAR, CIFAR-N, instance-dependent labels, WebVision lists)."""

@@ -1,0 +1,6 @@
+"""`python -m noiseproof` is the command line."""
+
+from noiseproof.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""`noiseproof list`: what exists, by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+import typer
+
+from noiseproof.errors import one_of
+from noiseproof.text import Registry
+
+Rows = list[dict[str, str]]
+
+
+def list_names(
+    what: Annotated[str, typer.Argument(help="losses, methods, noise, data, models or recipes")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    recipe: Annotated[str, typer.Option(help="The recipe whose methods are listed.")] = "cifar10",
+) -> None:
+    """List the losses, methods, noises, data sets, models or recipes that exist."""
+    listings: dict[str, Callable[[], Rows]] = {
+        "losses": _losses,
+        "methods": lambda: _methods(recipe),
+        "noise": _noise,
+        "data": _data,
+        "models": _models,
+        "recipes": _recipes,
+    }
+    rows = listings[one_of("what to list", what, listings)]()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for index, column in enumerate(rows[0]):
+        table.add_column(column, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(value.replace("[", r"\[") for value in row.values()))
+    Console().print(table)
+
+
+def _registered(registry: Registry[Any], *claims: str) -> Rows:
+    return [
+        {"text": entry.usage, **{claim: _plain(entry.claims.get(claim)) for claim in claims}, "what": entry.summary}
+        for entry in registry
+    ]
+
+
+def _plain(claim: object) -> str:
+    return {True: "yes", False: "no", None: ""}.get(claim, str(claim)) if isinstance(claim, bool | None) else str(claim)
+
+
+def _losses() -> Rows:
+    from noiseproof.losses import LOSSES
+
+    return _registered(LOSSES, "symmetric", "active", "paper")
+
+
+def _noise() -> Rows:
+    from noiseproof.noise import NOISES
+
+    return _registered(NOISES)
+
+
+def _data() -> Rows:
+    from noiseproof.data import DATASETS
+
+    return _registered(DATASETS)
+
+
+def _models() -> Rows:
+    from noiseproof.models import MODELS
+
+    return _registered(MODELS)
+
+
+def _recipes() -> Rows:
+    from noiseproof import recipes
+
+    return [_recipe_row(recipes.load(name)) for name in recipes.names()]
+
+
+def _recipe_row(recipe: Any) -> dict[str, str]:
+    return {"recipe": recipe.name, "methods": ", ".join(recipe.methods), "source": recipe.source}
+
+
+def _methods(recipe: str) -> Rows:
+    from noiseproof import recipes
+
+    loaded = recipes.load(recipe)
+    return [_method_row(loaded.method(name)) for name in _names(loaded.methods)]
+
+
+def _names(methods: Iterable[str]) -> list[str]:
+    return list(methods)
+
+
+def _method_row(method: Any) -> dict[str, str]:
+    return {
+        "method": method.name,
+        "loss": str(method.loss),
+        "L1": f"{method.l1:g}",
+        "L2": f"{method.l2:g}",
+        "source": str(method.source),
+    }
