@@ -1,0 +1,345 @@
+"""Files are written whole or not at all, whatever call fails and wherever the process dies."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from noiseproof import files
+from noiseproof.errors import DataError, DataMissingError, InputError, MachineError
+from noiseproof.files import DurabilityUncertain, NotCommitted
+from noiseproof.process import Process, this_process
+
+OLD, NEW = b"old" * 1000, b"new" * 5000
+CALLS = ("open", "write", "fsync", "fstat", "close", "replace", "link", "unlink", "mkdir")
+FAULTS = (errno.ENOSPC, errno.EIO, errno.EINTR, errno.EACCES)
+
+
+class Faults:
+    """The `os` that the file layer sees; lets the n-th call that touches the disk fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[str] = []
+        self.fail_at, self.how = -1, Exception()
+        monkeypatch.setattr(files, "os", self)
+
+    def __getattr__(self, name: str) -> object:
+        real = getattr(os, name)
+        return self._guard(name, real) if name in CALLS else real
+
+    def _guard(self, name: str, real: Callable) -> Callable:
+        def call(*args, **kwargs):
+            self.seen.append(name)
+            if len(self.seen) - 1 == self.fail_at:
+                if name == "close":
+                    real(*args, **kwargs)  # Linux gives the descriptor back even when close reports an error
+                raise self.how
+            return real(*args, **kwargs)
+
+        return call
+
+    def arm(self, number: int, how: BaseException) -> None:
+        self.seen, self.fail_at, self.how = [], number, how
+
+
+OPERATIONS: dict[str, Callable[[Path], object]] = {
+    "replace": lambda path: files.write_atomic(path, NEW),
+    "create": lambda path: files.create_once(path, NEW),
+    "in a new folder": lambda path: files.create_once(path.parent / "a" / "b" / path.name, NEW),
+    "move": lambda path: files.move_aside(path, path.parent / "aside"),
+}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def prepare(folder: Path, operation: str) -> Path:
+    folder.mkdir()
+    path = folder / "file"
+    if operation in ("replace", "move"):
+        path.write_bytes(OLD)
+    return path
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_call_may_fail_and_the_state_is_the_old_or_the_new_one(operation, tmp_path, monkeypatch):
+    path = prepare(tmp_path / "reference", operation)
+    before = contents(path.parent)
+    faults = Faults(monkeypatch)
+    OPERATIONS[operation](path)
+    calls, after = list(faults.seen), contents(path.parent)
+    assert before != after
+    assert len(calls) >= 5
+    tried = 0
+    for number, name in enumerate(calls):
+        for how in [*(OSError(n, os.strerror(n)) for n in FAULTS), KeyboardInterrupt()]:
+            path = prepare(tmp_path / str(tried), operation)
+            faults.arm(number, how)
+            raised: BaseException | None = None
+            try:
+                OPERATIONS[operation](path)
+            except (MachineError, KeyboardInterrupt) as error:
+                raised = error
+            faults.arm(-1, Exception())
+            state = contents(path.parent)
+            # A failing unlink may leave the second name behind; it is a temporary name of ours or the moved file's.
+            kept = {k: v for k, v in state.items() if not k.rpartition("/")[2].startswith(".tmp,")}
+            both = {**before, **after}
+            assert kept in (before, after, both), (name, how, sorted(state))
+            if name != "unlink":
+                assert kept == state, f"a temporary file stayed after {name} failed with {how!r}"
+            if kept == before:
+                assert raised is not None, f"{name} failed with {how!r} and nothing was said"
+            if isinstance(raised, NotCommitted) and operation != "move":
+                assert kept == before
+            if isinstance(raised, DurabilityUncertain) and operation in ("replace", "create"):
+                assert kept == after
+            tried += 1
+    assert tried == 5 * len(calls)
+
+
+def die_at(number: int, operation: str, path: Path) -> None:
+    """Run the operation in this process, which ends without any clean-up just before its n-th call."""
+    seen = iter(range(10_000))
+
+    def guard(real):
+        def call(*args, **kwargs):
+            if next(seen) == number:
+                os._exit(9)
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in CALLS:
+        setattr(files.os, name, guard(getattr(os, name)))
+    OPERATIONS[operation](path)
+    os._exit(0)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_process_may_die_before_any_call_and_the_next_start_finds_old_or_new_and_clears_up(operation, tmp_path):
+    fork = multiprocessing.get_context("fork")
+    path = prepare(tmp_path / "reference", operation)
+    before = contents(path.parent)
+    OPERATIONS[operation](path)
+    after = contents(path.parent)
+    left_behind = 0
+    for number in range(100):
+        path = prepare(tmp_path / str(number), operation)
+        child = fork.Process(target=die_at, args=(number, operation, path))
+        child.start()
+        child.join()
+        left_behind += len(contents(path.parent).keys() - before.keys() - after.keys())
+        for folder in [path.parent, *(p for p in path.parent.rglob("*") if p.is_dir())]:
+            files.clear_temporaries(folder)
+        assert contents(path.parent) in (before, after, {**before, **after})
+        if child.exitcode == 0:
+            break
+    assert child.exitcode == 0
+    assert number >= 5
+    assert operation == "move" or left_behind >= 3, "no process died while its temporary file was there"
+
+
+def test_of_many_creators_exactly_one_succeeds_and_its_content_stays(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    path, results = tmp_path / "record", fork.SimpleQueue()
+
+    def create(number: int) -> None:
+        results.put((number, files.create_once(path, f"{number}" * 20_000)))
+
+    children = [fork.Process(target=create, args=(n,)) for n in range(8)]
+    for child in children:
+        child.start()
+    outcome = dict(results.get() for _ in children)
+    for child in children:
+        child.join()
+    winners = [number for number, won in outcome.items() if won]
+    assert len(winners) == 1
+    assert path.read_text() == f"{winners[0]}" * 20_000
+    assert [p.name for p in tmp_path.iterdir()] == ["record"]
+
+
+def test_create_once_leaves_an_existing_file_as_it_was(tmp_path):
+    assert files.create_once(tmp_path / "x", "first")
+    assert not files.create_once(tmp_path / "x", "second")
+    assert (tmp_path / "x").read_text() == "first"
+    with pytest.raises(InputError, match="exists already"):
+        files.write_atomic(tmp_path / "x", "third", exist_ok=False)
+
+
+def test_replace_writes_what_the_writer_wrote_and_nothing_if_it_fails(tmp_path):
+    path = tmp_path / "new" / "x"
+    files.replace(path, lambda file: file.write(b"abc"))
+    assert path.read_bytes() == b"abc"
+
+    def fails(file):
+        file.write(b"half")
+        raise RuntimeError("the writer broke")
+
+    with pytest.raises(RuntimeError):
+        files.replace(path, fails)
+    assert contents(tmp_path) == {"new/x": b"abc"}
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.EOPNOTSUPP])
+def test_without_hard_links_a_rename_that_replaces_nothing_does_the_same(refusal, tmp_path, monkeypatch):
+    def no_links(*args, **kwargs):
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(files.os, "link", no_links)
+    path = tmp_path / "x"
+    assert files.create_once(path, "first")
+    assert not files.create_once(path, "second")
+    assert contents(tmp_path) == {"x": b"first"}
+    assert files.move_aside(path, tmp_path / "aside").read_bytes() == b"first"
+    assert contents(tmp_path) == {"aside/x": b"first"}
+
+
+@pytest.mark.parametrize(("call", "act"), [("link", files.create_once), ("replace", files.write_atomic)])
+def test_a_name_that_was_taken_although_the_call_reported_an_error_counts_as_taken(call, act, tmp_path, monkeypatch):
+    real = getattr(os, call)
+
+    def works_and_fails(*args, **kwargs):
+        real(*args, **kwargs)
+        raise OSError(errno.EIO, "reply lost")
+
+    monkeypatch.setattr(files.os, call, works_and_fails)
+    assert act(tmp_path / "x", "content") in (True, None)
+    assert contents(tmp_path) == {"x": b"content"}
+
+
+def test_moving_aside_never_replaces(tmp_path):
+    for text in ("one", "two", "three"):
+        (tmp_path / "record.json").write_text(text)
+        files.move_aside(tmp_path / "record.json", tmp_path / "notes")
+    assert contents(tmp_path) == {
+        "notes/record.json": b"one",
+        "notes/record.json.1": b"two",
+        "notes/record.json.2": b"three",
+    }
+
+
+def test_a_full_disk_says_how_much_is_needed_and_how_much_there_is(tmp_path, monkeypatch):
+    faults = Faults(monkeypatch)
+    faults.arm(1, OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(
+        NotCommitted, match=r"no space for .*x: need 14\.6 KiB, have .*; what was there before is intact"
+    ):
+        files.write_atomic(tmp_path / "x", NEW)
+    with pytest.raises(NotCommitted, match=r"no space in .*: need 1048576\.0 GiB, have"):
+        files.need_space(tmp_path / "not" / "yet", 2**50)
+    files.need_space(tmp_path, 1)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A real disk of 256 KiB; mounting needs root."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], capture_output=True)
+    if made.returncode:
+        pytest.skip("cannot mount a small disk here (needs root)")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_really_full_disk_keeps_the_old_file_and_takes_the_new_one_once_there_is_room(small_disk):
+    path = small_disk / "x"
+    files.write_atomic(path, OLD)
+    (small_disk / "filler").write_bytes(b"\0" * 200_000)
+    with pytest.raises(NotCommitted, match="no space for"):
+        files.write_atomic(path, NEW * 20)
+    assert path.read_bytes() == OLD
+    assert sorted(p.name for p in small_disk.iterdir()) == ["filler", "x"]
+    (small_disk / "filler").unlink()
+    files.write_atomic(path, NEW)
+    assert path.read_bytes() == NEW
+
+
+def test_a_read_only_disk_is_one_clear_sentence(small_disk):
+    files.write_atomic(small_disk / "x", OLD)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(
+        NotCommitted, match=r"could not write .*: Read-only file system; what was there before is intact"
+    ):
+        files.write_atomic(small_disk / "x", NEW)
+    with pytest.raises(NotCommitted, match=r"cannot make the folder .*: Read-only file system"):
+        files.write_atomic(small_disk / "new" / "x", NEW)
+    assert (small_disk / "x").read_bytes() == OLD
+
+
+def test_a_limit_on_file_size_keeps_the_old_file(tmp_path):
+    script = """
+import resource, signal, sys
+from noiseproof import files
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+files.write_atomic(sys.argv[1], b"old")
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    files.write_atomic(sys.argv[1], b"n" * 100_000)
+except files.NotCommitted as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "x"], capture_output=True, text=True, check=True)
+    assert "could not write" in done.stdout
+    assert contents(tmp_path) == {"x": b"old"}
+
+
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
+    (tmp_path / "x").write_text("a file")
+    with pytest.raises(NotCommitted, match=r"cannot make the folder .*x: "):
+        files.write_atomic(tmp_path / "x" / "y", "text")
+    with pytest.raises(NotCommitted, match="a file of that name is there"):
+        files.make_folder(tmp_path / "x")
+
+
+def test_only_temporary_files_of_dead_writers_are_cleared(tmp_path):
+    me = this_process()
+    names = {
+        "alive": f".tmp,{me.host},{me.pid},{me.start},{me.boot},1",
+        "recycled": f".tmp,{me.host},{me.pid},12345,{me.boot},2",
+        "other boot": f".tmp,{me.host},{me.pid},{me.start},another,3",
+        "other host": f".tmp,elsewhere,{me.pid},{me.start},{me.boot},4",
+        "not ours": ".tmp,x",
+    }
+    for name in names.values():
+        (tmp_path / name).touch()
+    removed = files.clear_temporaries(tmp_path)
+    assert {p.name for p in removed} == {names["recycled"], names["other boot"]}
+    assert files.clear_temporaries(tmp_path / "absent") == []
+
+
+def test_a_process_is_alive_until_it_ends_even_while_nobody_has_asked_for_its_end():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    me = this_process()
+    start = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    named = Process(me.host, child.pid, start, me.boot)
+    assert named.alive() is True
+    assert Process("elsewhere", child.pid, start, me.boot).alive() is None
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
+    assert named.alive() is False
+    child.communicate()
+    assert named.alive() is False
+
+
+def test_reading_refuses_what_we_would_not_have_written(tmp_path):
+    (tmp_path / "x").write_bytes(b"12345")
+    assert files.read(tmp_path / "x", at_most=5) == b"12345"
+    with pytest.raises(DataError, match="has 5 bytes; at most 4"):
+        files.read(tmp_path / "x", at_most=4)
+    with pytest.raises(DataMissingError, match="there is no file"):
+        files.read(tmp_path / "y", at_most=4)
+    (tmp_path / "link").symlink_to("x")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe", "."):
+        with pytest.raises(DataError):
+            files.read(tmp_path / name, at_most=100)
