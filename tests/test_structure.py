@@ -15,7 +15,7 @@ SOURCE = ROOT / "src" / "noiseproof"
 
 # From the ground up: a module imports only from its own floor's folder or from floors below.
 FLOORS = [
-    {"errors", "text", "files", "rng"},
+    {"errors", "text", "process", "files", "rng"},
     {"losses", "noise", "data"},
     {"theory", "models", "recipes", "testing", "suggest"},
     {"train"},
