@@ -6,6 +6,7 @@ here, once: shapes, soft targets, `weight`, `ignore_index`, `label_smoothing`, `
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any, ClassVar, TypedDict, Unpack
 
@@ -149,6 +150,19 @@ class Loss(nn.Module):
         if self.label_smoothing != 0.0:
             given["label_smoothing"] = self.label_smoothing
         return given
+
+    def with_options(self, **options: Unpack[Options]) -> Loss:
+        """A copy of this loss with other options.
+
+        Example:
+            >>> from noiseproof import losses
+            >>> losses.parse("nce + mae").with_options(reduction="sum")
+            losses.parse('nce + mae', reduction='sum')
+        """
+        twin = copy.deepcopy(self)
+        for name, value in options.items():
+            setattr(twin, name, value)
+        return twin
 
     def terms(self) -> list[tuple[float, Loss]]:
         """The (factor, loss) pairs whose sum this loss is."""

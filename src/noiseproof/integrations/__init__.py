@@ -1,0 +1,1 @@
+"""Where users already train: adapters, each importing its framework only when it is used."""

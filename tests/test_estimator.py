@@ -1,0 +1,138 @@
+"""The scikit-learn classifier goes wherever scikit-learn's own go."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import GridSearchCV, cross_val_predict, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from noiseproof import noise
+from noiseproof.errors import InputError, UnknownNameError
+from noiseproof.estimator import NoisyLabelClassifier
+
+
+@parametrize_with_checks([NoisyLabelClassifier("jal-ce", epochs=40, random_state=0)])
+def test_it_obeys_scikit_learns_contract(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    features, labels = load_digits(return_X_y=True)
+    train_x, test_x, train_y, test_y = train_test_split(
+        features, labels, test_size=0.4, random_state=0, stratify=labels
+    )
+    given = noise.corrupt(train_y, "symmetric(0.4)", num_classes=10, seed=1).labels
+    return train_x, given, test_x, test_y
+
+
+def test_a_robust_loss_beats_cross_entropy_on_noisy_digits(digits):
+    train_x, given, test_x, test_y = digits
+    score = {
+        loss: NoisyLabelClassifier(loss, epochs=80, random_state=0).fit(train_x, given).score(test_x, test_y)
+        for loss in ("ce", "jal-ce")
+    }
+    assert score["jal-ce"] > score["ce"] + 0.05
+
+
+def test_probabilities_are_probabilities(digits):
+    train_x, given, test_x, _ = digits
+    p = NoisyLabelClassifier(epochs=3, random_state=0).fit(train_x, given).predict_proba(test_x)
+    assert p.min() >= 0
+    np.testing.assert_allclose(p.sum(1), 1, atol=1e-12)
+
+
+def test_grid_search_sets_the_loss_and_its_parameters(digits):
+    train_x, given, *_ = digits
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), NoisyLabelClassifier(epochs=3, random_state=0)),
+        {"noisylabelclassifier__loss": ["jal-ce"], "noisylabelclassifier__loss__a": [10, 30]},
+        cv=2,
+    ).fit(train_x[:300], given[:300])
+    assert {row["noisylabelclassifier__loss__a"] for row in search.cv_results_["params"]} == {10, 30}
+    assert f"a={search.best_params_['noisylabelclassifier__loss__a']}" in str(search.best_estimator_[-1].loss_) or (
+        search.best_params_["noisylabelclassifier__loss__a"] == 30
+    )
+
+
+def test_a_parameter_that_no_term_has_is_refused_with_the_nearest():
+    model = NoisyLabelClassifier("nce + gce(q=0.5)").set_params(loss__qq=0.5)
+    with pytest.raises(UnknownNameError, match=r"no term of .* has a parameter 'qq'"):
+        model.fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_a_parameter_that_two_terms_have_is_refused():
+    with pytest.raises(InputError, match="more than one term"):
+        NoisyLabelClassifier("gce(q=0.7) + agce(a=1, q=2)", loss_params={"q": 0.5}).fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_it_works_in_cross_val_predict_with_text_labels(digits):
+    train_x, given, *_ = digits
+    words = np.array([f"digit {label}" for label in given[:200]])
+    predicted = cross_val_predict(NoisyLabelClassifier(epochs=3, random_state=0), train_x[:200], words, cv=2, n_jobs=1)
+    assert set(predicted) <= set(words)
+
+
+def test_cleanlab_takes_it(digits):
+    from cleanlab.classification import CleanLearning
+
+    train_x, given, test_x, test_y = digits
+    cleaner = CleanLearning(NoisyLabelClassifier(epochs=20, random_state=0), cv_n_folds=2)
+    assert cleaner.fit(train_x, given).score(test_x, test_y) > 0.7
+
+
+def test_text_features_train_through_a_pipeline_and_sparse_input_is_refused():
+    texts = ["good film", "fine film", "great story", "bad film", "dull story", "poor film"] * 5
+    labels = ["yes", "yes", "yes", "no", "no", "no"] * 5
+    dense = FunctionTransformer(lambda features: features.toarray(), accept_sparse=True)
+    model = make_pipeline(TfidfVectorizer(), dense, NoisyLabelClassifier(epochs=20, random_state=0)).fit(texts, labels)
+    assert list(model.predict(["great film", "dull film"])) == ["yes", "no"]
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
+        NoisyLabelClassifier().fit(TfidfVectorizer().fit_transform(texts), labels)
+
+
+def test_images_train_with_a_module_of_the_users(digits):
+    from torch import nn
+
+    train_x, given, *_ = digits
+
+    def convolutional(shape, classes):
+        assert shape == (1, 8, 8)
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, classes))
+
+    images = train_x.reshape(-1, 1, 8, 8)
+    model = NoisyLabelClassifier(module=convolutional, epochs=3, random_state=0).fit(images, given)
+    assert model.predict_proba(images[:5]).shape == (5, 10)
+
+
+def test_the_same_seed_gives_the_same_model_and_leaves_the_global_stream_alone(digits):
+    import torch
+
+    train_x, given, test_x, _ = digits
+    before = torch.random.get_rng_state()
+    one, two = (NoisyLabelClassifier(epochs=2, random_state=5).fit(train_x, given).predict_proba(test_x) for _ in "ab")
+    np.testing.assert_array_equal(one, two)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_early_stopping_looks_at_held_out_given_labels(digits):
+    train_x, given, *_ = digits
+    model = NoisyLabelClassifier("ce", epochs=200, validation_fraction=0.2, patience=3, lr=0.2, random_state=0)
+    model.fit(train_x, given)
+    assert len(model.net_.history) < 200
+
+
+def test_it_survives_clone_and_pickle(digits):
+    train_x, given, test_x, _ = digits
+    model = NoisyLabelClassifier(loss_params={"a": 20}, epochs=2, random_state=0).fit(train_x, given)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(test_x), model.predict_proba(test_x))
+    assert clone(model).get_params()["loss__a"] == 20
