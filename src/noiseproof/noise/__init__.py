@@ -1,1 +1,17 @@
+"""Label noise: how given labels differ from clean ones, by name.
 
+>>> from noiseproof import noise
+>>> noisy = noise.corrupt([0, 1, 2, 3, 4] * 20, "pairflip(0.2)", num_classes=5, seed=1)
+>>> noisy.rate, int(noisy.flipped.sum()), noisy.transition[4].tolist()     # the last class becomes the first
+(0.2, 20, [0.2, 0.0, 0.0, 0.0, 0.8])
+"""
+
+from noiseproof.noise.base import NOISES as NOISES
+from noiseproof.noise.base import Noise as Noise
+from noiseproof.noise.base import NoisyLabels as NoisyLabels
+from noiseproof.noise.base import corrupt as corrupt
+from noiseproof.noise.base import parse as parse
+from noiseproof.noise.conditional import Asymmetric as Asymmetric
+from noiseproof.noise.conditional import Clean as Clean
+from noiseproof.noise.conditional import Pairflip as Pairflip
+from noiseproof.noise.conditional import Symmetric as Symmetric
