@@ -1,0 +1,155 @@
+"""What a data set is once it is read: plain tensors or paths, given labels, and the truth where it is known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from noiseproof import rng
+from noiseproof.errors import DataError
+
+__all__ = ["Data", "Split", "fingerprint", "offenders", "stratified"]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Samples with their labels.
+
+    Args:
+        inputs: images uint8 (N, C, H, W), features float32 (N, D), or the paths of image files.
+        given: the labels the data came with, int64 (N,), 0 to K-1.
+        clean: the true labels where they are known; training never looks at them.
+        classes: the K names.
+
+    Raises:
+        DataError: the parts do not fit together, or a label lies outside 0 to K-1.
+    """
+
+    inputs: Tensor | tuple[Path, ...]
+    given: Tensor
+    clean: Tensor | None
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.inputs, Tensor):
+            kind = (self.inputs.dtype, self.inputs.dim())
+            if kind not in ((torch.uint8, 4), (torch.float32, 2)):
+                raise DataError(
+                    "inputs must be uint8 images (N, C, H, W) or float32 features (N, D), "
+                    f"got {str(kind[0]).removeprefix('torch.')} {tuple(self.inputs.shape)}"
+                )
+        if not self.classes:
+            raise DataError("a split needs at least one class, got none")
+        _check_labels("given", self.given, len(self.inputs), len(self.classes))
+        if self.clean is not None:
+            _check_labels("clean", self.clean, len(self.inputs), len(self.classes))
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, index: Iterable[int]) -> Split:
+        """The samples at these positions, in this order."""
+        where = torch.as_tensor(np.fromiter(index, np.int64))
+        return Split(
+            self.inputs[where] if isinstance(self.inputs, Tensor) else tuple(self.inputs[i] for i in where.tolist()),
+            self.given[where],
+            None if self.clean is None else self.clean[where],
+            self.classes,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set: what is trained on, what is tested on, and how it is told from another copy.
+
+    Args:
+        name: how the data set was asked for.
+        train: its training split; noise replaces its `given` labels.
+        test: its test split.
+        fingerprint: SHA-256 of everything in it, hexadecimal.
+        notes: what a reader of a result has to know, such as "not the official files".
+        also: further test splits that the same model may be measured on, by name.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+    also: Mapping[str, Split] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.train.classes
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.train.classes)
+
+
+def fingerprint(*splits: Split) -> str:
+    """SHA-256 over inputs, labels and class names; of image files their names and sizes stand in for the pixels."""
+    digest = hashlib.sha256(b"noiseproof/data/v1")
+    for split in splits:
+        if isinstance(split.inputs, Tensor):
+            _add(digest, split.inputs)
+        else:
+            for path in split.inputs:
+                digest.update(
+                    f"{path.parent.name}/{path.name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape")
+                )
+        _add(digest, split.given)
+        if split.clean is not None:
+            _add(digest, split.clean)
+        digest.update("\x1f".join(split.classes).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def stratified(labels: np.ndarray, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of a fixed split, the same share of every class held out; it depends on the labels alone.
+
+    Returns:
+        The positions that stay and the positions held out, each ascending.
+
+    Example:
+        >>> stay, held_out = stratified(np.array([0, 0, 0, 0, 1, 1, 1, 1]), share=0.25)
+        >>> len(stay), len(held_out)
+        (6, 2)
+    """
+    held_out = np.zeros(len(labels), dtype=bool)
+    order = rng.permutation(len(labels), 0, "split", "held out")
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        held_out[members[: round(share * len(members))]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def offenders(bad: np.ndarray, values: object, *, first_row: int = 0) -> str:
+    """The first five rows that are wrong, for a message: "row 3: -1, row 7: 12 (and 40 more)"."""
+    rows = np.flatnonzero(bad)
+    shown = ", ".join(f"row {row + first_row}: {str(values[row])[:40]}" for row in rows[:5])  # type: ignore[index]
+    return shown + (f" (and {len(rows) - 5} more)" if len(rows) > 5 else "")
+
+
+def _check_labels(name: str, labels: Tensor, count: int, classes: int) -> None:
+    if labels.dtype != torch.int64 or labels.shape != (count,):
+        got = f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
+        raise DataError(f"{name} labels must be int64 ({count},), got {got}")
+    bad = (labels < 0) | (labels >= classes)
+    if bool(bad.any()):
+        raise DataError(f"{name} labels must lie in 0..{classes - 1}; {offenders(bad.numpy(), labels.tolist())}")
+
+
+def _add(digest: hashlib._Hash, tensor: Tensor) -> None:
+    array = np.ascontiguousarray(tensor.numpy())
+    digest.update(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(array.reshape(-1).view(np.uint8).data)
