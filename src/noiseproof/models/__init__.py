@@ -1,1 +1,9 @@
+"""Networks: perceptron, CNN-8, CNN-4, ResNet-34 and ResNet-50, each from inputs to features to scores."""
 
+from __future__ import annotations
+
+from noiseproof.models import cnn, mlp, resnet
+from noiseproof.models.base import MODELS, Network, build
+from noiseproof.models.student import StudentHead
+
+__all__ = ["MODELS", "Network", "StudentHead", "build", "cnn", "mlp", "resnet"]

@@ -1,1 +1,210 @@
+"""Recipes: how a data set is trained, and the parameters of each method on it, each with its source.
 
+One TOML file a data set; users write their own with the same keys and give its path.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from noiseproof import losses
+from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
+from noiseproof.losses import LOSSES, Loss
+from noiseproof.recipes.schema import Augment, File, MethodEntry, Model, Train, check
+from noiseproof.text import parse_call, parse_sum
+
+__all__ = ["Augment", "Method", "Model", "Recipe", "Train", "load", "names"]
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a row of a table names.
+
+    Attributes:
+        name: as the user wrote it, or the canonical text of the loss.
+        l1: factor of the sum of |theta| over all parameters, added to the loss.
+        l2: weight decay of the optimiser.
+        head: a text such as "student(alpha=0.1, lam=0.05)" for a head of its own, or None for a linear one.
+        optimizer, lr: None where the recipe's hold.
+        source: where the numbers come from.
+    """
+
+    name: str
+    loss: Loss
+    l1: float = 0.0
+    l2: float = 0.0
+    head: str | None = None
+    optimizer: str | None = None
+    lr: float | None = None
+    source: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides a run, as plain values."""
+        return {
+            "loss": str(self.loss),
+            "l1": self.l1,
+            "l2": self.l2,
+            "head": self.head,
+            "optimizer": self.optimizer,
+            "lr": self.lr,
+        }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A data set's training protocol and the methods that were tuned for it."""
+
+    name: str
+    source: str
+    model: Model
+    train: Train
+    augment: Augment
+    methods: Mapping[str, MethodEntry]
+
+    def method(self, text: str, noise: str | None = None) -> Method:
+        """The method of a name ("jal-ce"), else of any loss text, with the recipe's L2.
+
+        Args:
+            text: one of `methods`, or a text such as "nce + 4*agce(a=6, q=1.5)".
+            noise: the noise text of the run; a few methods were tuned for each kind of noise.
+
+        Raises:
+            UnknownNameError: neither a method of this recipe nor a loss.
+
+        Example:
+            >>> method = load("cifar10").method("jal-ce")
+            >>> str(method.loss), method.l1, method.l2
+            ('nce + amse', 5e-05, 0.0)
+        """
+        name = text.strip().lower()
+        entry = self.methods.get(name)
+        if entry is None:
+            return Method(*self._from_text(text), l2=self.train.l2, source="as written")
+        loss, head, source = entry.loss, entry.head, entry.source
+        for case in entry.when:
+            if noise is not None and _holds(case.noise, case.rates, noise):
+                loss, head, source = case.loss or loss, case.head or head, case.source or source
+        return Method(
+            name,
+            losses.parse(loss),
+            l1=entry.l1,
+            l2=self.train.l2 if entry.l2 is None else entry.l2,
+            head=head,
+            optimizer=entry.optimizer,
+            lr=entry.lr,
+            source=source or self.source,
+        )
+
+    def _from_text(self, text: str) -> tuple[str, Loss]:
+        for _, call in parse_sum(text):
+            if call.name not in LOSSES and call.name.lower() not in LOSSES:
+                known = [*self.methods, *LOSSES.names()]
+                raise UnknownNameError(
+                    f"no method or loss named {call.name!r}{did_you_mean(text.strip(), known)} (recipe {self.name} has "
+                    f"the methods {', '.join(self.methods)}; any loss text works too, see `noiseproof list losses`)"
+                )
+        loss = losses.parse(text)
+        return str(loss), loss
+
+    def settings(self) -> dict[str, Any]:
+        """The protocol as plain values: what decides a run beside its method."""
+        return {
+            "model": self.model.model_dump(mode="json", exclude_none=True),
+            "train": self.train.model_dump(mode="json"),
+            "augment": self.augment.model_dump(mode="json", exclude_defaults=True),
+        }
+
+
+def names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of a name, or of a TOML file with the same keys.
+
+    Args:
+        name: one of `names()`, or a path that ends in .toml.
+        overrides: values to set, by dotted key: `{"train.epochs": 10}`.
+
+    Raises:
+        UnknownNameError: no such recipe.
+        InputError: the file or an override says something that a recipe cannot say.
+
+    Example:
+        >>> load("cifar10", {"train.epochs": 10}).train.epochs
+        10
+    """
+    path = _find(name)
+    values = _read(path)
+    for key, value in (overrides or {}).items():
+        values = _set(values, key.split("."), value)
+    where = str(name) if not overrides else f"{name} with {', '.join(overrides)}"
+    file: File = check(values, f"recipe {where}")
+    return Recipe(path.stem, file.source, file.model, file.train, file.augment, file.methods)
+
+
+def _find(name: str | Path) -> Path:
+    if str(name).endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise DataMissingError(f"no recipe file at {path}")
+        return path
+    if str(name) not in names():
+        raise UnknownNameError(
+            f"no recipe named {str(name)!r}{did_you_mean(str(name), names())} "
+            f"(there are: {', '.join(names())}; or give the path of a .toml file)"
+        )
+    return _FOLDER / f"{name}.toml"
+
+
+@lru_cache
+def _parse(path: Path, changed: int) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+
+
+def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The file's values over those of the recipe it extends."""
+    if path in chain:
+        raise InputError(f"{' extends '.join(str(each) for each in (*chain, path))}: a recipe cannot extend itself")
+    own = _parse(path, path.stat().st_mtime_ns)
+    parent = own.get("extends")
+    if parent is None:
+        return own
+    if not isinstance(parent, str):
+        raise InputError(f"{path}: extends must name a recipe, got {parent!r}")
+    beside = path.parent / parent
+    return _merge(_read(beside if beside.is_file() else _find(parent), (*chain, path)), own)
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _set(values: dict[str, Any], key: list[str], value: Any) -> dict[str, Any]:
+    if len(key) == 1:
+        return values | {key[0]: value}
+    inner = values.get(key[0], {})
+    if not isinstance(inner, dict):
+        raise InputError(f"{key[0]!r} is no table of a recipe; write for example train.epochs=10")
+    return values | {key[0]: _set(inner, key[1:], value)}
+
+
+def _holds(name: str, rates: tuple[float, ...], noise: str) -> bool:
+    call = parse_call(noise)
+    given = dict(call.named).get("rate", call.values[0] if call.values else None)
+    return call.name == name and (not rates or given in rates)

@@ -1,0 +1,134 @@
+"""What a recipe file may say. Unknown keys are refused, with the nearest one that exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from noiseproof.errors import InputError, did_you_mean
+
+__all__ = ["Augment", "File", "MethodEntry", "Model", "Train", "When", "check"]
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Model(_Strict):
+    """The network, by the name it is registered under."""
+
+    name: str
+    hidden: tuple[Count, ...] | None = None  # widths of an mlp's hidden layers
+    weights: str | None = None  # a file of starting weights, or the name of torchvision's
+
+
+class Train(_Strict):
+    """The optimiser and its schedule."""
+
+    epochs: Count
+    batch_size: Count
+    eval_batch_size: Count = 1000  # changes no number: nothing in evaluation depends on the batch
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    step_epochs: Count = 1  # schedule "step": the rate is multiplied by step_factor every so many epochs
+    step_factor: Positive = 0.1
+    clip_norm: NotNegative = 0.0  # 0 clips nothing
+    l2: NotNegative = 0.0  # weight decay of methods that do not say otherwise
+
+
+class Augment(_Strict):
+    """What happens to an image on its way into the network; the normalisation belongs to it."""
+
+    crop_padding: Annotated[int, Field(ge=0)] = 0  # random crop of the own size after padding with black
+    flip: bool = False
+    rotation: NotNegative = 0.0  # degrees to either side
+    resized_crop: Annotated[int, Field(ge=0)] = 0  # random crop of random scale, resized to this
+    jitter: tuple[NotNegative, NotNegative, NotNegative, NotNegative] | None = None  # brightness, contrast, ...
+    resize: int | tuple[int, int] | None = None  # before a random crop of size `crop`
+    crop: Annotated[int, Field(ge=0)] = 0
+    eval_resize: int | tuple[int, int] | None = None
+    eval_crop: Annotated[int, Field(ge=0)] = 0
+    mean: tuple[float, ...] = ()  # empty: measured on the training inputs
+    std: tuple[Positive, ...] = ()
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError("mean and std need a number each per channel; leave both empty to have them measured")
+        return self
+
+
+class When(_Strict):
+    """Other values of a method under one kind of noise, where its authors tuned it so."""
+
+    noise: str
+    rates: tuple[float, ...] = ()  # empty: every rate
+    loss: str | None = None
+    head: str | None = None
+    source: str | None = None
+
+
+class MethodEntry(_Strict):
+    """A row of a table: a loss, its regulariser and, for a few, a head and an optimiser."""
+
+    loss: str
+    l1: NotNegative = 0.0
+    l2: NotNegative | None = None  # None: the recipe's
+    head: str | None = None
+    optimizer: Literal["sgd", "adam"] | None = None  # None: the recipe's
+    lr: Positive | None = None
+    source: str = ""
+    when: tuple[When, ...] = ()
+
+
+class File(_Strict):
+    """A whole recipe file."""
+
+    source: str
+    extends: str | None = None  # another recipe, whose values hold where this one says nothing
+    model: Model
+    train: Train
+    augment: Augment = Augment()
+    methods: dict[str, MethodEntry] = {}
+
+
+def check(values: dict[str, Any], where: str) -> File:
+    """The recipe that a parsed file holds.
+
+    Raises:
+        InputError: a key that does not exist, a value of the wrong kind or out of range; `where` is named.
+    """
+    try:
+        return File.model_validate(values)
+    except ValidationError as error:
+        raise InputError("\n".join(f"{where}: {_sentence(one)}" for one in error.errors())) from None
+
+
+def _sentence(error: Any) -> str:
+    place = [str(part) for part in error["loc"]]
+    key = ".".join(place)
+    if error["type"] == "extra_forbidden":
+        known = _keys(place[:-1])
+        return f"no key {key!r} (there are: {', '.join(known)}){did_you_mean(place[-1], known)}"
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+
+
+def _keys(place: Sequence[str]) -> list[str]:
+    """The keys that a table of the file may hold."""
+    tables: dict[str, type[_Strict]] = {"model": Model, "train": Train, "augment": Augment}
+    if not place:
+        return list(File.model_fields)
+    if place[0] == "methods":
+        return list((When if "when" in place else MethodEntry).model_fields)
+    return list(tables[place[0]].model_fields)
