@@ -1,0 +1,181 @@
+"""Tables written down: Markdown, CSV, HTML, LaTeX and the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from noiseproof.bench import escape, latex
+from noiseproof.bench.tables import Cell, Grid, Record, Row, grids, rows
+from noiseproof.errors import one_of
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+__all__ = ["FORMATS", "console", "csv_lines", "facts", "html", "markdown", "render"]
+
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def render(records: Iterable[Record], form: str = "md") -> str:
+    """The records' tables as text, one for each data set.
+
+    Args:
+        records: of any runs, in any order.
+        form: "md", "latex", "html" or "csv"; the CSV has a line for each of `tables.rows` instead.
+    """
+    one_of("--format", form, [*FORMATS, "csv"])
+    return csv_lines([facts(row) for row in rows(records)]) if form == "csv" else FORMATS[form](grids(records))
+
+
+def markdown(tables: Iterable[Grid]) -> str:
+    """Pipe tables; best in bold, second best in italics."""
+    return "\n".join(_markdown(table) for table in tables)
+
+
+def _markdown(table: Grid) -> str:
+    text, left = escape.markdown, len(table.heads)
+    star = {"best": "**", "second": "*", "": ""}
+
+    def number(cell: Cell) -> str:
+        return star[cell.mark] + text(cell.text) + star[cell.mark] + _superscripts(table, cell)
+
+    lines = [[text(head) for head in (*table.heads, *table.columns)]]
+    lines += [[*map(text, line.labels), *map(number, line.cells)] for line in table.lines]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width if i < left else "-" * (width - 1) + ":" for i, width in enumerate(widths)])
+    piped = [
+        " | ".join(
+            part.ljust(width) if i < left else part.rjust(width)
+            for i, (part, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    notes = [f"{_superscript(i)} {text(note, None)}  " for i, note in enumerate(table.notes, 1)]
+    remarks = [text(remark, None) for remark in _remarks(table, "in italics")]
+    return "\n".join(
+        [
+            f"### {text(table.title)}",
+            "",
+            *(f"| {line} |" for line in piped),
+            "",
+            *notes,
+            *([""] if notes else []),
+            *remarks,
+            "",
+        ]
+    )
+
+
+def html(tables: Iterable[Grid]) -> str:
+    """A `<table>` for each, to be pasted into a page; best in `<strong>`, second best in `<u>`."""
+    return "\n".join(_html(table) for table in tables)
+
+
+def _html(table: Grid) -> str:
+    text = escape.html
+    tag = {"best": ("<strong>", "</strong>"), "second": ("<u>", "</u>"), "": ("", "")}
+
+    def number(cell: Cell) -> str:
+        before, after = tag[cell.mark]
+        numbers = ",".join(str(table.notes.index(note) + 1) for note in cell.notes)
+        return f"<td>{before}{text(cell.text)}{after}{f'<sup>{numbers}</sup>' if numbers else ''}</td>"
+
+    heads = "".join(f'<th scope="col">{text(head)}</th>' for head in (*table.heads, *table.columns))
+    body = "\n".join(
+        "<tr>"
+        + "".join(f'<th scope="row">{text(label)}</th>' for label in line.labels)
+        + "".join(map(number, line.cells))
+        + "</tr>"
+        for line in table.lines
+    )
+    notes = "".join(f"<p><sup>{i}</sup> {text(note, None)}</p>\n" for i, note in enumerate(table.notes, 1))
+    remarks = "".join(f"<p>{text(remark, None)}</p>\n" for remark in _remarks(table, "underlined"))
+    return (
+        f"<table>\n<caption>{text(table.title)}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
+        f"{notes}{remarks}"
+    )
+
+
+def console(tables: Iterable[Grid]) -> Group:
+    """For `rich.console.Console().print`; best in bold, second best underlined."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    style = {"best": "bold", "second": "underline", "": ""}
+    parts: list[Table | Text] = []
+    for table in tables:
+        drawn = Table(title=Text(escape.visible(table.title)), box=None, pad_edge=False, title_justify="left")
+        for i, head in enumerate((*table.heads, *table.columns)):
+            drawn.add_column(Text(escape.visible(head)), justify="left" if i < len(table.heads) else "right")
+        for line in table.lines:
+            numbers = [
+                Text(escape.visible(cell.text), style[cell.mark]).append(_superscripts(table, cell), "dim")
+                for cell in line.cells
+            ]
+            drawn.add_row(*(Text(escape.visible(label)) for label in line.labels), *numbers)
+        parts.append(drawn)
+        parts += [
+            Text(f"{_superscript(i)} {escape.visible(note, None)}", "dim") for i, note in enumerate(table.notes, 1)
+        ]
+        parts += [Text(escape.visible(remark, None), "dim") for remark in _remarks(table, "underlined")]
+    return Group(*parts)
+
+
+def _remarks(table: Grid, second: str) -> list[str]:
+    marked = any(cell.mark for line in table.lines for cell in line.cells)
+    return [*table.remarks, *([f"Best in bold, second best {second}."] if marked else [])]
+
+
+def _superscript(index: int) -> str:
+    return str(index).translate(_SUPERSCRIPT)
+
+
+def _superscripts(table: Grid, cell: Cell) -> str:
+    return "˒".join(_superscript(table.notes.index(note) + 1) for note in cell.notes)
+
+
+FORMATS: Mapping[str, Callable[[Iterable[Grid]], str]] = {"md": markdown, "latex": latex.tables, "html": html}
+
+
+# CSV: long, one line a protocol
+
+
+def facts(row: Row) -> dict[str, object]:
+    """A row's numbers and everything that was alike in its runs, flat."""
+    settled = {key: "" if value is None else value for key, value in row.facts.items()}
+    first = {key: settled.pop(key) for key in ("data", "noise", "method")}
+    return {
+        **first,
+        "mean": "" if row.mean is None else f"{row.mean:.4f}",
+        "std": "" if row.std is None else f"{row.std:.4f}",
+        "n": row.n,
+        **{name: " ".join(map(str, getattr(row, name))) for name in ("seeds", "diverged", "failed")},
+        **settled,
+    }
+
+
+def csv_lines(lines: Sequence[Mapping[str, object]]) -> str:
+    """Lines as CSV under all the keys that occur, in the order of first appearance; text never becomes a formula."""
+    keys = dict.fromkeys(key for line in lines for key in line)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(escape.csv, keys))
+    writer.writerows([_field(line.get(key, "")) for key in keys] for line in lines)
+    return out.getvalue()
+
+
+def _field(value: object) -> object:
+    number = isinstance(value, int | float) or (isinstance(value, str) and _is_number(value))
+    return value if number else escape.csv(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

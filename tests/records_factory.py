@@ -1,0 +1,81 @@
+"""Records as finished runs leave them, made by hand for the tests of tables, figures and reports."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def make_record(
+    *,
+    data: str = "digits",
+    noise: str = "symmetric(rate=0.4)",
+    method: str = "ce",
+    loss: str = "ce",
+    seed: int = 1,
+    accuracy: float | None = 90.0,
+    status: str = "done",
+    selection: str = "last epoch",
+    precision: str = "fp32",
+    mode: str = "deterministic",
+    convention: str = "exact",
+    epochs: int = 4,
+    recipe: str = "digits",
+    classes: int = 3,
+    error: str | None = None,
+    device: str = "cpu",
+    seconds: float = 12.5,
+    notes: tuple[str, ...] = (),
+    **settings: Any,
+) -> dict[str, Any]:
+    """A record whose curves rise to `accuracy`; `settings` are the method's own, such as l1=5e-5."""
+    run = {
+        "data": data,
+        "noise": noise,
+        "method": method,
+        "loss": loss,
+        "recipe": recipe,
+        "settings": {"model": {"name": "mlp"}, "train": {"epochs": epochs, "lr": 0.05}, "augment": {}, **settings},
+        "seed": seed,
+        "precision": precision,
+        "mode": mode,
+    }
+    run_id = hashlib.sha256(json.dumps([run, convention, selection], sort_keys=True).encode()).hexdigest()
+    end = 0.0 if accuracy is None else accuracy
+    test = [end * (1 - 0.5 ** (epoch + 1)) for epoch in range(epochs - 1)] + [end]
+    rate = 0.4
+    record = {
+        "schema": 1,
+        "run_id": run_id,
+        "run": run,
+        "status": status,
+        "selection": selection,
+        "result": {
+            "accuracy": accuracy,
+            "curves": {
+                "test_accuracy": test,
+                "train_loss": [2.0 / (epoch + 1) for epoch in range(epochs)],
+                "train_accuracy": [0.6 * value for value in test],
+            },
+        },
+        "noise": {
+            "rate": rate,
+            "transition": [
+                [1 - rate if i == j else rate / (classes - 1) for j in range(classes)] for i in range(classes)
+            ],
+            "sha256": hashlib.sha256(f"{noise}{seed}".encode()).hexdigest(),
+            "convention": convention,
+        },
+        "data": {"name": data, "fingerprint": "f" * 64, "notes": list(notes)},
+        "seconds": seconds,
+        "device": device,
+        "threads": 1,
+        "versions": {"noiseproof": "0.1.0", "torch": "2.13.0", "python": "3.11.2", "numpy": "2.3.0"},
+        "precision": precision,
+        "mode": mode,
+        "health": {},
+        "error": error,
+    }
+    record["sha256"] = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return record
