@@ -1,0 +1,78 @@
+"""What is published can be built, installed and used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import noiseproof
+from conftest import ROOT, count
+
+
+def run(*command: object, cwd: Path | None = None) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A folder with the wheel and the sdist of what git holds, built as a publisher would."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    files = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0")
+    for name in filter(None, files):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    run(sys.executable, "-m", "build", "--outdir", target, source)
+    return target
+
+
+def test_the_wheel_holds_the_package_its_data_and_its_types(built):
+    (wheel,) = built.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    for wanted in ("py.typed", "recipes/cifar10.toml", "bench/paper/tables.csv", "losses/normalized.py"):
+        assert f"noiseproof/{wanted}" in names
+    assert not [name for name in names if name.startswith(("tests/", "docs/"))]
+
+
+def test_the_sdist_can_be_built_again(built):
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = [Path(name).name for name in archive.getnames()]
+    assert {"pyproject.toml", "LICENSE", "README.md", "kernel.c"} <= set(names)
+
+
+@pytest.mark.campaign
+@pytest.mark.skipif(not count(0, 1), reason="installs everything anew; runs where CI is set")
+def test_the_wheel_installs_into_an_empty_environment_and_works(built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    run(sys.executable, "-m", "venv", tmp_path / "env")
+    python = tmp_path / "env/bin/python"
+    run(python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", "torch")
+    run(python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel)
+    assert run(tmp_path / "env/bin/noiseproof", "--version") == f"noiseproof {noiseproof.__version__}\n"
+    script = (
+        "import torch, noiseproof; from noiseproof import losses, noise, recipes, theory\n"
+        "loss = recipes.load('cifar10').method('jal-ce').loss\n"
+        "loss(torch.zeros(4, 10, requires_grad=True), torch.arange(4)).backward()\n"
+        "print(round(noise.corrupt([0, 1] * 50, 'symmetric(0.4)', num_classes=2, seed=1).rate, 2))"
+    )
+    assert run(python, "-c", script, cwd=tmp_path) == "0.4\n"
+    assert "digits" in run(tmp_path / "env/bin/noiseproof", "list", "data", cwd=tmp_path)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = ["torch", "numpy", "typer", "rich", "pydantic", "matplotlib", "sklearn"]
+    script = f"import sys, noiseproof; print([name for name in {heavy} if name in sys.modules])"
+    assert run(sys.executable, "-c", script) == "[]\n"
+
+
+def test_every_public_name_exists():
+    for name in noiseproof.__all__:
+        assert getattr(noiseproof, name) is not None
