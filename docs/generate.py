@@ -1,7 +1,7 @@
 """A Sphinx extension: pages that are made from the code, so that they cannot fall behind it.
 
 losses/NAME.md from the registry and the recipes, with a plot of how strongly the loss pulls on the given label;
-import-diagram.svg from the imports themselves.
+import-diagram.md from the imports themselves.
 """
 
 from __future__ import annotations
@@ -30,17 +30,36 @@ def generate() -> None:
         _plot(entry)
         _write(TARGET / f"{entry.name}.md", _page(entry, presets.get(entry.name, [])))
     names = "\n".join(entry.name for entry in LOSSES)
-    rows = "\n".join(
-        f"| [`{entry.usage}`]({entry.name}.md) | {_yes(entry.claims.get('symmetric'))} | {_yes(entry.claims.get('active'))} "
-        f"| {_first_sentence(entry)} |"
-        for entry in LOSSES
-    )
-    _write(
-        TARGET / "index.md",
-        f"# The losses\n\nEach is a drop-in for `torch.nn.functional.cross_entropy`. Sums are written with `+` and numbers: "
-        f"`nce + 4*agce(a=6, q=1.5)`.\n\n| text, with its defaults | symmetric | active | what it is |\n|---|---|---|---|\n{rows}\n\n"
-        f"```{{toctree}}\n:hidden:\n\n{names}\n```\n",
-    )
+    _write(TARGET / "index.md", INDEX.format(rows="\n".join(map(_row, LOSSES)), names=names))
+    _write(HERE / "import-diagram.md", _diagram())
+
+
+INDEX = """# The losses
+
+Each is a drop-in for `torch.nn.functional.cross_entropy`. Sums are written with `+` and numbers:
+`nce + 4*agce(a=6, q=1.5)`.
+
+| text, with its defaults | symmetric | active | what it is |
+|---|---|---|---|
+{rows}
+
+```{{toctree}}
+:hidden:
+
+{names}
+```
+"""
+
+PULL = """![How strongly a sample pulls on its given label]({name}.png)
+
+The pull of a sample on the logit of its given label, over the probability that the model gives to that label, the rest
+spread evenly; at 10 and 100 classes. A loss whose pull vanishes at the left ignores samples that the model finds
+implausible: robust, and slow to fit when there are many classes."""
+
+
+def _row(entry: Any) -> str:
+    symmetric, active = _yes(entry.claims.get("symmetric")), _yes(entry.claims.get("active"))
+    return f"| [`{entry.usage}`]({entry.name}.md) | {symmetric} | {active} | {_first_sentence(entry)} |"
 
 
 def _write(path: Path, text: str) -> None:
@@ -83,10 +102,7 @@ def _page(entry: Any, presets: list[tuple[str, str, str]]) -> str:
     parts = [
         f"# {entry.name}\n\nText: `{entry.usage}` · Python: `losses.{entry.cls.__name__}`",
         f"```{{eval-rst}}\n.. {directive}:: {module}.{name}\n```",
-        f"![How strongly a sample pulls on its given label]({entry.name}.png)\n\nThe pull of a sample on the logit of its "
-        "given label, over the probability that the model gives to that label, the rest spread evenly; at 10 and 100 "
-        "classes. A loss whose pull vanishes at the left ignores samples that the model finds implausible: robust, and "
-        "slow to fit when there are many classes.",
+        PULL.format(name=entry.name),
         "## Properties\n\n" + "\n".join(claims) if claims else "",
         "## Parameters in the recipes\n\n| recipe | method | loss |\n|---|---|---|\n" + "\n".join(settings)
         if settings
@@ -124,3 +140,34 @@ def _plot(entry: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(TARGET / f"{entry.name}.png", dpi=150, metadata={"Software": None})
     plt.close(figure)
+
+
+def _diagram() -> str:
+    """The imports between the parts of the package, as a table: which part uses which."""
+    import ast
+
+    source = HERE.parent / "src" / "noiseproof"
+    uses: dict[str, set[str]] = {}
+    for path in sorted(source.rglob("*.py")):
+        part = path.relative_to(source).parts[0].removesuffix(".py")
+        if part.startswith("__"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("noiseproof"):
+                tail = (node.module or "").split(".")[1:2] or [alias.name for alias in node.names]
+                uses.setdefault(part, set()).update(tail)
+    parts = uses.keys() | {name for used in uses.values() for name in used}
+    uses = {part: {name for name in uses.get(part, ()) if name in parts and name != part} for part in parts}
+    depth: dict[str, int] = {}
+
+    def floor(part: str) -> int:
+        if part not in depth:
+            depth[part] = 1 + max((floor(name) for name in uses[part]), default=0)
+        return depth[part]
+
+    rows = [
+        f"| {floor(part)} | `{part}` | {', '.join(f'`{name}`' for name in sorted(uses[part])) or 'nothing of ours'} |"
+        for part in sorted(parts, key=lambda part: (floor(part), part))
+        if (source / part).is_dir() or (source / f"{part}.py").is_file()
+    ]
+    return "| floor | part | imports |\n|---|---|---|\n" + "\n".join(rows) + "\n"

@@ -2,8 +2,9 @@
 
     python docs/examples/segmentation.py [--loss TEXT] [--epochs N] [--seed S]
 
-Each picture is a 24 x 24 canvas with two handwritten digits; each pixel is background or one of four digits. In
-the training masks 40 % of the digits carry the class of another one, as when annotators confuse objects but not outlines.
+Each picture is a 24 x 24 canvas with two handwritten digits; each pixel is background or one of four digits. In the
+training masks 40 % of the digits carry the class of another one, as when annotators confuse objects but not their
+outlines.
 Prints the share of digit pixels of clean test pictures that get the right class.
 """
 
