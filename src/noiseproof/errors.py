@@ -27,6 +27,7 @@ __all__ = [
     "did_you_mean",
     "in_range",
     "one_of",
+    "true_or_false",
 ]
 
 
@@ -113,3 +114,19 @@ def in_range(
         return float(value)
     left, right = "(" if above else "[", ")" if below or high == math.inf else "]"
     raise InputError(f"{name} must lie in {left}{low:g}, {high:g}{right}, got {name}={value!r}")
+
+
+def true_or_false(name: str, value: bool) -> bool:
+    """`value`, if it is a truth value.
+
+    Raises:
+        InputError: it is anything else, 0 and 1 included.
+
+    Example:
+        >>> true_or_false("detach", 1)
+        Traceback (most recent call last):
+        noiseproof.errors.InputError: detach must be true or false, got detach=1
+    """
+    if isinstance(value, bool):
+        return value
+    raise InputError(f"{name} must be true or false, got {name}={value!r}")

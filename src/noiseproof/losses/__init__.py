@@ -1,6 +1,25 @@
 """Robust losses, each a drop-in for `torch.nn.functional.cross_entropy`; needs torch and nothing else."""
 
+from noiseproof.losses.asymmetric import AEL as AEL
+from noiseproof.losses.asymmetric import AGCE as AGCE
+from noiseproof.losses.asymmetric import AMSE as AMSE
+from noiseproof.losses.asymmetric import AUL as AUL
 from noiseproof.losses.base import LOSSES as LOSSES
 from noiseproof.losses.base import Loss as Loss
 from noiseproof.losses.base import WeightedSum as WeightedSum
 from noiseproof.losses.base import parse as parse
+from noiseproof.losses.entropy import CE as CE
+from noiseproof.losses.entropy import FL as FL
+from noiseproof.losses.normalized import NCE as NCE
+from noiseproof.losses.normalized import NFL as NFL
+from noiseproof.losses.normalized import NNCE as NNCE
+from noiseproof.losses.normalized import NNFL as NNFL
+from noiseproof.losses.power import GCE as GCE
+from noiseproof.losses.power import MSE as MSE
+from noiseproof.losses.scores import ECE as ECE
+from noiseproof.losses.scores import EFL as EFL
+from noiseproof.losses.scores import LC as LC
+from noiseproof.losses.scores import LDR as LDR
+from noiseproof.losses.symmetric import MAE as MAE
+from noiseproof.losses.symmetric import RCE as RCE
+from noiseproof.losses.symmetric import SCE as SCE

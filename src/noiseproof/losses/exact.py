@@ -1,0 +1,80 @@
+r"""Softmax and 1 - p where one class is almost certain: no digit is lost, in value or slope, to a rounding p = 1.
+
+In float32 p is 1 from a score gap of 17 on. What torch computes from that p is 0, and so is its gradient, long
+before the truth is: the cross-entropy of scores (20, 0) is 2.06e-9. Here the largest class is always left out of a
+sum and 1 - p is built from the other classes. A class whose score is $-\infty$ is masked: it has p = 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from noiseproof.losses.base import Logits, LogProbs
+
+__all__ = ["HUGE", "is_largest", "log_complement", "log_softmax", "one_minus_exp", "sum_of_others"]
+
+HUGE = 1e30  # stands for infinity where infinities would be divided by each other; K of them fit float32
+
+
+def is_largest(values: Tensor) -> Tensor:
+    """True at the (first) largest entry of each row."""
+    classes = torch.arange(values.shape[1], device=values.device)
+    return classes == values.argmax(1, keepdim=True)
+
+
+def log_softmax(logits: Logits) -> LogProbs:
+    """Log-probabilities of the classes, of full relative precision also where p is almost 1.
+
+    Every score is taken relative to the largest one, z_m, whose own class is left out of the sum:
+    log p_k = (z_k - z_m) - log1p(sum over the others of exp(z_j - z_m)).
+
+    Example:
+        >>> scores = torch.tensor([[20.0, 0.0]])
+        >>> [f"{log_p:.3g}" for log_p in log_softmax(scores)[0].tolist()]
+        ['-2.06e-09', '-20']
+        >>> scores.log_softmax(1).tolist()                            # torch's
+        [[0.0, -20.0]]
+    """
+    largest = is_largest(logits)
+    behind = logits - logits.gather(1, logits.argmax(1, keepdim=True))
+    behind = behind.masked_fill(largest, 0.0)  # exactly 0 without a slope: the slopes of the others add up to z_m's
+    others = behind.exp().masked_fill(largest, 0.0).sum(1, keepdim=True)
+    return behind - others.log1p()
+
+
+def one_minus_exp(x: Tensor) -> Tensor:
+    """1 - e^x for x <= 0: with x = log p this is 1 - p.
+
+    Example:
+        >>> one_minus_exp(torch.tensor([-1e-9, -math.log(4)])).tolist()
+        [9.999999717180685e-10, 0.75]
+    """
+    # torch's slope of expm1 is (expm1(x) + 1), which rounds to 0 where e^x is small
+    return torch.where(x > -math.log(2), -x.expm1(), 1 - x.exp())
+
+
+def log_complement(log_p: LogProbs) -> Tensor:
+    """log(1 - p_k), exact far beyond the point where 1 - p_k itself is too small for a float.
+
+    Example:
+        >>> log_complement(torch.tensor([[0.0, -1000.0]])).tolist()   # 1 - p_0 = p_1 = e^-1000
+        [[-1000.0, -0.0]]
+    """
+    largest = is_largest(log_p)
+    others = log_p.clamp(min=-HUGE).masked_fill(largest, -2 * HUGE)
+    return torch.where(largest, others.logsumexp(1, keepdim=True), (-others.exp()).log1p())
+
+
+def sum_of_others(values: Tensor) -> Tensor:
+    """For each k the sum over j != k, exact also where entry k is almost the whole sum.
+
+    Example:
+        >>> sum_of_others(torch.tensor([[2.0**40, 1.0, 2.0]])).tolist()[0][0]
+        3.0
+    """
+    largest = is_largest(values)
+    rest = values.masked_fill(largest, 0.0).sum(1, keepdim=True)
+    return rest + (values.gather(1, values.argmax(1, keepdim=True)) - values)
