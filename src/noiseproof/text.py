@@ -138,6 +138,8 @@ def _value(node: ast.expr) -> Value:
     if isinstance(node, ast.Name):
         word = _name(node)
         return word == "true" if word in ("true", "false") else word
+    if isinstance(node, ast.Attribute):  # the name of a file, as in transition(T.csv)
+        return f"{_value(node.value)}.{node.attr.replace(_HYPHEN, '-')}"
     if _is_number(node):
         if isinstance(node, ast.UnaryOp):
             inner = _value(node.operand)

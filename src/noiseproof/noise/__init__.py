@@ -15,3 +15,6 @@ from noiseproof.noise.conditional import Asymmetric as Asymmetric
 from noiseproof.noise.conditional import Clean as Clean
 from noiseproof.noise.conditional import Pairflip as Pairflip
 from noiseproof.noise.conditional import Symmetric as Symmetric
+from noiseproof.noise.fixed import Human as Human
+from noiseproof.noise.instance import Instance as Instance
+from noiseproof.noise.transition import Transition as Transition

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +21,21 @@ from noiseproof.errors import InputError
 from noiseproof.noise.labels import Labels, Matrix, class_labels
 from noiseproof.text import Registry
 
-__all__ = ["NOISES", "Noise", "NoisyLabels", "Task", "corrupt", "fingerprint", "parse"]
+__all__ = [
+    "NOISES",
+    "Noise",
+    "NoisyLabels",
+    "Published",
+    "Task",
+    "corrupt",
+    "fingerprint",
+    "parse",
+    "refuse_wrong_rate",
+]
+
+
+#: Label vectors by their published keys, or what reads them when they are needed.
+Published = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +48,7 @@ class Task:
     data: str | None = None
     inputs: Any = None
     root: Path | None = None
-    published: Mapping[str, Any] = field(default_factory=dict)
+    published: Published | None = None
 
     @cached_property
     def per_class(self) -> Labels:
@@ -46,8 +60,6 @@ class Noise(ABC):
     """A rule for how given labels differ from clean ones."""
 
     name: ClassVar[str]
-    #: What `corrupt` must be given beside the labels: "inputs", "published".
-    needs: frozenset[str] = frozenset()
     #: Whose way of drawing it is; `exact` is ours.
     convention: str = "exact"
 
@@ -55,7 +67,7 @@ class Noise(ABC):
     def draw(self, task: Task) -> Labels:
         """The given labels, of the same length and order as the clean ones."""
 
-    def matrix(self, num_classes: int, data: str | None = None) -> Matrix:
+    def matrix(self, num_classes: int, data: str | None = None, root: Path | None = None) -> Matrix:
         """The nominal matrix T[i, j] = P(given = j | clean = i); rows sum to 1.
 
         Raises:
@@ -147,7 +159,7 @@ def corrupt(
     data: str | None = None,
     inputs: Any = None,
     root: str | Path | None = None,
-    published: Mapping[str, Any] | None = None,
+    published: Published | None = None,
 ) -> NoisyLabels:
     """Make given labels out of clean ones.
 
@@ -159,8 +171,9 @@ def corrupt(
         data: the data set's name, where the noise depends on it ("asymmetric", "human").
         inputs: images (N, C, H, W) or features (N, D), for noise that depends on them ("instance").
         root: a folder in which the file of "transition" is looked for after the working folder.
-        published: label vectors by their published keys, such as `data.published_labels("cifar10")`, for noise
-            that people or a paper made once ("human", "instance" under convention=jal).
+        published: label vectors by their published keys, or a function that reads them if they are needed, such as
+            `lambda: data.published_labels("cifar10")`; for noise that people or a paper made once ("human",
+            "instance" under convention=jal).
 
     Raises:
         InputError: labels, noise or what it needs cannot be used; the message says what could.
@@ -181,7 +194,7 @@ def corrupt(
         data=data,
         inputs=inputs,
         root=None if root is None else Path(root),
-        published=published or {},
+        published=published,
     )
     given = noise.draw(task)
     flipped = given != clean
@@ -194,6 +207,19 @@ def corrupt(
         text=str(noise),
         seed=task.seed,
     )
+
+
+def refuse_wrong_rate(noise: Noise, *, gives: float, asked: float, instead: str) -> None:
+    """Refuse a generator that misses the rate it is asked for by more than 15 % of it.
+
+    Raises:
+        InputError: it does; the message says what to write `instead`.
+    """
+    if abs(gives - asked) > 0.15 * asked:
+        raise InputError(
+            f"{noise} flips {gives:.2%} of these labels where {asked:.2%} are asked for; {instead}, or accept it "
+            "with allow_wrong_rate=true"
+        )
 
 
 def fingerprint(labels: Labels, num_classes: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -12,14 +13,14 @@ import numpy.typing as npt
 from noiseproof import rng
 from noiseproof.errors import InputError, in_range, one_of
 from noiseproof.noise import published
-from noiseproof.noise.base import NOISES, Noise, Task
+from noiseproof.noise.base import NOISES, Noise, Task, refuse_wrong_rate
 from noiseproof.noise.classes import arcs
 from noiseproof.noise.draw import flips_exact, flips_independent, targets
 from noiseproof.noise.labels import Labels, Matrix
 
 __all__ = ["Asymmetric", "ClassConditional", "Clean", "Pairflip", "Symmetric"]
 
-_FURTHEST = 0.15  # how far, relatively, a published generator may miss the rate it was asked for
+Parts = tuple[npt.NDArray[np.float64], Matrix]  # wrong (K,) and where (K, K)
 
 
 class ClassConditional(Noise):
@@ -33,17 +34,17 @@ class ClassConditional(Noise):
         self.convention = one_of(f"convention of {self.name}", convention, accepted)
 
     @abstractmethod
-    def parts(self, num_classes: int, data: str | None) -> tuple[npt.NDArray[np.float64], Matrix]:
-        """`wrong` (K,) and `where` (K, K)."""
+    def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
+        """`wrong` and `where`; the diagonal of `where` is not used."""
 
-    def matrix(self, num_classes: int, data: str | None = None) -> Matrix:
-        wrong, where = self.parts(num_classes, data)
+    def matrix(self, num_classes: int, data: str | None = None, root: Path | None = None) -> Matrix:
+        wrong, where = self.parts(num_classes, data, root)
         found: Matrix = wrong[:, None] * where
         np.fill_diagonal(found, 1 - wrong)
         return found
 
     def draw(self, task: Task) -> Labels:
-        wrong, where = self.parts(task.num_classes, task.data)
+        wrong, where = self.parts(task.num_classes, task.data, task.root)
         words = rng.words(2 * len(task.clean), task.seed, "noise", self.name).reshape(-1, 2)
         if self.convention == "exact":
             flipped = flips_exact(task, wrong, words[:, 0], self.name)
@@ -59,7 +60,7 @@ class Clean(ClassConditional):
     def __init__(self) -> None:
         super().__init__()
 
-    def parts(self, num_classes: int, data: str | None) -> tuple[npt.NDArray[np.float64], Matrix]:
+    def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
         return np.zeros(num_classes), np.eye(num_classes)
 
 
@@ -76,15 +77,14 @@ class _Rated(ClassConditional):
     def draw(self, task: Task) -> Labels:
         if self.convention not in self.published:
             return super().draw(task)
-        wrong, where = self.parts(task.num_classes, task.data)
-        given = self.published[self.convention](task, self.rate, where)
-        asked = self.rate * float((wrong > 0)[task.clean].mean())
-        drawn = float((given != task.clean).mean())
-        if abs(drawn - asked) > _FURTHEST * asked and not self.allow_wrong_rate:
-            raise InputError(
-                f"{self} flips {drawn:.2%} of these labels where {asked:.2%} are asked for; convention=exact "
-                f"gives the rate, allow_wrong_rate=true accepts what {self.convention} makes of it"
-            )
+        wrong, where = self.parts(task.num_classes, task.data, task.root)
+        generator = self.published[self.convention]
+        given = generator(task, self.rate, where)
+        if not self.allow_wrong_rate:
+            counted = generator in published.COUNTING
+            gives = float((given != task.clean).mean() if counted else wrong[task.clean].mean())
+            asked = self.rate * float((wrong > 0)[task.clean].mean())
+            refuse_wrong_rate(self, gives=gives, asked=asked, instead="use convention=exact")
         return given
 
 
@@ -98,7 +98,7 @@ class Symmetric(_Rated):
         "dividemix": published.dividemix_symmetric,
     }
 
-    def parts(self, num_classes: int, data: str | None) -> tuple[npt.NDArray[np.float64], Matrix]:
+    def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
         where = np.full((num_classes, num_classes), 1 / (num_classes - 1))
         np.fill_diagonal(where, 0)
         # dividemix draws the new label from all classes, the true one included
@@ -128,7 +128,7 @@ class Asymmetric(_Rated):
             raise InputError(f"classes must be a word or arcs such as '3>5 5>3', got {classes!r}")
         self.classes = classes
 
-    def parts(self, num_classes: int, data: str | None) -> tuple[npt.NDArray[np.float64], Matrix]:
+    def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
         found = arcs(self.classes, num_classes, data)
         wrong, where = np.zeros(num_classes), np.zeros((num_classes, num_classes))
         for source, target in found.items():
@@ -146,5 +146,5 @@ class Pairflip(ClassConditional):
         super().__init__(convention)
         self.rate = in_range("rate", rate, 0, 1)
 
-    def parts(self, num_classes: int, data: str | None) -> tuple[npt.NDArray[np.float64], Matrix]:
+    def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
         return np.full(num_classes, self.rate), np.roll(np.eye(num_classes), 1, axis=1)

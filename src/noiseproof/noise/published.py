@@ -19,6 +19,7 @@ from noiseproof.noise.labels import Labels, Matrix
 
 __all__ = [
     "ALIASES",
+    "COUNTING",
     "Generator",
     "apl_asymmetric",
     "apl_symmetric",
@@ -125,6 +126,10 @@ def dividemix_asymmetric(task: Task, rate: float, where: Matrix) -> Labels:
     given = task.clean.copy()
     given[chosen] = target[given[chosen]]
     return given
+
+
+#: Those that flip a fixed number of labels; the others have their rate on average.
+COUNTING = frozenset((jal, apl_symmetric))
 
 
 def _dividemix(task: Task, rate: float) -> tuple[random.Random, list[int]]:

@@ -1,0 +1,83 @@
+"""Noise with a matrix of the user's own, read from a file."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from noiseproof import files
+from noiseproof.errors import DataError, InputError
+from noiseproof.noise.base import NOISES
+from noiseproof.noise.conditional import ClassConditional, Parts
+from noiseproof.noise.labels import Matrix
+
+__all__ = ["Transition", "read_matrix"]
+
+_LARGEST = 64 * 2**20  # bytes; a matrix of 1,000 classes has 8 MB as .npy and some 20 MB as text
+
+
+@NOISES.register("transition")
+class Transition(ClassConditional):
+    """A label of class i becomes j with the probability in row i, column j of a file (.csv, .npy or .json)."""
+
+    def __init__(self, file: str, convention: str = "exact") -> None:
+        super().__init__(convention)
+        if not isinstance(file, str) or not file or "\0" in file:
+            raise InputError(f"transition needs the name of a .csv, .npy or .json file, got {file!r}")
+        self.file = file
+
+    def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
+        matrix = read_matrix(_place(self.file, root))
+        if len(matrix) != num_classes:
+            raise InputError(f"{self.file} is for {len(matrix)} classes, got labels of {num_classes}")
+        where = matrix - np.diag(matrix.diagonal())
+        wrong = where.sum(1)
+        return wrong / matrix.sum(1), where / np.where(wrong > 0, wrong, 1)[:, None]
+
+
+def _place(file: str, root: Path | None) -> Path:
+    path = Path(file)
+    return path if root is None or path.exists() else root / path
+
+
+def read_matrix(path: Path) -> Matrix:
+    """A row-stochastic matrix from a file; row i is the clean class i.
+
+    Raises:
+        DataError: the file is missing, damaged, not square, or its rows are no probabilities that sum to 1.
+    """
+    if path.suffix.lower() not in _READERS:
+        raise DataError(f"{path}: a transition matrix is read from {', '.join(_READERS)}")
+    raw = files.read(path.resolve(), at_most=_LARGEST)
+    try:
+        matrix = np.asarray(_READERS[path.suffix.lower()](raw), dtype=np.float64)
+    except Exception as error:  # whatever a reader meets in a damaged file
+        raise DataError(f"{path} does not hold a matrix of numbers: {error}") from None
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
+        raise DataError(f"{path}: a transition matrix is square, one row and column a class, got {matrix.shape}")
+    wrong = np.flatnonzero(~((matrix >= 0) & (matrix <= 1)).all(1))  # so that NaN is wrong
+    if len(wrong):
+        raise DataError(f"{path}: probabilities lie in [0, 1], row {wrong[0]} has {matrix[wrong[0]].tolist()}")
+    sums = matrix.sum(1)
+    wrong = np.flatnonzero(abs(sums - 1) > 1e-6)
+    if len(wrong):
+        turned = " (its columns do: transpose it)" if np.allclose(matrix.sum(0), 1) else ""
+        raise DataError(f"{path}: every row must sum to 1, row {wrong[0]} sums to {sums[wrong[0]]:.9g}{turned}")
+    return matrix
+
+
+def _npy(raw: bytes) -> object:
+    return np.load(io.BytesIO(raw), allow_pickle=False)
+
+
+def _csv(raw: bytes) -> list[list[float]]:
+    lines = raw.decode("utf-8-sig").splitlines()
+    return [[float(cell) for cell in re.split(r"[,;\s]+", line.strip())] for line in lines if line.strip()]
+
+
+_READERS: dict[str, Callable[[bytes], object]] = {".csv": _csv, ".npy": _npy, ".json": json.loads}
