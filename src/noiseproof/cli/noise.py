@@ -1,0 +1,153 @@
+"""`noiseproof noise`: make given labels and say what was made."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noiseproof import files
+from noiseproof.errors import InputError, one_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from noiseproof.noise import NoisyLabels
+
+_SHOWN = 20  # classes a summary or a figure names one by one
+
+
+def noise(
+    data: Annotated[str, typer.Argument(help="A data set's name or the path of your own data.")],
+    text: Annotated[str, typer.Argument(help="The noise, such as 'symmetric(0.4)'; see `noiseproof list noise`.")],
+    data_root: Annotated[Path | None, typer.Option(help="The folder that holds the data sets.")] = None,
+    seed: Annotated[int, typer.Option(help="Names the draw.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the labels to a .npy, .csv or .txt file, and FILE.json beside it.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the matrix to a .png, .pdf or .svg file.")] = None,
+) -> None:
+    """Make given labels out of a data set's clean ones and describe them."""
+    for path, endings in ((out, (".npy", ".csv", ".txt")), (plot, (".png", ".pdf", ".svg"))):
+        if path is not None:
+            one_of(f"the ending of {path.name}", path.suffix.lower(), endings)
+    from noiseproof import data as datasets
+    from noiseproof.noise import corrupt, parse
+
+    rule = parse(text)
+    found = datasets.load(data, root=data_root)
+    clean = found.train.given if found.train.clean is None else found.train.clean
+    noisy = corrupt(
+        clean,
+        rule,
+        num_classes=found.num_classes,
+        seed=seed,
+        data=found.name,
+        inputs=found.train.inputs,
+        root=data_root,
+        published=lambda: datasets.published_labels(found.name, root=data_root),
+    )
+    facts = describe(noisy, found.name)
+    if out is not None:
+        files.write_atomic(out, _encoded(noisy, out.suffix.lower()))
+        files.write_atomic(out.with_name(out.name + ".json"), json.dumps(facts, indent=1) + "\n")
+    if plot is not None:
+        draw(noisy, found.classes, plot)
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    from rich.console import Console
+
+    console = Console()
+    console.print(summary(noisy, found.name, found.classes))
+    if found.train.clean is None:
+        console.print(f"{found.name} has no clean labels: the noise was put on the labels it came with")
+    for path in (out, plot):
+        if path is not None:
+            console.print(f"wrote {path}", markup=False)
+
+
+def describe(noisy: NoisyLabels, data: str) -> dict[str, Any]:
+    """What `--json` prints. `overtaken`: the classes whose own label is not the most frequent one."""
+    return {
+        "data": data,
+        "noise": noisy.text,
+        "seed": noisy.seed,
+        "samples": len(noisy.labels),
+        "flipped": int(noisy.flipped.sum()),
+        "rate": noisy.rate,
+        "sha256": noisy.sha256,
+        "overtaken": noisy.overtaken,
+        "transition": noisy.transition.tolist(),
+    }
+
+
+def _encoded(noisy: NoisyLabels, ending: str) -> bytes:
+    if ending == ".npy":
+        import numpy as np
+
+        memory = io.BytesIO()
+        np.save(memory, noisy.labels, allow_pickle=False)
+        return memory.getvalue()
+    if ending == ".txt":
+        return "".join(f"{label}\n" for label in noisy.labels).encode()
+    rows = zip(noisy.labels, noisy.flipped.astype(int), strict=True)
+    return "".join(["label,flipped\n", *(f"{label},{flipped}\n" for label, flipped in rows)]).encode()
+
+
+def summary(noisy: NoisyLabels, data: str, classes: tuple[str, ...]) -> Table:
+    """A table: of each class what share kept its label and what the others mostly became."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    kept = noisy.transition.diagonal()
+    shown = range(len(classes)) if len(classes) <= _SHOWN else kept.argsort(kind="stable")[:_SHOWN].tolist()
+    left_out = "" if len(classes) <= _SHOWN else f"; the {_SHOWN} of {len(classes)} classes that keep least"
+    overtaken = ", ".join(f"{c} {classes[c]}" for c in noisy.overtaken) or "none"
+    table = Table(
+        title=escape(f"{data}: {noisy}{left_out}"),
+        caption=escape(f"sha256 {noisy.sha256}\nclasses whose own label is not the most frequent: {overtaken}"),
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+    )
+    for column in ("class", "name", "kept", "mostly becomes"):
+        table.add_column(column, justify="right" if column == "kept" else "left")
+    for c in shown:
+        others = noisy.transition[c].copy()
+        others[c] = 0
+        best = int(others.argmax())
+        becomes = f"{best} {classes[best]} {others[best]:.2%}" if others[best] > 0 else ""
+        table.add_row(str(c), escape(classes[c]), f"{kept[c]:.2%}", escape(becomes))
+    return table
+
+
+def draw(noisy: NoisyLabels, classes: tuple[str, ...], path: Path) -> None:
+    """A heat map of the realised matrix."""
+    from matplotlib.figure import Figure
+
+    count = len(classes)
+    if not count:
+        raise InputError("there are no classes to draw")
+    few = count <= _SHOWN
+    side = max(4.0, 0.55 * count) if few else 7.0
+    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(noisy.transition, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the clean class")
+    axes.set(
+        xlabel="given label", ylabel="clean label", title=f"{noisy.text}, seed {noisy.seed}: {noisy.rate:.2%} wrong"
+    )
+    if few:
+        axes.set_xticks(range(count), classes, rotation=60, ha="right")
+        axes.set_yticks(range(count), classes)
+        for i, j in zip(*noisy.transition.nonzero(), strict=True):
+            share = noisy.transition[i, j]
+            axes.text(
+                j, i, f"{share:.2f}", ha="center", va="center", fontsize=7, color="white" if share > 0.5 else "black"
+            )
+    files.replace(path, lambda file: figure.savefig(file, format=path.suffix[1:].lower(), dpi=150))
