@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noiseproof import files
-from noiseproof.errors import InputError, one_of
+from noiseproof.errors import one_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -131,23 +131,19 @@ def draw(noisy: NoisyLabels, classes: tuple[str, ...], path: Path) -> None:
     from matplotlib.figure import Figure
 
     count = len(classes)
-    if not count:
-        raise InputError("there are no classes to draw")
     few = count <= _SHOWN
     side = max(4.0, 0.55 * count) if few else 7.0
     figure = Figure(figsize=(side + 1.2, side), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(noisy.transition, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the clean class")
-    axes.set(
-        xlabel="given label", ylabel="clean label", title=f"{noisy.text}, seed {noisy.seed}: {noisy.rate:.2%} wrong"
-    )
+    title = f"{noisy.text}, seed {noisy.seed}: {noisy.rate:.2%} wrong"
+    axes.set(xlabel="given label", ylabel="clean label", title=title)
     if few:
         axes.set_xticks(range(count), classes, rotation=60, ha="right")
         axes.set_yticks(range(count), classes)
         for i, j in zip(*noisy.transition.nonzero(), strict=True):
             share = noisy.transition[i, j]
-            axes.text(
-                j, i, f"{share:.2f}", ha="center", va="center", fontsize=7, color="white" if share > 0.5 else "black"
-            )
+            ink = "white" if share > 0.5 else "black"
+            axes.text(j, i, f"{share:.2f}", ha="center", va="center", fontsize=7, color=ink)
     files.replace(path, lambda file: figure.savefig(file, format=path.suffix[1:].lower(), dpi=150))
