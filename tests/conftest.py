@@ -12,6 +12,11 @@ import torch
 
 torch.set_num_threads(1)
 
+# torchvision has no build beside this torch: it imports once these two operators exist (they are never called).
+TORCHVISION = torch.library.Library("torchvision", "DEF")
+for operator in ("nms", "qnms"):
+    TORCHVISION.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -88,7 +88,7 @@ def train(text, *, epochs, seed):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loss", action="append", help="a loss text; may be repeated (default: ce and JAL-CE)")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     for text in arguments.loss or ["ce", "nce + amse(a=30)"]:
