@@ -7,6 +7,7 @@ workers. Everything up to normalisation is integer work on uint8, so CPU and GPU
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -156,14 +157,20 @@ def rotate(images: Tensor, turn: Tensor) -> Tensor:
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Pixels as float32: (v/255 - mean) / std, rounded at each step as torchvision does."""
-    pixels = images.float().div_(255)
+    """Pixels as float32: (v/255 - mean) / std, in one multiplication and one addition."""
     if not mean:
-        return pixels
+        return images.float().div_(255)
     if len(mean) != images.shape[1]:
         raise InputError(f"mean and std are given for {len(mean)} channels, the images have {images.shape[1]}")
-    shift, scale = (torch.tensor(value, device=images.device)[:, None, None] for value in (mean, std))
-    return pixels.sub_(shift).div_(scale)
+    scale, shift = _affine(mean, std, images.device)
+    return images.float().mul_(scale).add_(shift)
+
+
+@lru_cache(maxsize=16)
+def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    scale = torch.tensor([1 / (255 * s) for s in std], device=device)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+    return scale[:, None, None], shift[:, None, None]
 
 
 def _turns(degrees: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.int64]:
