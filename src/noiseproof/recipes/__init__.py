@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from noiseproof import losses
+from noiseproof.data.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
-from noiseproof.recipes.schema import Augment, File, MethodEntry, Model, Train, check
+from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check
 from noiseproof.text import parse_call, parse_sum
 
 __all__ = ["Augment", "Method", "Model", "Recipe", "Train", "load", "names"]
@@ -118,7 +119,7 @@ class Recipe:
         return {
             "model": self.model.model_dump(mode="json", exclude_none=True),
             "train": self.train.model_dump(mode="json"),
-            "augment": self.augment.model_dump(mode="json", exclude_defaults=True),
+            "augment": asdict(self.augment),
         }
 
 

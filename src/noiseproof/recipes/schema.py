@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from dataclasses import fields
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from noiseproof.data.augment import Augment
 from noiseproof.errors import InputError, did_you_mean
 
-__all__ = ["Augment", "File", "MethodEntry", "Model", "Train", "When", "check"]
+__all__ = ["File", "MethodEntry", "Model", "Train", "When", "check"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -43,28 +45,6 @@ class Train(_Strict):
     step_factor: Positive = 0.1
     clip_norm: NotNegative = 0.0  # 0 clips nothing
     l2: NotNegative = 0.0  # weight decay of methods that do not say otherwise
-
-
-class Augment(_Strict):
-    """What happens to an image on its way into the network; the normalisation belongs to it."""
-
-    crop_padding: Annotated[int, Field(ge=0)] = 0  # random crop of the own size after padding with black
-    flip: bool = False
-    rotation: NotNegative = 0.0  # degrees to either side
-    resized_crop: Annotated[int, Field(ge=0)] = 0  # random crop of random scale, resized to this
-    jitter: tuple[NotNegative, NotNegative, NotNegative, NotNegative] | None = None  # brightness, contrast, ...
-    resize: int | tuple[int, int] | None = None  # before a random crop of size `crop`
-    crop: Annotated[int, Field(ge=0)] = 0
-    eval_resize: int | tuple[int, int] | None = None
-    eval_crop: Annotated[int, Field(ge=0)] = 0
-    mean: tuple[float, ...] = ()  # empty: measured on the training inputs
-    std: tuple[Positive, ...] = ()
-
-    @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
-        if len(self.mean) != len(self.std):
-            raise ValueError("mean and std need a number each per channel; leave both empty to have them measured")
-        return self
 
 
 class When(_Strict):
@@ -116,7 +96,7 @@ def check(values: dict[str, Any], where: str) -> File:
 def _sentence(error: Any) -> str:
     place = [str(part) for part in error["loc"]]
     key = ".".join(place)
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = _keys(place[:-1])
         return f"no key {key!r} (there are: {', '.join(known)}){did_you_mean(place[-1], known)}"
     if error["type"] == "missing":
@@ -126,9 +106,11 @@ def _sentence(error: Any) -> str:
 
 def _keys(place: Sequence[str]) -> list[str]:
     """The keys that a table of the file may hold."""
-    tables: dict[str, type[_Strict]] = {"model": Model, "train": Train, "augment": Augment}
+    tables: dict[str, type[_Strict]] = {"model": Model, "train": Train}
     if not place:
         return list(File.model_fields)
     if place[0] == "methods":
         return list((When if "when" in place else MethodEntry).model_fields)
+    if place[0] == "augment":
+        return [field.name for field in fields(Augment)]
     return list(tables[place[0]].model_fields)

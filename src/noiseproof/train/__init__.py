@@ -1,1 +1,7 @@
+"""Training: one loop, one step, checkpoints."""
 
+from __future__ import annotations
+
+from noiseproof.train.loop import Outcome, Training, fit
+
+__all__ = ["Outcome", "Training", "fit"]

@@ -1,0 +1,120 @@
+"""Where a run computes and how exactly: device, precision, deterministic or fast."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from noiseproof.errors import InputError, MachineError, one_of
+
+__all__ = ["DEVICES", "MODES", "PRECISIONS", "Place", "choose", "flags"]
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+MODES = ("deterministic", "fast")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The device of a run and the arithmetic it uses there.
+
+    Attributes:
+        device: "cpu", "mps" or a CUDA device.
+        precision: "fp32"; "tf32" (CUDA: float32 with 10-bit mantissas in products); "bf16" (autocast).
+        channels_last: how images lie in memory; the faster way for convolutions in bf16.
+    """
+
+    device: torch.device
+    precision: str
+    channels_last: bool
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of a forward pass."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How four-dimensional tensors lie in memory here."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def __str__(self) -> str:
+        if self.device.type == "cuda":
+            return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+        return str(self.device)
+
+
+def choose(device: str, precision: str, network: nn.Module) -> Place:
+    """The place a run is asked to use; "auto" takes the fastest device, and bf16 where it pays.
+
+    Raises:
+        UnknownNameError: no such device or precision.
+        InputError: the device cannot compute in this precision.
+        MachineError: the device is not here.
+    """
+    kind = one_of("device", device.partition(":")[0], DEVICES)
+    one_of("precision", precision, PRECISIONS)
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind == "auto":
+        kind = device = next(each for each in ("cuda", "mps", "cpu") if here[each])
+    if not here[kind]:
+        raise MachineError(f"this machine has no {kind} device that torch {torch.__version__} can use; try device=cpu")
+    if precision == "tf32" and kind != "cuda":
+        raise InputError(f"precision tf32 exists on CUDA devices only, not on {kind}; write precision=fp32")
+    # bf16 pays where convolutions dominate; a perceptron spends its time between the kernels.
+    convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    if precision == "auto":
+        precision = "bf16" if convolutional and _fast_bf16(kind) else "fp32"
+    return Place(torch.device(device), precision, channels_last=convolutional and precision == "bf16")
+
+
+def _fast_bf16(kind: str) -> bool:
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return kind == "cpu" and bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+@contextmanager
+def flags(mode: str, place: Place) -> Iterator[None]:
+    """Set torch's global switches for a run and put them back afterwards.
+
+    "deterministic": the same run gives the same bits on the same machine and thread count. "fast": algorithms may be
+    chosen by trial and sums may differ in order.
+    """
+    one_of("mode", mode, MODES)
+    exact, memory = mode == "deterministic", cast(Any, torch.utils.deterministic)
+    if exact and place.device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        memory.fill_uninitialized_memory,
+        torch.backends.cudnn.deterministic,
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.allow_tf32,
+        torch.get_float32_matmul_precision(),
+    )
+    try:
+        torch.use_deterministic_algorithms(exact)
+        memory.fill_uninitialized_memory = False  # nothing here reads uninitialised memory
+        torch.backends.cudnn.deterministic = exact
+        torch.backends.cudnn.benchmark = not exact
+        if place.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = place.precision != "fp32"
+            torch.set_float32_matmul_precision("highest" if place.precision == "fp32" else "high")
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        memory.fill_uninitialized_memory = before[2]
+        torch.backends.cudnn.deterministic = before[3]
+        torch.backends.cudnn.benchmark = before[4]
+        torch.backends.cudnn.allow_tf32 = before[5]
+        torch.set_float32_matmul_precision(before[6])
