@@ -93,9 +93,12 @@ def _written(text: str, num_classes: int) -> Arcs:
     end = 0
     while match := _ARC.match(text, end):
         source, target = int(match[1]), int(match[2])
-        if max(source, target) >= num_classes or source == target or source in found:
-            reason = "more than one arc leaves" if source in found else "no arc between two classes of"
-            raise InputError(f"classes={text!r}: {source}>{target}: {reason} 0..{num_classes - 1}")
+        if max(source, target) >= num_classes or source == target:
+            raise InputError(
+                f"classes={text!r}: {source}>{target} is no arc between two classes of 0..{num_classes - 1}"
+            )
+        if source in found:
+            raise InputError(f"classes={text!r}: class {source} becomes one other class, not two")
         found[source], end = target, match.end()
     if text[end:].strip() or not found:
         raise InputError(f"classes takes arcs such as '3>5 5>3' (clean > given), got {text!r}")
