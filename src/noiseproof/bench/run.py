@@ -1,0 +1,62 @@
+"""A run: one (data, noise, method, recipe, seed), named by the hash of its canonical text, and how it is computed."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+
+from noiseproof import __version__
+from noiseproof.bench import records
+from noiseproof.bench.records import Record, RunText
+
+__all__ = ["Run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that decides a result, and nothing else.
+
+    Args:
+        text: canonical JSON of a `records.RunText`.
+    """
+
+    text: str
+
+    @cached_property
+    def told(self) -> RunText:
+        """The run as plain values, as its record holds them."""
+        told: RunText = json.loads(self.text)
+        return told
+
+    @cached_property
+    def run_id(self) -> str:
+        """SHA-256 of the text and the version of the schema."""
+        return records.run_id(self.told)
+
+    def __str__(self) -> str:
+        told = self.told
+        return f"{told['data']} {told['noise']} {told['method']} seed {told['seed']}"
+
+    def failure(self, error: str, seconds: float) -> Record:
+        """The record of a run that could not be finished."""
+        told = self.told
+        return {
+            "schema": records.SCHEMA,
+            "run_id": self.run_id,
+            "run": told,
+            "status": "failed",
+            "selection": "last epoch",
+            "result": {"accuracy": None, "curves": {}},
+            "noise": None,
+            "data": None,
+            "seconds": round(seconds, 3),
+            "device": "",
+            "threads": 0,
+            "versions": {"noiseproof": __version__, "python": platform.python_version()},
+            "precision": told["precision"],
+            "mode": told["mode"],
+            "health": {},
+            "error": error.encode("utf-8", "replace").decode(),
+        }

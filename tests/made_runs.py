@@ -1,0 +1,73 @@
+"""Small runs without any training, for the tests of whatever drives runs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from made_records import made
+from noiseproof.bench import records
+from noiseproof.bench.run import Run
+from noiseproof.errors import DataMissingError
+
+
+def runs(count: int, **told: Any) -> list[Run]:
+    return [Run(records.canonical(made(seed, **told)["run"])) for seed in range(1, count + 1)]
+
+
+def accuracy(run: Run) -> float:
+    return random.Random(run.run_id).uniform(50, 99)
+
+
+def work(run: Run, *, seconds: float = 0.0, log: Path | None = None, progress: Any) -> records.Record:
+    """Take a while, tell once, and return the record that this run always has."""
+    if log:
+        with log.open("a") as file:  # one line an attempt, short enough to be written in one piece
+            file.write(f"{os.getpid()} {run.told['seed']}\n")
+    progress({"epoch": 1})
+    time.sleep(seconds)
+    told = run.told
+    return {**made(**{**told, "accuracy": accuracy(run)})}
+
+
+def fails(run: Run, *, when: Path, times: int, progress: Any) -> records.Record:
+    """Raise the first `times` times; every attempt leaves a mark in the folder `when`."""
+    when.mkdir(exist_ok=True)
+    attempt = len(list(when.glob(f"{run.run_id}.*")))
+    (when / f"{run.run_id}.{attempt}").touch()
+    if attempt < times:
+        raise RuntimeError(f"attempt {attempt} broke")
+    return work(run, progress=progress)
+
+
+def misses_data(run: Run, *, progress: Any) -> records.Record:
+    raise DataMissingError("there is no file cifar10")
+
+
+def dies(run: Run, *, progress: Any) -> records.Record:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def stops(run: Run, *, when: Path, progress: Any) -> records.Record:
+    """Fall silent the first time, in the midst of work."""
+    try:
+        when.touch(exist_ok=False)
+    except FileExistsError:
+        return work(run, progress=progress)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(60)
+    raise AssertionError("unreachable")
+
+
+def diverges(run: Run, *, progress: Any) -> records.Record:
+    return {**work(run, progress=progress), "status": "diverged"}
+
+
+def calling(function: Any, **named: Any) -> Any:
+    return lambda run: partial(function, run, **named)
