@@ -30,15 +30,24 @@ class Row:
 
     Attributes:
         facts: what the runs have in common, by dotted key ("noise", "precision", "settings.train.epochs", ...).
-        seeds, accuracies: of the finished runs, by seed; accuracies in percent.
+        records: of the finished runs, by seed.
         diverged, failed: seeds that gave no number; they never enter a mean.
     """
 
     facts: Mapping[str, Any]
-    seeds: tuple[int, ...]
-    accuracies: tuple[float, ...]
+    records: tuple[Record, ...] = field(repr=False)
     diverged: tuple[int, ...] = ()
     failed: tuple[int, ...] = ()
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that the mean is over."""
+        return tuple(record["run"]["seed"] for record in self.records)
+
+    @cached_property
+    def accuracies(self) -> tuple[float, ...]:
+        """In percent, by seed."""
+        return tuple(float(record["result"]["accuracy"]) for record in self.records)
 
     @property
     def data(self) -> str:
@@ -55,12 +64,12 @@ class Row:
     @property
     def n(self) -> int:
         """How many seeds the mean is over."""
-        return len(self.accuracies)
+        return len(self.records)
 
     @cached_property
     def mean(self) -> float | None:
         """The mean accuracy in percent; None without a finished run."""
-        return fmean(self.accuracies) if self.accuracies else None
+        return fmean(self.accuracies) if self.records else None
 
     @cached_property
     def std(self) -> float | None:
@@ -79,15 +88,22 @@ def rows(records: Iterable[Record]) -> list[Row]:
         [('ce', 82.0, 2.0, 3)]
     """
     groups: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        groups[_protocol(record)].append(record)
+    unmeasured = []
+    for record in sorted(records, key=lambda record: str(record["run_id"])):
+        if record["status"] == "failed" and not (record.get("noise") and record.get("data")):
+            unmeasured.append(record)
+        else:
+            groups[_protocol(record, _measured(record))].append(record)
+    for record in unmeasured:  # it broke before it knew its data: it belongs to the runs that it was meant to join
+        measured = _measured(_likest(record, groups.values()))
+        groups[_protocol(record, measured)].append(record)
     return sorted((_row(group) for group in groups.values()), key=_order)
 
 
-def _protocol(record: Record) -> str:
-    """Everything but the seed, as text: what a mean may be taken over."""
-    run = {key: value for key, value in record["run"].items() if key != "seed"}
-    return json.dumps([run, *_measured(record).values()], sort_keys=True, separators=(",", ":"))
+def _protocol(record: Record, measured: Mapping[str, Any]) -> str:
+    """Everything but the seed, as text: what a mean may be taken over. "auto" counts as what it turned out to be."""
+    run = {key: value for key, value in record["run"].items() if key not in ("seed", "precision", "mode")}
+    return json.dumps([run, *measured.values()], sort_keys=True, separators=(",", ":"))
 
 
 def _measured(record: Record) -> dict[str, Any]:
@@ -102,24 +118,31 @@ def _measured(record: Record) -> dict[str, Any]:
     }
 
 
+def _likest(record: Record, groups: Iterable[Sequence[Record]]) -> Record:
+    """The record that shares most with the one that failed early: method and noise count less than the data."""
+    run = record["run"]
+    keys = ("data", "noise", "precision", "mode", "method", "loss", "recipe", "settings")
+
+    def alike(other: Record) -> list[bool]:
+        return [other["run"].get(key) == run.get(key) for key in keys]
+
+    others = [group[0] for group in groups if group[0]["run"]["data"] == run["data"]]
+    return max(others, key=lambda other: (alike(other), str(other["run_id"])), default=record)
+
+
 def _row(group: Sequence[Record]) -> Row:
     by_seed: dict[int, Record] = {}
-    for record in sorted(group, key=lambda one: str(one["run_id"])):
+    for record in sorted(
+        group, key=lambda one: (one["status"] != "done", str(one["run_id"]))
+    ):  # of a seed the first stays
         by_seed.setdefault(record["run"]["seed"], record)
-    done = {seed: float(by_seed[seed]["result"]["accuracy"]) for seed in sorted(by_seed) if _done(by_seed[seed])}
+    of: dict[str, list[int]] = defaultdict(list)
+    for seed in sorted(by_seed):
+        of[by_seed[seed]["status"]].append(seed)
     first = group[0]
     facts = _flat({key: value for key, value in first["run"].items() if key != "seed"}) | _measured(first)
-    return Row(
-        facts,
-        tuple(done),
-        tuple(done.values()),
-        tuple(sorted(seed for seed, record in by_seed.items() if record["status"] == "diverged")),
-        tuple(sorted(seed for seed, record in by_seed.items() if record["status"] == "failed")),
-    )
-
-
-def _done(record: Record) -> bool:
-    return bool(record["status"] == "done")
+    done = tuple(by_seed[seed] for seed in of["done"])
+    return Row(facts, done, tuple(of["diverged"]), tuple(of["failed"]))
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

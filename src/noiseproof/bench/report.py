@@ -1,0 +1,288 @@
+"""The report: one HTML page that holds everything and asks for nothing.
+
+It is a pure function of the records. It opens without a network: styles, figures and the one small script lie inside,
+and a Content-Security-Policy that names the script and the styles by their hash keeps out everything else. Names from
+records are text wherever they stand; Jinja escapes every value.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noiseproof import files
+from noiseproof.bench import figures, style
+from noiseproof.bench.escape import visible
+from noiseproof.bench.tables import Record, Row, grids, number, rows, short_noise
+from noiseproof.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jinja2 import Template
+    from matplotlib.figure import Figure
+
+__all__ = ["page", "write"]
+
+
+def write(
+    records: Iterable[Record], path: str | Path, *, damaged: Sequence[object] = (), command: str | None = None
+) -> Path:
+    """Write the report of these records; an older one of that name is replaced.
+
+    Args:
+        records: of any runs, in any order.
+        path: the HTML file.
+        damaged: what could not be read, to be named in the report.
+        command: what to type to continue, shown where something failed.
+
+    Returns:
+        The file written.
+    """
+    files.write_atomic(path, page(records, damaged=damaged, command=command))
+    return Path(path)
+
+
+def page(records: Iterable[Record], *, damaged: Sequence[object] = (), command: str | None = None) -> str:
+    """The report as text.
+
+    Raises:
+        InputError: there is no record.
+    """
+    records = sorted(records, key=lambda record: str(record["run_id"]))
+    if not records:
+        raise InputError("there is no record to report on; `noiseproof compare` and `noiseproof sweep` make them")
+    css, script = _asset("report.css"), _asset("report.js")
+    failures = [_failure(record) for record in records if record["status"] != "done"]
+    return _template().render(
+        css=_trusted(css),
+        script=_trusted(script),
+        policy="default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_digest(css)}'; script-src '{_digest(script)}'",
+        title=_title(records),
+        lead=_lead(records),
+        headlines=list(_headlines(records)),
+        parts=_parts(records),
+        beside=[],
+        runs=_runs(records),
+        facts=list(_facts(records)),
+        failures=failures,
+        damaged=[str(one) for one in damaged],
+        still_open=_counted(len(failures) + len(damaged), "run") + " gave no number; see what failed.",
+        command=command,
+    )
+
+
+# The page's own files
+
+
+@cache
+def _asset(name: str) -> str:
+    return resources.files("noiseproof.bench").joinpath("page", name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, finalize=_seen, trim_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["clip"] = lambda text, longest=80: visible(text, longest)
+    return environment.from_string(_asset("report.html.jinja"))
+
+
+def _seen(value: object) -> object:
+    """Every value on the page without unseen characters; line ends stay, for the texts of errors."""
+    from markupsafe import Markup
+
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return "\n".join(visible(line, None) for line in value.splitlines())
+
+
+def _trusted(text: str) -> object:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+# What it says
+
+
+def _title(records: Sequence[Record]) -> str:
+    names = sorted({visible(record["run"]["data"], 40) for record in records})
+    return f"Learning with noisy labels: {', '.join(names[:4])}{', …' if len(names) > 4 else ''}"
+
+
+def _lead(records: Sequence[Record]) -> str:
+    runs = [record["run"] for record in records]
+    counts = [
+        _counted(len({run["method"] for run in runs}), "method"),
+        _counted(len({(run["data"], run["noise"]) for run in runs}), "noise setting"),
+        _counted(len({run["seed"] for run in runs}), "seed"),
+    ]
+    seconds = _duration(sum(record["seconds"] for record in records))
+    return f"{_counted(len(records), 'run')}: {', '.join(counts)}; {seconds} of computing."
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds, the first two that matter.
+
+    Example:
+        >>> _duration(3.21), _duration(75), _duration(7500)
+        ('3.2 s', '1 min 15 s', '2 h 5 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _headlines(records: Sequence[Record]) -> Iterator[str]:
+    """For each column of the table who leads, and whether by more than the seeds explain; of many columns, none."""
+    columns: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows(records):
+        if row.mean is not None and not row.diverged:
+            columns[
+                tuple(row.facts[key] for key in ("data", "fingerprint", "noise", "convention", "selection"))
+            ].append(row)
+    ranked = {
+        key: sorted(column, key=lambda row: -(row.mean or 0))[:2] for key, column in columns.items() if len(column) > 1
+    }
+    if len(ranked) > 6:
+        return
+    for (data, _, noise, *_), (first, second) in ranked.items():
+        assert first.mean is not None
+        assert second.mean is not None
+        ahead = first.mean - second.mean
+        text = (
+            f"{visible(data, 40)}, {visible(short_noise(noise), 40)}: {first.method} {number(first.mean, first.std)}, "
+        )
+        text += f"{ahead:.2f} points above {second.method}"
+        if first.std is not None and second.std is not None:
+            spread = 2 * (first.std**2 / first.n + second.std**2 / second.n) ** 0.5
+            text += f", {'more' if ahead > spread else 'no more'} than the seeds explain (±{spread:.2f})"
+        yield text + "."
+
+
+def _parts(records: Sequence[Record]) -> list[dict[str, Any]]:
+    by_data: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for row in rows(records):
+        by_data[row.data, row.facts["fingerprint"]] += row.records
+    parts = []
+    for table, group in zip(grids(records), by_data.values(), strict=True):
+        with style.looks():
+            curves = _pictures(figures.each_curves, group)
+            noisy = [record for record in group if record["noise"]["rate"] > 0]
+            matrices = _pictures(figures.each_transition, noisy)
+        parts.append({"title": table.title, "table": table, "curves": curves, "matrices": matrices})
+    return parts
+
+
+def _pictures(each: Callable[[Iterable[Record]], Iterator[tuple[str, Figure]]], group: Sequence[Record]) -> list[Any]:
+    """Figures as data URIs, as wide as they are meant to be read; none where the records hold nothing to draw."""
+    try:
+        return [
+            {
+                "source": "data:image/png;base64," + base64.b64encode(style.picture(figure)).decode(),
+                "width": round(figure.get_figwidth() * 112),
+                "text": head,
+            }
+            for head, figure in each(group)
+        ]
+    except InputError:
+        return []
+
+
+def _runs(records: Sequence[Record]) -> dict[str, Any]:
+    """What the rows of the tables were: a line for each method and protocol, whatever the noise."""
+    heads = ["data", "method", "loss", "recipe", "model", "epochs", "L1", "L2", "head", "precision", "mode", "seeds"]
+    seeds: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for row in rows(records):
+        facts = row.facts
+        line = (
+            *(facts["data"], row.method, facts["loss"], facts["recipe"]),
+            *(_setting(row, "model.name"), _setting(row, "train.epochs")),
+            *(_setting(row, "l1"), _setting(row, "l2"), _setting(row, "head")),
+            *(facts["precision"], facts["mode"]),
+        )
+        seeds[tuple(map(str, line))] |= {*row.seeds, *row.diverged, *row.failed}
+    lines = [[*line, _ranges(sorted(numbers))] for line, numbers in seeds.items()]
+    said = [index for index in range(len(heads)) if any(line[index] for line in lines)]
+    return {"heads": [heads[i] for i in said], "lines": [[line[i] for i in said] for line in lines]}
+
+
+def _setting(row: Row, name: str) -> object:
+    """A setting by the end of its key; what the method says goes before what the recipe says for all."""
+    keys = sorted((key for key in row.facts if key.endswith(f".{name}")), key=lambda key: ("train." in key, key))
+    values = [row.facts[key] for key in keys if row.facts[key] is not None]
+    value = values[0] if values else ""
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Seeds as a person writes them.
+
+    Example:
+        >>> _ranges([1, 2, 3, 7])
+        '1–3, 7'
+    """
+    spans: list[list[int]] = []
+    for seed in seeds:
+        if spans and spans[-1][-1] + 1 == seed:
+            spans[-1][1:] = [seed]
+        else:
+            spans.append([seed])
+    return ", ".join("–".join(map(str, span)) for span in spans)
+
+
+def _facts(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """What the numbers hang on beside the runs: data, labels, devices, versions, time."""
+    for data in sorted({str(record["run"]["data"]) for record in records}):
+        found = [record["data"] for record in records if record["run"]["data"] == data and record.get("data")]
+        prints = sorted({one["fingerprint"] for one in found})
+        notes = sorted({note for one in found for note in one["notes"]})
+        yield f"data {data}", "; ".join([*(f"fingerprint {one[:16]}" for one in prints), *notes]) or "never read"
+    noises: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for record in records:
+        if record.get("noise"):
+            noises[record["run"]["noise"], record["noise"]["convention"]].append(record["noise"]["rate"])
+    for (noise, convention), rates in sorted(noises.items()):
+        low, high = min(rates), max(rates)
+        yield (
+            f"noise {short_noise(noise)}",
+            f"realised rate {low:.4f}{f' to {high:.4f}' if high > low else ''}, convention {convention}",
+        )
+    devices: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        devices[f"{record['device'] or 'unknown'}, {_counted(record['threads'], 'thread')}"].append(record["seconds"])
+    for device, seconds in sorted(devices.items()):
+        yield (
+            f"device {device}",
+            f"{_counted(len(seconds), 'run')}, {_duration(sum(seconds))}; the longest {_duration(max(seconds))}",
+        )
+    for name in sorted({name for record in records for name in record["versions"]}):
+        yield name, ", ".join(sorted({record["versions"].get(name, "unknown") for record in records}))
+
+
+def _failure(record: Record) -> dict[str, Any]:
+    run = record["run"]
+    name = f"{run['data']}, {short_noise(run['noise'])}, {run['method']}, seed {run['seed']}"
+    return {"name": name, "word": record["status"], "error": record["error"]}

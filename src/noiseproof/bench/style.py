@@ -1,0 +1,114 @@
+"""How figures look: one palette that colour-blind readers can tell apart, fonts that are readable in a column."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noiseproof import files
+from noiseproof.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["COLUMN", "PALETTE", "looks", "panels", "save", "tint"]
+
+COLUMN = 3.4  # inches, a column of a two-column page
+
+# Okabe & Ito, "Color Universal Design" (2008), the palest (yellow) last.
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800"]
+_DASHES = ["-", "--", ":", "-."]
+
+
+def tint(index: int) -> dict[str, Any]:
+    """Colour and dashes of the index-th line; eight colours, then the next dashes."""
+    return {"color": PALETTE[index % len(PALETTE)], "linestyle": _DASHES[index // len(PALETTE) % len(_DASHES)]}
+
+
+@contextmanager
+def looks() -> Iterator[None]:
+    """matplotlib without a screen, with our fonts and lines, whatever the user's own settings are."""
+    import matplotlib
+    from matplotlib.backends import backend_agg, backend_pdf  # noqa: F401  both are needed to save without a screen
+
+    settings: dict[Any, Any] = {
+        "font.family": "DejaVu Sans",
+        "font.size": 8,
+        "axes.titlesize": 8,
+        "axes.labelsize": 8,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "legend.fontsize": 7,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "lines.linewidth": 1.3,
+        "legend.frameon": False,
+        "pdf.fonttype": 42,  # fonts that other programs can edit and conferences accept
+        "text.parse_math": False,  # a $ in a name is a dollar sign
+    }
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)
+        yield
+
+
+def panels(count: int, *, height: float = 2.2, most: int = 3, width: float = COLUMN) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, at most `most` beside each other; every panel is a column wide at least."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    down = -(-count // most)
+    across = -(-count // down)
+    size = (max(width, across * width * (0.82 if across > 1 else 1)), down * height)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
+    axes = [figure.add_subplot(down, across, index + 1) for index in range(count)]
+    return figure, axes
+
+
+def save(figure: Figure, path: str | Path) -> list[Path]:
+    """Write a PNG and a PDF beside each other, or the one that the name's ending asks for; the same figure, same bytes.
+
+    Raises:
+        InputError: the name ends in something else.
+    """
+    path = Path(path)
+    forms: Sequence[str] = [path.suffix[1:]] if path.suffix in (".png", ".pdf") else ["png", "pdf"]
+    if path.suffix not in ("", ".png", ".pdf"):
+        raise InputError(
+            f"a figure is written as .png or .pdf, or as both under a name without ending; got {path.name}"
+        )
+    made = []
+    for form in forms:
+        target = path.with_suffix(f".{form}")
+        files.write_atomic(target, picture(figure, form))
+        made.append(target)
+    return made
+
+
+def picture(figure: Figure, form: str = "png") -> bytes:
+    """The figure's bytes; they hold no date."""
+    out = io.BytesIO()
+    metadata = {"CreationDate": None} if form == "pdf" else {"Software": None}
+    figure.savefig(out, format=form, dpi=200, metadata=metadata)
+    return out.getvalue()
+
+
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend for all panels, in room of its own below them; each name once."""
+    handles: dict[str, Any] = {}
+    for axis in axes:
+        for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    if not handles:
+        return
+    width, height = figure.get_size_inches()
+    across = max(1, min(len(handles), int(width / (0.5 + 0.06 * max(map(len, handles))))))
+    figure.set_size_inches(width, height + 0.16 * -(-len(handles) // across))
+    figure.legend(handles.values(), handles, loc="outside lower left", ncols=across)
