@@ -227,6 +227,8 @@ def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Net
         shape = (3, recipe.augment.crop or 224, recipe.augment.crop or 224)
     generator = rng.generator(seed, "init")
     network = models.build(recipe.model.name, shape=shape, classes=data.num_classes, generator=generator, **options)
+    if recipe.model.weights is not None:
+        models.load_weights(network, recipe.model.weights)
     if method.head is not None:
         call = parse_call(method.head)
         if call.name != "student" or call.values:

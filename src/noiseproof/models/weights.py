@@ -1,0 +1,69 @@
+"""Starting weights from a file, or torchvision's published ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from noiseproof.errors import DataError, DataMissingError, InputError
+from noiseproof.models.base import Network
+
+__all__ = ["load_weights"]
+
+
+def load_weights(network: Network, source: str) -> None:
+    """Start from given weights; a last layer for other classes keeps the weights it drew.
+
+    Args:
+        network: takes the weights of every layer but perhaps the last.
+        source: a .safetensors file or a state dict saved by torch (.pt, .pth); or the name of torchvision's weights
+            for a resnet50, IMAGENET1K_V1 or IMAGENET1K_V2, fetched by torchvision, which must be installed.
+
+    Raises:
+        DataMissingError: neither a file nor torchvision's.
+        DataError: the file cannot be read, or its weights are another network's.
+    """
+    found = _published(source) if source.startswith("IMAGENET1K") else _read(Path(source))
+    own = network.state_dict()
+    last = {key for key in own if key.startswith("fc.") and key in found and found[key].shape != own[key].shape}
+    missing, foreign = own.keys() - found.keys(), found.keys() - own.keys()
+    wrong = [key for key in own.keys() & found.keys() - last if own[key].shape != found[key].shape]
+    if missing or foreign or wrong:
+        example = sorted([*missing, *foreign, *wrong])[0]
+        raise DataError(
+            f"{source} does not hold the weights of a {network.name}: {len(missing)} are missing, {len(foreign)} have "
+            f"no place and {len(wrong)} have another shape, for example {example!r}"
+        )
+    network.load_state_dict({key: own[key] if key in last else found[key] for key in own})
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise DataMissingError(
+            f"no weights at {path}; give a .safetensors, .pt or .pth file, or IMAGENET1K_V2 (torchvision's)"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers raise a dozen types between them
+        raise DataError(f"cannot read weights from {path}: {error}") from None
+    if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
+        raise DataError(f"{path} holds no state dict (names and tensors), got {type(state).__name__}")
+    return state
+
+
+def _published(name: str) -> dict[str, Tensor]:
+    try:
+        from torchvision.models import get_weight
+    except (ImportError, RuntimeError) as error:
+        raise InputError(
+            f"weights={name} are fetched by torchvision, which cannot be imported here ({error}); install "
+            "noiseproof[vision], or download the file and give its path: model.weights=FILE.pth"
+        ) from None
+    state: dict[str, Tensor] = get_weight(f"ResNet50_Weights.{name}").get_state_dict(progress=False, check_hash=True)
+    return state
