@@ -1,0 +1,133 @@
+"""Noisy labels that others published for CIFAR: by people (CIFAR-N) and dependent on the instance."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from noiseproof.data.labels import Labels, checked, vectors
+from noiseproof.data.registry import DATASETS, Remote, default_root
+from noiseproof.errors import DataError, DataMissingError, InputError
+
+__all__ = ["HUMAN", "HUMAN_FILES", "RATES", "SAMPLES", "find", "published_labels"]
+
+SAMPLES = 50_000
+RATES = ("0.2", "0.4", "0.6")
+
+#: The keys of the CIFAR-N files, by the short name of each label set.
+HUMAN = {
+    "cifar10": {
+        "aggre": "aggre_label",
+        "rand1": "random_label1",
+        "rand2": "random_label2",
+        "rand3": "random_label3",
+        "worst": "worse_label",
+    },
+    "cifar100": {"noisy": "noisy_label"},
+}
+
+_REPOSITORY = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data"
+HUMAN_FILES = {
+    "cifar10": Remote(
+        f"{_REPOSITORY}/CIFAR-10_human.pt",
+        "CIFAR-10_human.pt",
+        size=2_401_007,
+        sha256="873e69c39cb9b5e97fb6bae2d60bb59b38a5cbc31d2b868f7903dcb2b9dd2310",
+    ),
+    "cifar100": Remote(
+        f"{_REPOSITORY}/CIFAR-100_human.pt",
+        "CIFAR-100_human.pt",
+        size=1_000_959,
+        sha256="bd2d80409754d420292d622e15e25248ba21e37d27429efac49c8da723f44394",
+    ),
+}
+
+# SHA-256 of the 50,000 official training labels as bytes
+_TRUTH = {
+    "cifar10": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+    "cifar100": "9f11b9f97aad759ba6df0a33e3218b01d8deaf4ed3a14aa1185d69b9ad7ebcb3",
+}
+_CLASSES = {"cifar10": 10, "cifar100": 100}
+_FOLDERS = ("", "cifar-n", "instance-dependent", "data", "data_dependent/config", "datasets/data_dependent/config")
+
+
+def published_labels(name: str, *, root: str | os.PathLike[str] | None = None) -> dict[str, Labels]:
+    """The published noisy training labels of a data set that lie under the root.
+
+    Args:
+        name: `cifar10` or `cifar100`.
+        root: where to look, or its folders `cifar-n` and `instance-dependent`.
+
+    Returns:
+        int64 (50,000,) in the data set's own order. CIFAR-N stands under the keys of its file (`clean_label`,
+        `worse_label`, ...) and under the short names `aggre`, `rand1`, `rand2`, `rand3`, `worst` and `noisy`;
+        instance-dependent labels under `cifar10_dependent_0_2` and `instance-0.2`, likewise 0.4 and 0.6.
+
+    Raises:
+        DataMissingError: none is there.
+        DataError: a file is damaged, or its `clean_label` is not the data set's labels.
+    """
+    if name not in _CLASSES:
+        DATASETS[name]  # an unknown name gets its own message
+        raise InputError(f"published labels exist for cifar10 and cifar100, not for {name}")
+    folder = Path(root) if root is not None else default_root()
+    found = {**_human(name, folder), **_dependent(name, folder)}
+    if not found:
+        raise DataMissingError(
+            f"{name}: no published labels in {folder}; looked for {', '.join(_human_names(name))} and "
+            f"{name}_dependent_0.2.json; type: noiseproof data fetch {name}n --root {folder}"
+        )
+    return found
+
+
+def find(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The first of these files in the folder or where the published repositories keep them."""
+    return next((place for place in _places(folder, names) if place.is_file()), None)
+
+
+def _places(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
+    return (folder / inner / name for inner in _FOLDERS for name in names)
+
+
+def _human_names(name: str) -> tuple[str, ...]:
+    stem = HUMAN_FILES[name].path.removesuffix(".pt")
+    return f"{stem}.pt", f"{stem}.npy", f"{stem}_ordered.npy", f"{name}n_labels.npz"
+
+
+def _human(name: str, folder: Path) -> dict[str, Labels]:
+    path = find(folder, _human_names(name))
+    if path is None:
+        return {}
+    held = vectors(path)
+    wanted = {"clean_label", *HUMAN[name].values()}
+    if missing := sorted(wanted - held.keys()):
+        raise DataError(f"{path}: must hold {', '.join(missing)}; it has {', '.join(list(held)[:8]) or 'nothing'}")
+    labels = {key: checked(held[key], _CLASSES[name], f"{path}: {key}", count=SAMPLES) for key in sorted(wanted)}
+    if hashlib.sha256(labels["clean_label"].astype(np.uint8).tobytes()).hexdigest() != _TRUTH[name]:
+        raise DataError(
+            f"{path}: refused, its clean_label is not the training labels of {name} in their official order"
+            + ("; an _ordered.npy file has TensorFlow's order, use the .pt file" if "_ordered" in path.name else "")
+        )
+    return labels | {short: labels[key] for short, key in HUMAN[name].items()}
+
+
+def _dependent(name: str, folder: Path) -> dict[str, Labels]:
+    found: dict[str, Labels] = {}
+    together = find(folder, ("jal_dependent.npz",))
+    for rate in RATES:
+        key = f"{name}_dependent_{rate.replace('.', '_')}"
+        alone = find(folder, (f"{name}_dependent_{rate}.json", f"{name}_dependent_{rate}.json.gz"))
+        path = alone or together
+        if path is None:
+            continue
+        held = vectors(path)
+        inner = "" if alone else key
+        if inner not in held:
+            raise DataError(f"{path}: must hold {key if together else 'one list of labels'}")
+        labels = checked(held[inner], _CLASSES[name], f"{path}: {inner or 'labels'}", count=SAMPLES)
+        found[key] = found[f"instance-{rate}"] = labels
+    return found

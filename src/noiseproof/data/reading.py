@@ -1,0 +1,180 @@
+"""Bytes out of files that nobody vouches for: regular files only, never more than was asked for.
+
+Archives are read member by member into memory. Nothing is unpacked onto the disk, so no name in an archive is ever
+used as a path.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from noiseproof.errors import DataError, DataMissingError
+
+__all__ = ["MIB", "read_bytes", "read_text", "tar_members", "zip_members"]
+
+MIB = 1 << 20
+_BLOCK = 512
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The content of a file, unpacked if it is gzip.
+
+    Args:
+        path: a regular file, or a link to one.
+        limit: the most bytes that come back.
+
+    Raises:
+        DataMissingError: there is no such file.
+        DataError: it is no regular file, damaged, or longer than `limit`.
+    """
+    with _opened(path) as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        content = _gunzip(file, path, limit) if packed else file.read(limit + 1)
+    if len(content) > limit:
+        raise DataError(f"{path}: at most {_size(limit)} is expected here, the file holds more")
+    return content
+
+
+def read_text(path: Path, limit: int) -> str:
+    """The content of a text file, UTF-8 with or without a byte order mark, unpacked if it is gzip."""
+    try:
+        text = read_bytes(path, limit).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: must be UTF-8 text, byte {error.start} is not") from None
+    if "\0" in text:
+        raise DataError(f"{path}: must be text, found a NUL byte at character {text.index(chr(0))}")
+    return text
+
+
+def tar_members(path: Path, wanted: dict[str, int]) -> dict[str, bytes]:
+    """The regular files of these exact names out of a tar archive, plain or gzip.
+
+    Args:
+        path: the archive.
+        wanted: the longest size of each name.
+
+    Raises:
+        DataError: the archive is damaged, or a wanted name is no regular file, too long, or there twice.
+    """
+    found: dict[str, bytes] = {}
+    with _opened(path) as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        archive: BinaryIO = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]
+        budget = sum(wanted.values()) + 16 * MIB
+        for name, kind, size in _tar_headers(archive, path):
+            budget -= size + _BLOCK
+            if budget < 0:
+                raise DataError(f"{path}: holds far more than {', '.join(wanted)}; is it the right archive?")
+            content = _exactly(archive, size, path)
+            _exactly(archive, -size % _BLOCK, path)
+            if name not in wanted:
+                continue
+            if kind not in (b"0", b"\0"):
+                raise DataError(f"{path}: {name} must be a regular file, it is a link or a device")
+            if size > wanted[name] or name in found:
+                raise DataError(f"{path}: {name} is {'there twice' if name in found else f'too long, {size} bytes'}")
+            found[name] = content
+    return found
+
+
+def zip_members(path: Path, limit: int) -> dict[str, bytes]:
+    """All files of a zip archive by name; `limit` is the most bytes they may hold together."""
+    with _opened(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                infos = [info for info in archive.infolist() if not info.is_dir()]
+                names = {info.filename for info in infos}
+                total = sum(info.file_size for info in infos)
+                if total > limit:
+                    raise DataError(f"{path}: holds {_size(total)}, at most {_size(limit)} is expected here")
+                if len(names) < len(infos):
+                    raise DataError(f"{path}: holds two files of one name")
+                return {info.filename: _member(archive, info, path) for info in infos}
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            OSError,
+            OverflowError,
+            RuntimeError,
+            UnicodeError,
+            ValueError,
+        ) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"{path}: not a sound zip archive ({error})") from None
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:
+    with archive.open(info) as file:
+        content = file.read(info.file_size + 1)
+    if len(content) != info.file_size:
+        raise DataError(f"{path}: {info.filename[:80]!r} is not as long as the archive says")
+    return content
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise DataError(f"{path}: a file is expected, this is a folder")
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{path}: a regular file is expected, this is a pipe or a device")
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataMissingError(f"{path}: no such file") from None
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataMissingError(f"{str(path)!r}: no such file ({error})") from None
+
+
+def _gunzip(file: BinaryIO, path: Path, limit: int) -> bytes:
+    try:
+        return gzip.GzipFile(fileobj=file).read(limit + 1)
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path}: the gzip file is damaged ({error})") from None
+
+
+def _tar_headers(archive: BinaryIO, path: Path) -> Iterator[tuple[str, bytes, int]]:
+    """Name, kind and size of each member; whoever iterates reads the content in between."""
+    while True:
+        header = _exactly(archive, _BLOCK, path)
+        if not header.strip(b"\0"):
+            return
+        try:
+            size, checksum = (int(header[a:b].strip(b" \0") or b"0", 8) for a, b in ((124, 136), (148, 156)))
+            name = header[:100].split(b"\0", 1)[0].decode()
+        except ValueError:
+            raise DataError(f"{path}: not a tar archive, or one with a damaged header") from None
+        if size < 0 or sum(header[:148]) + 8 * ord(" ") + sum(header[156:]) != checksum:
+            raise DataError(f"{path}: a header of the tar archive is damaged")
+        yield name.removeprefix("./"), header[156:157], size
+
+
+def _exactly(file: BinaryIO, count: int, path: Path) -> bytes:
+    pieces = io.BytesIO()
+    while count:
+        try:
+            piece = file.read(min(count, MIB))
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{path}: the archive is damaged ({error})") from None
+        if not piece:
+            raise DataError(f"{path}: the archive ends too early; download it again")
+        pieces.write(piece)
+        count -= len(piece)
+    return pieces.getvalue()
+
+
+def _size(count: int) -> str:
+    return f"{count / MIB:.1f} MiB" if count >= MIB else f"{count} bytes"
