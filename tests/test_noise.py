@@ -108,7 +108,7 @@ def test_the_labels_that_came_in_are_not_changed():
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ([0, 1, 5, 2, -1, 7, 9], "labels must lie in 0..2, got 5 in row 2, -1 in row 4, 7 in row 5 and 1 rows more"),
+        ([0, 1, 5, 2, -1, 7, 9], "labels must lie in 0..2, got 5 in row 2, -1 in row 4, 7 in row 5 and 1 more"),
         ([0.0, 1.0], "labels must be integers in 0..2, got float64; convert whole numbers with labels.astype(int)"),
         ([0.0, 1.5, float("nan")], "got float64: 1.5 in row 1, nan in row 2"),
         (torch.tensor([0.0, float("inf")]), "must be integers in 0..2, got float32"),

@@ -66,4 +66,4 @@ def _offenders(found: npt.NDArray[Any]) -> str:
 def _rows(found: npt.NDArray[Any], wrong: npt.NDArray[np.intp]) -> str:
     first = wrong[:3]
     shown = ", ".join(f"{value!r} in row {row}" for value, row in zip(found[first].tolist(), first, strict=True))
-    return shown + (f" and {len(wrong) - 3} rows more" if len(wrong) > 3 else "")
+    return shown + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
