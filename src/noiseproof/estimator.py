@@ -126,22 +126,22 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             y: class labels of any kind scikit-learn takes: numbers or strings.
             sample_weight: (N,) factor for each sample's loss; 0 leaves it out.
         """
-        X, y = validate_data(self, X, y, dtype=_FLOATS, ensure_min_samples=2, allow_nd=True)
-        check_classification_targets(y)
-        self.dtype_ = X.dtype
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        features, labels = validate_data(self, X, y, dtype=_FLOATS, ensure_min_samples=2, allow_nd=True)
+        check_classification_targets(labels)
+        self.dtype_ = features.dtype
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        weights = _check_sample_weight(sample_weight, features, dtype=features.dtype, ensure_non_negative=True)
         kept = weights > 0
         if len(np.unique(codes[kept])) < 2:
-            raise ValueError(f"training needs samples of at least 2 classes; got one class: {y[kept][:1]}")
+            raise ValueError(f"training needs samples of at least 2 classes; got one class: {labels[kept][:1]}")
+        features, weights, codes = features[kept], weights[kept], codes[kept].astype(np.int64)
         self.loss_ = self._loss(len(self.classes_))
-        rng = check_random_state(self.random_state)
-        seed = int(rng.randint(np.iinfo(np.int32).max))
-        self.net_ = self._net(X[kept], weights[kept], seed)
-        # skorch draws the initial weights from torch's global stream: it is put back afterwards.
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        # torch's and skorch's modules draw from torch's global stream: it is put back afterwards.
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.net_.fit({"X": X[kept], "sample_weight": weights[kept]}, codes[kept].astype(np.int64))
+            self.net_ = self._net(features, weights, seed)
+            self.net_.fit({"X": features, "sample_weight": weights}, codes)
         return self
 
     def _loss(self, classes: int) -> losses.Loss:
@@ -163,9 +163,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         module = self.module or (lambda shape, classes: perceptron(shape, classes, self.hidden))
         mean = np.average(X, axis=0, weights=weights)
         spread = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weights))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network = Standardized(module(X.shape[1:], len(self.classes_)), mean, spread)
+        network = Standardized(module(X.shape[1:], len(self.classes_)), mean, spread)
         return _WeightedNet(
             network,
             criterion=self.loss_,
@@ -188,9 +186,12 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The probability of each class of `classes_`, (N, K)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=self.dtype_, reset=False, allow_nd=True)
-        scores: Tensor = self.net_.forward({"X": X, "sample_weight": np.ones(len(X), X.dtype)})
-        return scores.double().softmax(1).cpu().numpy()
+        features = validate_data(self, X, dtype=self.dtype_, reset=False, allow_nd=True)
+        network = self.net_.module_.eval()
+        with torch.inference_mode():
+            parts = [network(part.to(self.device)) for part in torch.split(torch.from_numpy(features), 1024)]
+        p: npt.NDArray[np.float64] = torch.cat(parts).double().softmax(1).cpu().numpy()
+        return p
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """The most probable class of each sample, (N,)."""
@@ -202,23 +203,26 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 class Standardized(nn.Module):
     """A network behind (x - mean) / spread; features that never change are passed on as 0."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, network: nn.Module, mean: npt.NDArray[Any], spread: npt.NDArray[Any]) -> None:
         super().__init__()
         self.network = network
-        self.mean: Tensor
         self.register_buffer("mean", torch.as_tensor(mean))
         varies = spread > 1e-6 * np.abs(mean).clip(1e-30)
         self.register_buffer("scale", torch.as_tensor(np.where(varies, 1 / np.where(varies, spread, 1), 0)))
         self.to(self.mean.dtype)
 
-    def forward(self, X: Tensor, sample_weight: Tensor) -> Tensor:
+    def forward(self, X: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         scores: Tensor = self.network((X - self.mean) * self.scale)
         return scores
 
 
 def perceptron(shape: tuple[int, ...], classes: int, hidden: Sequence[int]) -> nn.Module:
     """A multilayer perceptron on the flattened features."""
-    width, layers = int(np.prod(shape)), [nn.Flatten()]
+    width = int(np.prod(shape))
+    layers: list[nn.Module] = [nn.Flatten()]
     for wider in hidden:
         layers += [nn.Linear(width, wider), nn.ReLU()]
         width = wider
@@ -250,4 +254,5 @@ class _WeightedNet(NeuralNetClassifier):  # type: ignore[misc]
     def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
         weights = X["sample_weight"].to(y_pred.device)
         each = self.criterion_(y_pred, y_true.to(y_pred.device))
-        return (each * weights).sum() / weights.sum()
+        mean: Tensor = (each * weights).sum() / weights.sum()
+        return mean

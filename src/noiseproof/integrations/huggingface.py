@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from noiseproof import losses
 from noiseproof.errors import InputError
@@ -51,7 +51,7 @@ def compute_loss(
 
 def causal_loss(
     loss: losses.Loss | str,
-    model: nn.Module,
+    model: Any,
     inputs: Mapping[str, Tensor],
     num_items_in_batch: Tensor | int | None = None,
 ) -> Tensor:
