@@ -10,6 +10,7 @@ from noiseproof.noise.base import NOISES as NOISES
 from noiseproof.noise.base import Noise as Noise
 from noiseproof.noise.base import NoisyLabels as NoisyLabels
 from noiseproof.noise.base import corrupt as corrupt
+from noiseproof.noise.base import fingerprint as fingerprint
 from noiseproof.noise.base import parse as parse
 from noiseproof.noise.conditional import Asymmetric as Asymmetric
 from noiseproof.noise.conditional import Clean as Clean
