@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from noiseproof.data import cifar as cifar
 from noiseproof.data import digits as digits
+from noiseproof.data import idx as idx
 from noiseproof.data.load import load
 from noiseproof.data.published import published_labels
 from noiseproof.data.registry import DATASETS, DataSet, default_root

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noiseproof.data.reading import MIB, zip_members
+from noiseproof.data.reading import MIB, web_page, zip_members
 from noiseproof.errors import DataError
 
 __all__ = ["npy", "npy_parts", "npz"]
@@ -44,7 +44,7 @@ def npy(blob: bytes, where: str) -> npt.NDArray[Any]:
 def npy_parts(blob: bytes, where: str) -> tuple[str, bool, tuple[int, ...], bytes]:
     """Type, column order, shape and content of an .npy file, as its header says."""
     if blob[:6] != b"\x93NUMPY" or len(blob) < 12:
-        raise DataError(f"{where}: not an .npy file{_looks_like(blob)}")
+        raise DataError(f"{where}: not an .npy file{web_page(blob)}")
     start = 10 if blob[6] == 1 else 12
     end = start + int.from_bytes(blob[8:start], "little")
     header = _HEADER.match(blob[start : min(end, start + 4096)].decode("latin-1"))
@@ -65,8 +65,3 @@ def _sized(descr: str) -> bool:
     number = descr.lstrip("<>|=")[1:]
     kind = descr.lstrip("<>|=")[0]
     return number.isdigit() and (int(number) < 10_000 if kind == "U" else number in ("1", "2", "4", "8"))
-
-
-def _looks_like(blob: bytes) -> str:
-    start = blob[:512].lstrip().lower()
-    return " but a web page; download it again" if start.startswith((b"<!doctype", b"<html")) else ""

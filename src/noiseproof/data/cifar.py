@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,21 +62,26 @@ class _CIFAR(DataSet):
 
     def _reader(self, root: Path) -> tuple[Path, Callable[[str], bytes]]:
         """Where the files are and what reads one of them."""
-        batches = (*self.train, *self.test)
         for folder in (root / self.folder, root):
-            if any((folder / name).is_file() for name in batches):
-                return folder, lambda name: read_bytes(folder / name, self.longest)
+            if any((folder / name).is_file() for name in (*self.train, *self.test)):
+                return folder, partial(self._from_folder, folder)
         for archive in (root / self.archive, root):
             if archive.is_file():
-                wanted = {f"{self.folder}/{name}": self.longest for name in (self.meta, *batches)}
-                members = tar_members(archive, wanted)
-                if missing := sorted(wanted.keys() - members):
-                    raise DataMissingError(f"{archive}: {', '.join(missing)} is not in the archive")
-                return archive, lambda name: members[f"{self.folder}/{name}"]
+                return archive, self._from_archive(archive)
         raise DataMissingError(
             f"{self.name}: neither the folder {self.folder} nor {self.archive} is in {root}; "
             f"type: noiseproof data fetch {self.name} --root {root}"
         )
+
+    def _from_folder(self, folder: Path, name: str) -> bytes:
+        return read_bytes(folder / name, self.longest)
+
+    def _from_archive(self, archive: Path) -> Callable[[str], bytes]:
+        inside = {f"{self.folder}/{name}": name for name in (self.meta, *self.train, *self.test)}
+        found = tar_members(archive, dict.fromkeys(inside, self.longest))
+        if missing := sorted(inside.keys() - found):
+            raise DataMissingError(f"{archive}: {', '.join(missing)} is not in the archive")
+        return {name: found[member] for member, name in inside.items()}.__getitem__
 
     def _names(self, where: str, held: dict[str, object]) -> tuple[str, ...]:
         found = _entry(held, self.names_key, where)

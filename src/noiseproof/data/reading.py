@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from noiseproof.errors import DataError, DataMissingError
 
-__all__ = ["MIB", "read_bytes", "read_text", "tar_members", "zip_members"]
+__all__ = ["MIB", "read_bytes", "read_text", "tar_members", "web_page", "zip_members"]
 
 MIB = 1 << 20
 _BLOCK = 512
@@ -113,6 +113,12 @@ def zip_members(path: Path, limit: int) -> dict[str, bytes]:
             if isinstance(error, DataError):
                 raise
             raise DataError(f"{path}: not a sound zip archive ({error})") from None
+
+
+def web_page(content: bytes) -> str:
+    """The hint for a download that went wrong in the usual way, else nothing."""
+    start = content[:512].lstrip().lower()
+    return " but a web page; download it again" if start.startswith((b"<!doctype", b"<html")) else ""
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:
