@@ -1,0 +1,440 @@
+"""The theory: closed forms, the AMSE theorem against brute force, and what can and cannot be claimed for sums."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+
+from conftest import count
+from noiseproof import losses, theory
+from noiseproof.errors import InputError
+from noiseproof.losses import LOSSES
+
+
+def symmetric(classes: int, rate: float) -> list[float]:
+    return [1 - rate] + (classes - 1) * [rate / (classes - 1)]
+
+
+def one_target(rate: float, classes: int = 10) -> list[float]:
+    return [1 - rate, rate] + (classes - 2) * [0.0]
+
+
+def random_weights(random: np.random.Generator, classes: int) -> np.ndarray:
+    """Weights whose largest is anything from just ahead to far ahead of the others."""
+    w = random.dirichlet(np.full(classes, random.choice([0.2, 1.0, 5.0])))
+    w[w.argmax()] += random.choice([0.0, 0.05, 0.3, 2.0]) * random.random()
+    return np.roll(w, random.integers(classes))
+
+
+# The AMSE theorem
+
+
+def moved_off_the_vertex(w: np.ndarray, a: float, q: float) -> float:
+    """1 - u_m of the minimiser of the weighted AMSE over the simplex, q > 1, found through its Lagrange multiplier.
+
+    The derivative of each coordinate, (W - w_k) u^(q-1) - w_k (a - u)^(q-1), rises in u. A multiplier therefore gives
+    every u_k, and 1 - u_m, by bisection in their logarithms (to 1e-300), and sum u_k = 1 gives the multiplier.
+    """
+    p, m = q - 1, int(w.argmax())
+    others, wrong = w.sum() - w, np.arange(len(w)) != int(w.argmax())
+
+    def solve(derivative, level, count):  # log of the last place where the derivative is below the level
+        low, high = np.full(count, -690.0), np.zeros(count)
+        for _ in range(70):
+            middle = (low + high) / 2
+            below = derivative(np.exp(middle)) < level
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return np.where(low > -690.0, np.exp(low), 0.0)
+
+    def moved(level: float) -> tuple[float, float]:
+        u = solve(lambda u: others[wrong] * u**p - w[wrong] * (a - u) ** p, level, len(w) - 1)
+        left = solve(lambda v: w[m] * (a - 1 + v) ** p - others[m] * (1 - v) ** p, -level, 1)
+        return float(u.sum()), float(left[0])
+
+    low, high = float((-w * a**p).min()), float(others.max())
+    for _ in range(70):
+        middle = (low + high) / 2
+        taken, left = moved(middle)
+        low, high = (low, middle) if taken > left else (middle, high)
+    return moved(low)[0]
+
+
+@pytest.mark.parametrize("q", [1.3, 1.5, 2.0, 2.5, 3.0, 4.0])
+def test_above_q_1_the_theorem_agrees_with_the_true_minimiser(q):
+    random = np.random.default_rng(7)
+    seen = {True: 0, False: 0}
+    for _ in range(count(60, 400)):
+        w = random_weights(random, int(random.integers(2, 7)))
+        a = float(1 + random.exponential(random.choice([0.5, 5.0, 30.0])))
+        answer = theory.amse_condition(w, a, q)
+        if abs(answer.margin) < 1e-6 * w.sum() * a ** (q - 1):
+            continue  # too close to call in floating point
+        moved = moved_off_the_vertex(w, a, q)
+        assert bool(answer) == (moved < 1e-200), (w, a, q, answer, moved)
+        seen[bool(answer)] += 1
+    assert min(seen.values()) > 3
+
+
+@pytest.mark.parametrize("q", [0.3, 0.7, 1.0])
+def test_up_to_q_1_the_heaviest_class_always_wins(q):
+    random = np.random.default_rng(8)
+    for _ in range(count(100, 1500)):
+        classes = int(random.integers(2, 7))
+        w, a = random_weights(random, classes), float(1 + random.exponential(3.0))
+        u = np.concatenate([np.eye(classes), random.dirichlet(np.full(classes, 0.3), size=200)])
+        risk = (w * (a - u) ** q + (w.sum() - w) * u**q).sum(1)
+        m = w.argmax()
+        assert theory.amse_condition(w, a, q)
+        assert (risk[m] <= risk + 1e-12 * risk[m]).all()
+
+
+@pytest.mark.parametrize("q", [1.001, 1.05, 1.5, 2.0, 3.0])
+def test_the_slope_found_numerically_is_the_margin_of_the_theorem(q):
+    """dF along the worst edge is q/K times the division-free margin, and the sign of a margin of 1e-6 is seen."""
+    random = np.random.default_rng(9)
+    for _ in range(count(3, 40)):
+        w = random_weights(random, 5)
+        exact = theory.smallest_a(w, q)
+        for a in (3.0, 40.0, *(exact * near for near in (0.99999, 1.00001) if 1.1 < exact < 1e6)):
+            condition = theory.amse_condition(w, a, q)
+            found = theory.is_asymmetric(losses.AMSE(a=a, q=q), w)
+            size = q / 5 * w.max() * (a - 1) ** (q - 1)
+            assert found.margin == pytest.approx(q / 5 * condition.margin, abs=5e-8 * size)
+            if abs(condition.margin) > 1e-7 * size:
+                assert bool(found) == bool(condition), (w, a, q, found)
+
+
+def test_a_violation_that_moves_the_minimiser_by_next_to_nothing_is_seen():
+    """q = 1.05 just below its a: the minimiser leaves the vertex by far less than any grid or descent resolves."""
+    w = symmetric(10, 0.4)
+    a = 0.999 * theory.smallest_a(w, q=1.05)
+    found = theory.is_asymmetric(losses.AMSE(a=a, q=1.05), w)
+    assert not found
+    assert found.margin < 0
+    assert sum(found.minimiser[1:]) < 1e-20
+
+
+@pytest.mark.parametrize(
+    ("weights", "q", "a"),
+    [
+        *[(symmetric(10, r), 2, a) for r, a in zip((0.2, 0.4, 0.6, 0.8), (1.286, 1.8, 3, 9), strict=True)],
+        *[(symmetric(100, r), 2, a) for r, a in zip((0.2, 0.4, 0.6, 0.8), (1.253, 1.678, 2.538, 5.211), strict=True)],
+        (symmetric(14, 0.8), 2, 7.222),
+        (symmetric(50, 0.8), 2, 5.444),
+        *[(one_target(r), 2, a) for r, a in zip((0.1, 0.2, 0.3, 0.4), (1.25, 1.667, 2.5, 5), strict=True)],
+        (symmetric(10, 0.8), 1.5, 53.6),
+        (symmetric(10, 0.8), 3, 4.74),
+        (symmetric(10, 0.8), 4, 4.66),
+        (one_target(0.4), 1.5, 6.76),
+        (one_target(0.4), 3, 5.83),
+        (one_target(0.4), 4, 7.95),
+        (symmetric(10, 0.8), 1, 1),
+        (symmetric(10, 0.8), 0.5, 1),
+    ],
+)
+def test_the_smallest_a_of_the_papers_settings(weights, q, a):
+    found = theory.smallest_a(weights, q=q)
+    assert float(found) == pytest.approx(a, rel=2e-3)
+    assert theory.amse_condition(weights, a=found, q=q)
+    if q > 1:
+        assert not theory.amse_condition(weights, a=float(found) * (1 - 1e-6), q=q)
+
+
+def test_the_smallest_a_agrees_with_fifty_digits():
+    mpmath.mp.dps = 50
+    for q in (1.01, 1.1, 1.5, 2.5, 3.7):
+        w = [mpmath.mpf(1) / 5] + [mpmath.mpf(4) / 45] * 9
+        found = theory.smallest_a([float(x) for x in w], q=q)
+
+        def excess(log_a, q=q, w=w):
+            a = mpmath.exp(log_a)
+            return w[0] * (a - 1) ** (q - 1) - w[1] * a ** (q - 1) - sum(w[1:])
+
+        root = mpmath.exp(mpmath.findroot(excess, mpmath.log(mpmath.mpf(float(found)) * mpmath.mpf("1.001"))))
+        assert float(found) == pytest.approx(float(root), rel=1e-9 / (q - 1))
+
+
+def test_symmetric_noise_has_a_closed_form():
+    for classes in (3, 10, 100):
+        for rate in (0.1, 0.5, 0.6):
+            found = theory.smallest_a(symmetric(classes, rate))
+            assert float(found) == pytest.approx(1 / (1 - rate * classes / (classes - 1)))
+
+
+def test_no_a_helps_where_no_class_dominates():
+    assert math.isinf(theory.smallest_a([0.4, 0.4, 0.2]))
+    for q in (0.5, 1, 2, 3):
+        assert not theory.amse_condition([0.4, 0.4, 0.2], a=1e6, q=q)
+    assert math.isinf(theory.smallest_a([0.4, 0.399999, 0.200001], q=1.0001))  # the root is beyond 1e308
+
+
+def test_clean_data_needs_nothing():
+    assert theory.smallest_a([1.0, 0.0, 0.0]) == 1
+    assert theory.amse_condition([1.0, 0.0, 0.0], a=1)
+
+
+def test_weights_may_have_any_scale_and_type():
+    w = np.array(symmetric(10, 0.8))
+    for same in (w, w * 7, list(w), torch.tensor(w)):
+        assert float(theory.smallest_a(same)) == pytest.approx(9)
+        assert theory.amse_condition(same, a=9.0001)
+
+
+def test_answers_are_plain_values_that_print_unpack_and_pickle():
+    holds, margin = theory.amse_condition([0.8, 0.1, 0.1], a=5)
+    assert holds is True
+    assert margin == pytest.approx(0.8 * 4 - 0.1 * 5 - 0.2)
+    found = theory.smallest_a([0.8, 0.1, 0.1])
+    for copied in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        assert copied == found
+        assert str(copied) == str(found) == "a >= 1.42857 (q = 2, w_m - w_n = 0.7)"
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([0.5], "at least 2 classes"),
+        ([[0.5, 0.5]], "vector"),
+        ([0.5, -0.1], "not negative"),
+        ([0.5, math.nan], "finite"),
+        ([0.0, 0.0], "not all zero"),
+        (["a", "b"], "numbers"),
+    ],
+)
+def test_bad_weights_are_refused_with_a_reason(weights, words):
+    for question in (theory.smallest_a, lambda w: theory.amse_condition(w, 2), lambda w: theory.is_asymmetric("ce", w)):
+        with pytest.raises(InputError, match=words):
+            question(weights)
+
+
+def test_bad_parameters_are_refused():
+    with pytest.raises(InputError, match="a must lie"):
+        theory.amse_condition([0.6, 0.4], a=0.5)
+    with pytest.raises(InputError, match="q must lie"):
+        theory.smallest_a([0.6, 0.4], q=0)
+    with pytest.raises(InputError, match="num_classes"):
+        theory.is_symmetric("ce", 1)
+
+
+# Kinds of losses
+
+
+@pytest.mark.parametrize("entry", list(LOSSES), ids=lambda entry: entry.name)
+def test_symmetry_and_activity_are_what_each_loss_claims(entry):
+    loss = entry.cls()
+    for classes in (3, 10):
+        assert bool(theory.is_symmetric(loss, classes)) == entry.claims["symmetric"]
+    assert bool(theory.is_active(loss)) == entry.claims["active"]
+    assert bool(theory.is_passive(loss)) != entry.claims["active"]
+
+
+@pytest.mark.parametrize("entry", [e for e in LOSSES if e.claims.get("asymmetric")], ids=lambda entry: entry.name)
+def test_losses_are_completely_or_never_asymmetric_as_they_claim(entry):
+    random = np.random.default_rng(3)
+    for _ in range(count(4, 40)):
+        w = random_weights(random, 4)
+        if theory.amse.two_largest(w)[1] < 1.001 * theory.amse.two_largest(w)[2]:
+            continue
+        found = bool(theory.is_asymmetric(entry.cls(), w))
+        if entry.claims["asymmetric"] != "strictly":
+            assert found == (entry.claims["asymmetric"] == "completely"), w
+
+
+@pytest.mark.parametrize(
+    ("text", "ratio"),
+    [
+        ("mae", 1),
+        ("rce", 1),
+        ("ce", 0),
+        ("fl(gamma=0.5)", 0),
+        ("gce(q=0.7)", 0),
+        ("gce(q=0.99)", 0),
+        ("gce(q=1)", 1),
+        ("agce(a=0.6, q=0.6)", (0.6 / 1.6) ** 0.4),
+        ("agce(a=4, q=0.2)", (4 / 5) ** 0.8),
+        ("agce(a=6, q=1.5)", 1),
+        ("agce(a=1, q=2)", 1),
+        ("aul(a=5.5, q=3)", (4.5 / 5.5) ** 2),
+        ("aul(a=1.5, q=0.9)", 1),
+        ("aul(a=6.3, q=1.5)", (5.3 / 6.3) ** 0.5),
+        ("ael(a=2.5)", math.exp(-1 / 2.5)),
+        ("ael(a=5)", math.exp(-1 / 5)),
+    ],
+)
+def test_the_asymmetry_ratio_has_its_closed_form(text, ratio):
+    assert float(theory.asymmetry_ratio(text)) == pytest.approx(ratio, abs=1e-6)
+
+
+def test_the_ratio_is_for_losses_of_one_probability():
+    for text in ("nce", "amse(a=30)", "nce + mae"):
+        with pytest.raises(InputError, match="is_asymmetric"):
+            theory.asymmetry_ratio(text)
+
+
+@pytest.mark.parametrize("text", ["ael(a=2.5)", "agce(a=0.6, q=0.6)", "aul(a=5.5, q=3)"])
+def test_enough_ratio_means_asymmetric_and_on_two_classes_it_is_exact(text):
+    ratio = theory.asymmetry_ratio(text)
+    for factor, expected in ((1.01, True), (0.99, False)):
+        assert ratio.tolerates([factor / ratio.value, 1.0]) == expected
+        assert bool(theory.is_asymmetric(text, [factor / ratio.value, 1.0])) == expected
+    assert theory.is_asymmetric(text, [1.01 / ratio.value, 1.0, 0.7, 0.2])
+
+
+def test_a_sum_is_active_only_when_all_its_terms_are():
+    answer = theory.is_active("nce + amse(a=30)")
+    assert not answer
+    assert answer.active == ("nce",)
+    assert "amse" in answer.passive[0]
+    assert theory.is_active("nce + 4*agce(a=6, q=1.5)")
+
+
+class MyLoss:
+    """A loss of a user's own: (1 - p_k)^2, convex in p with a slope that vanishes at p_k = 1."""
+
+    def per_class(self, logits):
+        return (1 - logits.softmax(1)) ** 2
+
+
+def test_a_users_own_loss_is_judged_by_its_values():
+    assert not theory.is_symmetric(MyLoss(), 5)
+    assert theory.is_active(MyLoss(), 5)
+    assert theory.is_asymmetric(MyLoss(), [1.0, 0.0, 0.0])
+    found = theory.is_asymmetric(MyLoss(), [0.7, 0.3, 0.0])
+    assert not found
+    assert found.minimiser[0] == pytest.approx(0.7, abs=1e-6)  # 0.7*2(1-u) = 0.3*2u
+    with pytest.raises(InputError, match="per_class"):
+        theory.is_asymmetric(torch.nn.CrossEntropyLoss(), [0.7, 0.3])
+
+    class Wrong:
+        def per_class(self, logits):
+            return logits.sum(1)
+
+    with pytest.raises(InputError, match=r"\(N, K\)"):
+        theory.is_symmetric(Wrong(), 3)
+
+
+# Sums
+
+
+def test_jal_is_asymmetric_where_amse_is_under_symmetric_noise():
+    for rate, classes in ((0.2, 3), (0.4, 10), (0.8, 10), (0.8, 50)):
+        w = symmetric(classes, rate)
+        exact = theory.smallest_a(w)
+        for a, expected in ((exact * 1.001, True), (exact * 0.999, False)):
+            assert bool(theory.is_asymmetric(losses.NCE() + losses.AMSE(a=a), w)) == expected
+
+
+def test_jal_on_two_classes_is_seen_to_fail_too():
+    """With K = 2 NCE's slope at the vertex vanishes only like 1 / log s, which must not hide AMSE's violation."""
+    w = [0.7, 0.3]
+    for a, expected in ((2.501, True), (2.499, False)):
+        found = theory.is_asymmetric(losses.NCE() + losses.AMSE(a=a), w)
+        assert bool(found) == expected, found
+        assert found.margin == pytest.approx(theory.amse_condition(w, a).margin, rel=1e-6)
+
+
+def test_a_sum_of_asymmetric_losses_says_so_and_is_unique():
+    found = theory.is_asymmetric("nce + amse(a=30)", [0.6, 0.4, 0.0, 0.0])
+    assert found
+    assert found.unique
+    assert "each asymmetric" in found.certificate
+    assert any("jumps" in note for note in found.notes)
+
+
+def test_nce_alone_is_said_to_have_other_infima():
+    for w in (symmetric(4, 0.3), [0.5, 0.3, 0.15, 0.05]):
+        found = theory.is_asymmetric("nce", w)
+        assert found
+        assert not found.unique
+        assert any("elsewhere" in note or "away" in note for note in found.notes)
+
+
+def test_the_detached_focal_loss_is_judged_by_the_loss_and_not_by_its_published_gradient():
+    w = [0.5, 0.3, 0.2]
+    one, other = (theory.is_asymmetric(f"nfl(gamma=0.5, detach={d}) + amse(a=30)", w) for d in ("true", "false"))
+    assert bool(one) == bool(other) is True
+    assert one.margin == other.margin
+
+
+def test_cross_entropy_learns_the_noise():
+    found = theory.is_asymmetric("ce", [0.5, 0.3, 0.2])
+    assert found.minimiser == pytest.approx((0.5, 0.3, 0.2), abs=1e-5)
+    assert math.isinf(found.gap)
+
+
+def test_losses_of_scores_are_searched_over_scores():
+    found = theory.is_asymmetric("lc(delta=2.5)", [0.6, 0.4, 0.0])
+    assert not found
+    assert any("scores" in note for note in found.notes)
+    assert theory.is_asymmetric("lc(delta=2.5)", [1.0, 0.0, 0.0])
+
+
+# Transition matrices and bounds
+
+
+def test_tolerance_names_the_classes_that_fail():
+    matrix = np.eye(4)
+    matrix[1] = [0.5, 0.3, 0.2, 0.0]  # its clean label does not dominate
+    matrix[2] = [0.0, 0.0, 0.6, 0.4]  # needs a >= 5
+    answer = theory.tolerance("nce + amse(a=4)", matrix)
+    assert [one.holds for one in answer.classes] == [True, False, False, True]
+    assert [one.rival for one in answer.classes][1:3] == [0, 3]
+    assert answer.classes[2].smallest_a == pytest.approx(5)
+    assert math.isinf(answer.smallest_a)
+    assert "towards e_3" in answer.classes[2].verdict.certificate
+    assert not answer
+    assert "2 of 4" in str(answer)
+    assert theory.tolerance("nce + amse(a=5)", matrix[[0, 2, 3]][:, [0, 2, 3]])
+
+
+def test_many_classes_are_answered_from_one_row():
+    matrix = np.full((300, 300), 0.4 / 299)
+    np.fill_diagonal(matrix, 0.6)
+    answer = theory.tolerance("nce + amse(a=30)", matrix)
+    assert answer
+    assert len(answer.classes) == 300
+    assert answer.classes[299].verdict.minimiser[299] == 1
+
+
+def test_a_transposed_matrix_is_recognised():
+    columns = np.array([[0.9, 0.4], [0.1, 0.6]])
+    with pytest.raises(InputError, match="columns do"):
+        theory.tolerance("mae", columns)
+
+
+@pytest.mark.parametrize("q", [0.5, 1.0, 1.5, 2.0, 3.0])
+def test_the_excess_risk_bounds_the_share_of_wrong_samples(q):
+    """Classifiers drawn at random, from nearly right to nearly wrong: the bound is never broken."""
+    random = np.random.default_rng(11)
+    for _ in range(count(30, 400)):
+        classes = int(random.integers(2, 6))
+        w = random_weights(random, classes)
+        w /= w.sum()
+        least = theory.smallest_a(w, q)
+        if not least < 1e3:
+            continue
+        a = float(least * (1.01 + random.exponential(1.0)))
+        m = int(w.argmax())
+        u = random.dirichlet(np.full(classes, 0.5), size=200)
+        right = random.random(200) < 0.8
+        u[right] = 0.05 * u[right] + 0.95 * np.eye(classes)[m]
+        at = lambda u, w=w, a=a: (w * (a - u) ** q + (1 - w) * u**q).sum(1) / len(w)  # noqa: E731
+        excess = float((at(u) - at(np.eye(classes)[[m]])).mean())
+        bound = theory.excess_risk_bound(max(excess, 0.0), w, a=a, q=q)
+        assert (u.argmax(1) != m).mean() <= float(bound) + 1e-12
+
+
+def test_the_bound_is_the_formula_and_takes_a_matrix():
+    assert float(theory.excess_risk_bound(0.01, [0.8, 0.1, 0.1], a=5)) == pytest.approx(0.01 * 3 / (5 * 0.7 - 0.75))
+    matrix = [[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.0, 0.1, 0.9]]
+    assert float(theory.excess_risk_bound(0.01, matrix, a=5)) == pytest.approx(0.01 * 3 / (5 * 0.4 - 0.75))
+    halved = theory.excess_risk_bound(0.01, matrix, a=5, beta=0.5)
+    assert float(halved) == pytest.approx(2 * 0.01 * 3 / (5 * 0.4 - 0.75))
+    with pytest.raises(InputError, match="violated"):
+        theory.excess_risk_bound(0.01, [0.8, 0.1, 0.1], a=1.2)
