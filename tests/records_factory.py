@@ -36,7 +36,12 @@ def make_record(
         "method": method,
         "loss": loss,
         "recipe": recipe,
-        "settings": {"model": {"name": "mlp"}, "train": {"epochs": epochs, "lr": 0.05}, "augment": {}, **settings},
+        "settings": {
+            "model": {"name": "mlp"},
+            "train": {"epochs": epochs, "lr": 0.05},
+            "augment": {},
+            "method": {"l1": 0.0, "l2": 1e-4, "head": None, "optimizer": None, "lr": None, **settings},
+        },
         "seed": seed,
         "precision": precision,
         "mode": mode,

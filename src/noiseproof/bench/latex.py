@@ -27,9 +27,11 @@ def table(grid: Grid) -> str:
     heads = [escape(head) for head in (*grid.heads, *grid.columns)]
     marked = any(cell.mark for line in grid.lines for cell in line.cells)
     remarks = [*grid.remarks, *(["Best in bold, second best underlined."] if marked else [])]
+    wide = len(grid.columns) > 6
     lines = [
-        r"\begin{table}",
+        rf"\begin{{table{'*' if wide else ''}}}",
         r"  \centering",
+        *([r"  \footnotesize\setlength{\tabcolsep}{3pt}"] if wide else []),
         rf"  \begin{{tabular}}{{{'l' * len(grid.heads)}{'r' * len(grid.columns)}}}",
         r"    \toprule",
         f"    {' & '.join(heads)} \\\\",
@@ -40,7 +42,7 @@ def table(grid: Grid) -> str:
         rf"  \caption{{{escape(grid.title)}}}",
         *(rf"  \par\footnotesize \textsuperscript{{{i}}} {escape(note, None)}" for i, note in enumerate(grid.notes, 1)),
         *(rf"  \par\footnotesize {escape(remark, None)}" for remark in remarks),
-        r"\end{table}",
+        rf"\end{{table{'*' if wide else ''}}}",
     ]
     return "\n".join(lines) + "\n"
 

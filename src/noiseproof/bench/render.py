@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from noiseproof.bench import escape, latex
+from noiseproof.bench import escape, latex, paper
 from noiseproof.bench.tables import Cell, Grid, Record, Row, grids, rows
 from noiseproof.errors import one_of
 
@@ -19,15 +19,21 @@ __all__ = ["FORMATS", "console", "csv_lines", "facts", "html", "markdown", "rend
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def render(records: Iterable[Record], form: str = "md") -> str:
+def render(records: Iterable[Record], form: str = "md", *, beside_paper: bool = False) -> str:
     """The records' tables as text, one for each data set.
 
     Args:
         records: of any runs, in any order.
         form: "md", "latex", "html" or "csv"; the CSV has a line for each of `tables.rows` instead.
+        beside_paper: the paper's tables with ours below each line; in the CSV, columns with the paper's numbers.
+
+    Raises:
+        InputError: another form, or no record belongs beside the paper's numbers.
     """
     one_of("--format", form, [*FORMATS, "csv"])
-    return csv_lines([facts(row) for row in rows(records)]) if form == "csv" else FORMATS[form](grids(records))
+    if form == "csv":
+        return csv_lines([facts(row) | (paper.csv_facts(row) if beside_paper else {}) for row in rows(records)])
+    return FORMATS[form](paper.grids(records) if beside_paper else grids(records))
 
 
 def markdown(tables: Iterable[Grid]) -> str:

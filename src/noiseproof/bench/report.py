@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noiseproof import files
-from noiseproof.bench import figures, style
+from noiseproof.bench import figures, paper, style
 from noiseproof.bench.escape import visible
 from noiseproof.bench.tables import Record, Row, grids, number, rows, short_noise
 from noiseproof.errors import InputError
@@ -69,7 +69,7 @@ def page(records: Iterable[Record], *, damaged: Sequence[object] = (), command: 
         lead=_lead(records),
         headlines=list(_headlines(records)),
         parts=_parts(records),
-        beside=[],
+        beside=paper.grids(records) if any(map(paper.belongs, records)) else [],
         runs=_runs(records),
         facts=list(_facts(records)),
         failures=failures,
@@ -219,22 +219,17 @@ def _runs(records: Sequence[Record]) -> dict[str, Any]:
         facts = row.facts
         line = (
             *(facts["data"], row.method, facts["loss"], facts["recipe"]),
-            *(_setting(row, "model.name"), _setting(row, "train.epochs")),
-            *(_setting(row, "l1"), _setting(row, "l2"), _setting(row, "head")),
+            *(row.setting(name) for name in ("model.name", "train.epochs", "l1", "l2", "head")),
             *(facts["precision"], facts["mode"]),
         )
-        seeds[tuple(map(str, line))] |= {*row.seeds, *row.diverged, *row.failed}
+        seeds[tuple(map(_short, line))] |= {*row.seeds, *row.diverged, *row.failed}
     lines = [[*line, _ranges(sorted(numbers))] for line, numbers in seeds.items()]
     said = [index for index in range(len(heads)) if any(line[index] for line in lines)]
     return {"heads": [heads[i] for i in said], "lines": [[line[i] for i in said] for line in lines]}
 
 
-def _setting(row: Row, name: str) -> object:
-    """A setting by the end of its key; what the method says goes before what the recipe says for all."""
-    keys = sorted((key for key in row.facts if key.endswith(f".{name}")), key=lambda key: ("train." in key, key))
-    values = [row.facts[key] for key in keys if row.facts[key] is not None]
-    value = values[0] if values else ""
-    return f"{value:g}" if isinstance(value, float) else value
+def _short(value: object) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _ranges(seeds: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from statistics import fmean, stdev
@@ -18,7 +18,23 @@ from typing import Any
 from noiseproof.errors import InputError
 from noiseproof.text import parse_call, write_value
 
-__all__ = ["Cell", "Grid", "Line", "Record", "Row", "grids", "noise_order", "number", "rows", "short_noise"]
+__all__ = [
+    "Cell",
+    "Grid",
+    "Line",
+    "Record",
+    "Row",
+    "cell",
+    "flat",
+    "grids",
+    "method_order",
+    "number",
+    "plain",
+    "rows",
+    "short_noise",
+    "top_two",
+    "variants",
+]
 
 Record = Mapping[str, Any]
 MISSING = "—"
@@ -60,6 +76,11 @@ class Row:
     @property
     def method(self) -> str:
         return str(self.facts["method"])
+
+    def setting(self, name: str) -> Any:
+        """A setting by the last part of its key; what the method says goes before what the recipe says for all."""
+        keys = sorted((key for key in self.facts if key.endswith(f".{name}")), key=lambda key: (".train." in key, key))
+        return next((self.facts[key] for key in keys if self.facts[key] is not None), None)
 
     @property
     def n(self) -> int:
@@ -140,20 +161,25 @@ def _row(group: Sequence[Record]) -> Row:
     for seed in sorted(by_seed):
         of[by_seed[seed]["status"]].append(seed)
     first = group[0]
-    facts = _flat({key: value for key, value in first["run"].items() if key != "seed"}) | _measured(first)
+    facts = flat({key: value for key, value in first["run"].items() if key != "seed"}) | _measured(first)
     done = tuple(by_seed[seed] for seed in of["done"])
     return Row(facts, done, tuple(of["diverged"]), tuple(of["failed"]))
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key; lists become their text."""
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key; lists become their text.
+
+    Example:
+        >>> flat({"recipe": "digits", "settings": {"train": {"epochs": 60}, "hidden": [256, 256]}})
+        {'recipe': 'digits', 'settings.train.epochs': 60, 'settings.hidden': '[256, 256]'}
+    """
+    found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{before}{key}.")
+            found |= flat(value, f"{before}{key}.")
         else:
-            flat[before + key] = json.dumps(value) if isinstance(value, list) else value
-    return flat
+            found[before + key] = json.dumps(value) if isinstance(value, list) else value
+    return found
 
 
 # The order of rows and columns
@@ -259,7 +285,7 @@ def number(mean: float, std: float | None, *, signed: bool = False) -> str:
         >>> number(87.528, 0.254), number(-0.5, None, signed=True)
         ('87.53 ± 0.25', '−0.50')
     """
-    text = f"{mean:{'+' if signed else ''}.2f}".replace("-", "−")
+    text = f"{round(mean, 2) + 0.0:{'+' if signed else ''}.2f}".replace("-", "−")  # + 0.0: no minus before a zero
     return text if std is None else f"{text} ± {std:.2f}"
 
 
@@ -293,14 +319,15 @@ def _grid(title: str, group: Sequence[Row]) -> Grid:
     lines = [
         Line(
             (f"{method} ({label})" if label else method,),
-            tuple(_cell(table[method, label].get(place), marks, usual) for place in columns),
+            tuple(cell(table[method, label].get(place), marks, usual) for place in columns),
         )
         for method, label in sorted(table, key=lambda name: (method_order(name[0]), name[1]))
     ]
     return Grid(title, ("method",), tuple(columns.values()), tuple(lines), tuple(_remarks(group, usual, lines)))
 
 
-def _cell(row: Row | None, marks: Mapping[int, str], usual: int) -> Cell:
+def cell(row: Row | None, marks: Mapping[int, str], usual: int) -> Cell:
+    """How a row stands in a table whose means are over `usual` seeds; None has no record."""
     if row is None:
         return Cell()
     notes = list(_losses(row))
@@ -345,23 +372,27 @@ def top_two(group: Iterable[Row]) -> dict[int, str]:
 # What rows differ in
 
 _ALWAYS_SAID = ("selection", "precision", "mode")
-_PLACE = {"data", "fingerprint", "noise", "convention", "method"}
+_PLACE = frozenset({"data", "fingerprint", "noise", "convention", "method"})
 
 
-def variants(group: Sequence[Row]) -> list[str]:
+def variants(group: Sequence[Row], place: Set[str] = _PLACE) -> list[str]:
     """For each row, what sets it apart from others of its method: "precision=bf16", "train.epochs=10", or nothing.
 
     Selection rule, precision and mode are said in every row as soon as two rows differ in them.
+
+    Args:
+        group: the rows of one table.
+        place: the facts that say which cell of the table a row is in; rows that agree in them must be told apart.
     """
     said = [key for key in _ALWAYS_SAID if len({row.facts[key] for row in group}) > 1]
     by_place: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in group:
-        by_place[(*(row.facts[key] for key in sorted(_PLACE)), *(row.facts[key] for key in said))].append(row)
+        by_place[(*(row.facts[key] for key in sorted(place)), *(row.facts[key] for key in said))].append(row)
     apart: dict[str, set[str]] = defaultdict(set)
     for same in by_place.values():
         if len(same) > 1:
             for key in dict.fromkeys(key for row in same for key in row.facts):
-                if key not in _PLACE and len({str(row.facts.get(key)) for row in same}) > 1:
+                if key not in place and len({str(row.facts.get(key)) for row in same}) > 1:
                     apart[same[0].method].add(key)
     return [", ".join(_fact(key, row) for key in [*said, *sorted(apart[row.method])]) for row in group]
 
@@ -370,7 +401,12 @@ def _fact(key: str, row: Row) -> str:
     if key == "selection":
         return str(row.facts[key])
     value = row.facts.get(key)
-    return f"{key.removeprefix('settings.')}={'none' if value is None else value}"
+    return f"{plain(key)}={'none' if value is None else value}"
+
+
+def plain(key: str) -> str:
+    """A fact's name as a user types it: "train.epochs", "l1"."""
+    return key.removeprefix("settings.").removeprefix("method.")
 
 
 def _remarks(group: Sequence[Row], usual: int, lines: Sequence[Line]) -> Iterator[str]:
@@ -386,7 +422,7 @@ def _remarks(group: Sequence[Row], usual: int, lines: Sequence[Line]) -> Iterato
             by_value[str(row.facts.get(key))][row.method] = None
         if len(by_value) > 1:
             said = "; ".join(f"{value} for {', '.join(methods)}" for value, methods in sorted(by_value.items()))
-            yield f"Not all rows were trained alike: {key.removeprefix('settings.')} is {said}."
+            yield f"Not all rows were trained alike: {plain(key)} is {said}."
 
 
 _PROTOCOL = ("settings.model.", "settings.train.", "settings.augment.")
