@@ -35,50 +35,53 @@ def random_weights(random: np.random.Generator, classes: int) -> np.ndarray:
 # The AMSE theorem
 
 
-def moved_off_the_vertex(w: np.ndarray, a: float, q: float) -> float:
-    """1 - u_m of the minimiser of the weighted AMSE over the simplex, q > 1, found through its Lagrange multiplier.
+def moved_off_the_vertex(w: np.ndarray, a: np.ndarray, q: float) -> np.ndarray:
+    """1 - u_m of the minimisers of the weighted AMSE over the simplex, q > 1, found through Lagrange multipliers.
 
     The derivative of each coordinate, (W - w_k) u^(q-1) - w_k (a - u)^(q-1), rises in u. A multiplier therefore gives
     every u_k, and 1 - u_m, by bisection in their logarithms (to 1e-300), and sum u_k = 1 gives the multiplier.
     """
-    p, m = q - 1, int(w.argmax())
-    others, wrong = w.sum() - w, np.arange(len(w)) != int(w.argmax())
+    p, rows = q - 1, np.arange(len(w))
+    order = np.argsort(-w, axis=1)
+    w = w[rows[:, None], order]  # the clean class first
+    others, a = w.sum(1, keepdims=True) - w, a[:, None]
 
-    def solve(derivative, level, count):  # log of the last place where the derivative is below the level
-        low, high = np.full(count, -690.0), np.zeros(count)
-        for _ in range(70):
+    def solve(derivative, level):  # the last place where the derivative is below the level, 0 if nowhere
+        low = np.full(np.broadcast_shapes(derivative(0.5).shape, level.shape), -690.0)
+        high = np.zeros_like(low)
+        for _ in range(60):
             middle = (low + high) / 2
             below = derivative(np.exp(middle)) < level
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         return np.where(low > -690.0, np.exp(low), 0.0)
 
-    def moved(level: float) -> tuple[float, float]:
-        u = solve(lambda u: others[wrong] * u**p - w[wrong] * (a - u) ** p, level, len(w) - 1)
-        left = solve(lambda v: w[m] * (a - 1 + v) ** p - others[m] * (1 - v) ** p, -level, 1)
-        return float(u.sum()), float(left[0])
+    def moved(level):
+        taken = solve(lambda u: others[:, 1:] * u**p - w[:, 1:] * (a - u) ** p, level)
+        left = solve(lambda v: w[:, :1] * (a - 1 + v) ** p - others[:, :1] * (1 - v) ** p, -level)
+        return taken.sum(1, keepdims=True), left
 
-    low, high = float((-w * a**p).min()), float(others.max())
-    for _ in range(70):
+    low, high = (-w * a**p).min(1, keepdims=True), others.max(1, keepdims=True)
+    for _ in range(60):
         middle = (low + high) / 2
         taken, left = moved(middle)
-        low, high = (low, middle) if taken > left else (middle, high)
-    return moved(low)[0]
+        low, high = np.where(taken > left, low, middle), np.where(taken > left, middle, high)
+    return moved(low)[0][:, 0]
 
 
 @pytest.mark.parametrize("q", [1.3, 1.5, 2.0, 2.5, 3.0, 4.0])
 def test_above_q_1_the_theorem_agrees_with_the_true_minimiser(q):
     random = np.random.default_rng(7)
+    w = np.stack([random_weights(random, 5) for _ in range(count(200, 2000))])
+    a = 1 + random.exponential(1.0, len(w)) * random.choice([0.5, 5.0, 30.0], len(w))
+    answers = [theory.amse_condition(*one, q) for one in zip(w, a, strict=True)]
+    moved = moved_off_the_vertex(w, a, q)
     seen = {True: 0, False: 0}
-    for _ in range(count(60, 400)):
-        w = random_weights(random, int(random.integers(2, 7)))
-        a = float(1 + random.exponential(random.choice([0.5, 5.0, 30.0])))
-        answer = theory.amse_condition(w, a, q)
-        if abs(answer.margin) < 1e-6 * w.sum() * a ** (q - 1):
+    for one, its_a, answer, its_move in zip(w, a, answers, moved, strict=True):
+        if abs(answer.margin) < 1e-6 * one.sum() * its_a ** (q - 1):
             continue  # too close to call in floating point
-        moved = moved_off_the_vertex(w, a, q)
-        assert bool(answer) == (moved < 1e-200), (w, a, q, answer, moved)
+        assert bool(answer) == (its_move < 1e-200), (one, its_a, q, answer, its_move)
         seen[bool(answer)] += 1
-    assert min(seen.values()) > 3
+    assert min(seen.values()) > 20
 
 
 @pytest.mark.parametrize("q", [0.3, 0.7, 1.0])
@@ -98,7 +101,7 @@ def test_up_to_q_1_the_heaviest_class_always_wins(q):
 def test_the_slope_found_numerically_is_the_margin_of_the_theorem(q):
     """dF along the worst edge is q/K times the division-free margin, and the sign of a margin of 1e-6 is seen."""
     random = np.random.default_rng(9)
-    for _ in range(count(3, 40)):
+    for _ in range(count(2, 30)):
         w = random_weights(random, 5)
         exact = theory.smallest_a(w, q)
         for a in (3.0, 40.0, *(exact * near for near in (0.99999, 1.00001) if 1.1 < exact < 1e6)):
@@ -394,12 +397,12 @@ def test_tolerance_names_the_classes_that_fail():
 
 
 def test_many_classes_are_answered_from_one_row():
-    matrix = np.full((300, 300), 0.4 / 299)
+    matrix = np.full((100, 100), 0.4 / 99)
     np.fill_diagonal(matrix, 0.6)
     answer = theory.tolerance("nce + amse(a=30)", matrix)
     assert answer
-    assert len(answer.classes) == 300
-    assert answer.classes[299].verdict.minimiser[299] == 1
+    assert len(answer.classes) == 100
+    assert answer.classes[99].verdict.minimiser[99] == 1
 
 
 def test_a_transposed_matrix_is_recognised():
