@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,13 +63,14 @@ def noise(
         return
     from rich.console import Console
 
-    console = Console()
-    console.print(summary(noisy, found.name, found.classes))
+    console = Console(highlight=False)
+    for part in summary(noisy, found.name, found.classes):
+        console.print(part, markup=False, soft_wrap=True)
     if found.train.clean is None:
-        console.print(f"{found.name} has no clean labels: the noise was put on the labels it came with")
+        typer.echo(f"{found.name} has no clean labels: the noise was put on the labels it came with")
     for path in (out, plot):
         if path is not None:
-            console.print(f"wrote {path}", markup=False)
+            typer.echo(f"wrote {path}")
 
 
 def describe(noisy: NoisyLabels, data: str) -> dict[str, Any]:
@@ -99,31 +101,33 @@ def _encoded(noisy: NoisyLabels, ending: str) -> bytes:
     return "".join(["label,flipped\n", *(f"{label},{flipped}\n" for label, flipped in rows)]).encode()
 
 
-def summary(noisy: NoisyLabels, data: str, classes: tuple[str, ...]) -> Table:
-    """A table: of each class what share kept its label and what the others mostly became."""
-    from rich.markup import escape
+def summary(noisy: NoisyLabels, data: str, classes: tuple[str, ...]) -> Iterator[str | Table]:
+    """The rate, and of each class what share kept its label and what the others mostly became."""
     from rich.table import Table
+    from rich.text import Text
 
+    def called(c: int) -> Text:
+        return Text(str(c) if classes[c] == str(c) else f"{c} {classes[c]}")
+
+    yield f"{data}, {noisy.text}, seed {noisy.seed}"
+    yield f"flipped    {noisy.flipped.sum()} of {len(noisy.labels)} labels ({noisy.rate:.2%})"
+    yield f"sha256     {noisy.sha256}"
+    yield f"overtaken  {', '.join(str(called(c)) for c in noisy.overtaken) or 'none'} (own label not the most frequent)"
     kept = noisy.transition.diagonal()
-    shown = range(len(classes)) if len(classes) <= _SHOWN else kept.argsort(kind="stable")[:_SHOWN].tolist()
-    left_out = "" if len(classes) <= _SHOWN else f"; the {_SHOWN} of {len(classes)} classes that keep least"
-    overtaken = ", ".join(f"{c} {classes[c]}" for c in noisy.overtaken) or "none"
-    table = Table(
-        title=escape(f"{data}: {noisy}{left_out}"),
-        caption=escape(f"sha256 {noisy.sha256}\nclasses whose own label is not the most frequent: {overtaken}"),
-        title_justify="left",
-        caption_justify="left",
-        box=None,
-    )
-    for column in ("class", "name", "kept", "mostly becomes"):
-        table.add_column(column, justify="right" if column == "kept" else "left")
+    shown = list(range(len(classes)))
+    if len(classes) > _SHOWN:
+        yield f"the {_SHOWN} of {len(classes)} classes that keep least:"
+        shown = kept.argsort(kind="stable")[:_SHOWN].tolist()
+    table = Table("class", "kept", "mostly becomes", "", box=None)
+    for column in (1, 3):
+        table.columns[column].justify = "right"
     for c in shown:
         others = noisy.transition[c].copy()
         others[c] = 0
-        best = int(others.argmax())
-        becomes = f"{best} {classes[best]} {others[best]:.2%}" if others[best] > 0 else ""
-        table.add_row(str(c), escape(classes[c]), f"{kept[c]:.2%}", escape(becomes))
-    return table
+        most = int(others.argmax())
+        becomes = (called(most), f"{others[most]:.2%}") if others[most] else ()
+        table.add_row(called(c), f"{kept[c]:.2%}", *becomes)
+    yield table
 
 
 def draw(noisy: NoisyLabels, classes: tuple[str, ...], path: Path) -> None:
