@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Unpack
 
+import torch
+
 from noiseproof.errors import in_range
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
 from noiseproof.losses.exact import log_complement, log_softmax, one_minus_exp, sum_of_others
@@ -64,10 +66,10 @@ def asymmetric_unhinged_loss(log_p: LogProbs, *, a: float, q: float) -> PerClass
     Source: Zhou et al., ICML 2021, section 4 (arXiv:2106.03110).
     """
     if a == 1:
-        return (q * log_complement(log_p)).exp() / q
-    rest = one_minus_exp(log_p)
-    log_ratio = -(rest / (a - 1)).log1p()  # of (a - 1) / (a - p): nothing cancels where p is almost 1
-    return (a - 1 + rest) ** q * one_minus_exp(q * log_ratio) / q
+        return power_of_distance(log_p, a=a, q=q) / q
+    # (a - 1) / (a - p) = 1 / (1 + (1 - p) / (a - 1)), where nothing cancels
+    log_ratio = -(one_minus_exp(log_p) / (a - 1)).log1p()
+    return power_of_distance(log_p, a=a, q=q) * one_minus_exp(q * log_ratio) / q
 
 
 def asymmetric_exponential_loss(log_p: LogProbs, *, a: float) -> PerClass:
@@ -107,8 +109,17 @@ def asymmetric_mean_squared_error(log_p: LogProbs, *, a: float, q: float = 2.0) 
 
     Source: Joint Asymmetric Loss, ICCV 2025 (arXiv:2507.17692).
     """
-    own = (a - 1 + one_minus_exp(log_p)) ** q if a > 1 else (q * log_complement(log_p)).exp()
-    return (own + sum_of_others((q * log_p).exp())) / log_p.shape[1]
+    return (power_of_distance(log_p, a=a, q=q) + sum_of_others((q * log_p).exp())) / log_p.shape[1]
+
+
+def power_of_distance(log_p: LogProbs, *, a: float, q: float) -> PerClass:
+    """(a - p_k)^q."""
+    rest = one_minus_exp(log_p)
+    if a > 1 or q == 1 or q >= 2:
+        return (a - 1 + rest) ** q
+    # For a = 1 a slope in p is infinite at p = 1; in the scores, and through log(1 - p), it is not.
+    normal = rest >= torch.finfo(rest.dtype).tiny
+    return torch.where(normal, rest.where(normal, 1.0) ** q, (q * log_complement(log_p)).exp())
 
 
 @LOSSES.register("agce", paper="arXiv:2106.03110", symmetric=False, active=True, bounded=True, asymmetric="completely")

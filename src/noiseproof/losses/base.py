@@ -234,6 +234,8 @@ def reduce(
     weighted = per_class if weight is None else per_class * weight
     if target.is_floating_point():
         smoothed = target * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else target
+        # The loss of a masked class may be infinite; where the target gives it no share it costs nothing.
+        weighted = weighted.masked_fill((smoothed == 0) & weighted.isinf(), 0.0)
         losses = (weighted * smoothed).sum(1)
         return losses if reduction == "none" else losses.sum() / (count if reduction == "mean" else 1)
 

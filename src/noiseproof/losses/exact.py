@@ -14,7 +14,7 @@ from torch import Tensor
 
 from noiseproof.losses.base import Logits, LogProbs
 
-__all__ = ["HUGE", "is_largest", "log_complement", "log_softmax", "one_minus_exp", "sum_of_others"]
+__all__ = ["HUGE", "is_largest", "log_complement", "log_softmax", "one_minus_exp", "share", "sum_of_others"]
 
 HUGE = 1e30  # stands for infinity where infinities would be divided by each other; K of them fit float32
 
@@ -77,4 +77,19 @@ def sum_of_others(values: Tensor) -> Tensor:
     """
     largest = is_largest(values)
     rest = values.masked_fill(largest, 0.0).sum(1, keepdim=True)
-    return rest + (values.gather(1, values.argmax(1, keepdim=True)) - values)
+    ahead = values.gather(1, values.argmax(1, keepdim=True)) - values
+    return rest + ahead.masked_fill(largest, 0.0)  # 0 anyway; no slopes that cancel only up to rounding
+
+
+def share(part: Tensor, rest: Tensor) -> Tensor:
+    """part / (part + rest) for numbers from 0 on, with a slope that is exact also where the share is almost 1.
+
+    Example:
+        >>> part = torch.tensor(1e10, requires_grad=True)
+        >>> share(part, torch.tensor(1.0)).backward()
+        >>> f"{part.grad:.3g}"                                        # rest / (part + rest)^2
+        '1e-20'
+    """
+    mostly = part > rest
+    ratio = torch.where(mostly, rest, part) / torch.where(mostly, part, rest)
+    return torch.where(mostly, 1 / (1 + ratio), ratio / (1 + ratio))

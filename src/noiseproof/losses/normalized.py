@@ -17,7 +17,7 @@ from torch import Tensor
 from noiseproof.errors import InputError, in_range, true_or_false
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
 from noiseproof.losses.entropy import cross_entropy, focal_loss, focal_weight
-from noiseproof.losses.exact import HUGE, log_softmax, sum_of_others
+from noiseproof.losses.exact import HUGE, log_softmax, share, sum_of_others
 
 __all__ = [
     "NCE",
@@ -31,15 +31,15 @@ __all__ = [
 ]
 
 
-def share(losses: PerClass) -> PerClass:
-    """Each label's part of the sum over all labels: L_k / sum_j L_j."""
+def normalized(losses: PerClass) -> PerClass:
+    """Each label's share of the sum over all labels: L_k / sum_j L_j."""
     losses = losses.clamp(max=HUGE)
-    return losses / losses.sum(1, keepdim=True)
+    return share(losses, sum_of_others(losses))
 
 
-def share_of_others(losses: PerClass) -> PerClass:
-    """1 - L_k / sum_j L_j, without the cancellation."""
-    return sum_of_others(losses) / losses.sum(1, keepdim=True)
+def mirrored(heights: PerClass) -> PerClass:
+    """The share of the other labels: 1 - h_k / sum_j h_j."""
+    return share(sum_of_others(heights), heights)
 
 
 def normalized_cross_entropy(log_p: LogProbs) -> PerClass:
@@ -52,7 +52,7 @@ def normalized_cross_entropy(log_p: LogProbs) -> PerClass:
 
     Source: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
-    return share(cross_entropy(log_p))
+    return normalized(cross_entropy(log_p))
 
 
 def normalized_focal_loss(log_p: LogProbs, *, gamma: float, detach: bool = False) -> PerClass:
@@ -65,7 +65,7 @@ def normalized_focal_loss(log_p: LogProbs, *, gamma: float, detach: bool = False
 
     Source: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
-    return share(focal_loss(log_p, gamma=gamma, detach=detach))
+    return normalized(focal_loss(log_p, gamma=gamma, detach=detach))
 
 
 def normalized_negative_cross_entropy(log_p: LogProbs, *, p_min: float) -> PerClass:
@@ -86,7 +86,7 @@ def normalized_negative_cross_entropy(log_p: LogProbs, *, p_min: float) -> PerCl
     Source: Ye et al., NeurIPS 2023 (arXiv:2412.02373).
     """
     A = -log_of_p_min(p_min, log_p)
-    return share_of_others((A + log_p).clamp(min=0.0))
+    return mirrored((A + log_p).clamp(min=0.0))
 
 
 def normalized_negative_focal_loss(log_p: LogProbs, *, gamma: float, p_min: float, detach: bool = False) -> PerClass:
@@ -103,7 +103,7 @@ def normalized_negative_focal_loss(log_p: LogProbs, *, gamma: float, p_min: floa
     log_p_min = log_of_p_min(p_min, log_p)
     A = -((1 - p_min) ** gamma) * log_p_min
     F = -focal_weight(log_p, gamma=gamma, detach=detach) * log_p.clamp(min=log_p_min)
-    return share_of_others(A - F)
+    return mirrored(A - F)
 
 
 def log_of_p_min(p_min: float, log_p: Tensor) -> float:

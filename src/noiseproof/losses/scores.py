@@ -7,7 +7,7 @@ from typing import Unpack
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from noiseproof.errors import in_range, true_or_false
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
@@ -63,7 +63,7 @@ def eps_softmax(log_p: LogProbs, *, m: float) -> LogProbs:
 def ldr_kl(logits: Logits, *, c: float, lam: float) -> PerClass:
     r"""$\lambda \log \frac1K \sum_j \exp((s_j - s_k + c [j \ne k]) / \lambda)$, s the softplus scores over their mean.
 
-    Computed as $\lambda (\log(1 + (e^{c/\lambda} - 1)(1 - r_k)) - \log r_k - \log K)$ with
+    Computed as $\lambda (\log(1 + (e^{c/\lambda} - 1)(1 - r_k)) - \log K r_k)$ with
     $r = \mathrm{softmax}(s / \lambda)$, which is the same. The smallest value is below 0.
 
     Args:
@@ -73,16 +73,19 @@ def ldr_kl(logits: Logits, *, c: float, lam: float) -> PerClass:
 
     Source: Zhu et al., ICML 2023 (arXiv:2112.14869), with the normalised softplus of its code.
     """
-    classes = logits.shape[1]
-    s = classes * log_softmax(log_softplus(logits)).exp()
-    log_r = log_softmax(s / lam)
-    return lam * ((math.expm1(c / lam) * one_minus_exp(log_r)).log1p() - log_r - math.log(classes))
+    K = logits.shape[1]
+    s = K * log_softmax(log_softplus(logits)).exp()
+    x = (s - 1) / lam  # the mean of s is 1
+    log_r = log_softmax(x)
+    even = x.abs().amax(1, keepdim=True) < 1
+    log_Kr = torch.where(even, x - x.clamp(-1, 1).expm1().mean(1, keepdim=True).log1p(), log_r + math.log(K))
+    return lam * ((math.expm1(c / lam) * one_minus_exp(log_r)).log1p() - log_Kr)
 
 
 def log_softplus(logits: Logits) -> Tensor:
     """log(log(1 + e^z)), exact where softplus itself is too small for a float."""
-    small = logits - logits.exp() / 2
-    return torch.where(logits < -20, small, softplus(logits.clamp(min=-20)).log())
+    low = logits.clamp(max=-20)
+    return torch.where(logits < -20, low - low.exp() / 2, (-logsigmoid(-logits.clamp(min=-20))).log())
 
 
 @LOSSES.register(
