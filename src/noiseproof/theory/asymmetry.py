@@ -38,15 +38,21 @@ class Asymmetry:
         return self.holds
 
     def __str__(self) -> str:
-        heavy = sorted(range(len(self.minimiser)), key=lambda k: -self.minimiser[k])[:4]
-        where = ", ".join(f"{k}: {self.minimiser[k]:.4g}" for k in heavy if self.minimiser[k] > 0)
-        lines = [
-            f"{'asymmetric' if self.holds else 'not asymmetric'} on these weights (clean class {self.clean})",
-            f"lowest risk at {{{where}}}, {self.gap:.4g} below the clean class; slope there {self.margin:.4g}",
-            f"because: {self.certificate}" if self.certificate else "by search alone, no certificate",
-            *self.notes,
-        ]
-        return "\n".join(lines)
+        if self.holds:
+            lines = [
+                "asymmetric here: the risk is lowest at the clean class"
+                + ("" if self.unique else ", and just as low elsewhere"),
+                f"slope away from it at least {self.margin:.4g}",
+            ]
+        else:
+            heavy = sorted(range(len(self.minimiser)), key=lambda k: -self.minimiser[k])[:3]
+            where = ", ".join(f"{self.minimiser[k]:.4g} on {k}" for k in heavy if self.minimiser[k] > 1e-12)
+            lines = [
+                f"not asymmetric here: the risk is lowest near {where}",
+                f"{self.gap:.4g} below the clean class; least slope away from it {self.margin:.4g}",
+            ]
+        reason = f"because {self.certificate}" if self.certificate else "by search alone, without a certificate"
+        return "\n".join([*lines, reason, *self.notes])
 
 
 def is_asymmetric(loss: HasPerClass | str, weights: Weights) -> Asymmetry:

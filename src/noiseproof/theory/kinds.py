@@ -46,7 +46,7 @@ def is_symmetric(loss: HasPerClass | str, num_classes: int = 10) -> Symmetry:
         >>> bool(is_symmetric("ce", 4))
         False
     """
-    classes = _classes(num_classes)
+    classes = checked_classes(num_classes)
     per_class = per_class_of(loss)
     middle = torch.zeros(1, classes, dtype=torch.float64)
     sharp = 8 * points(64, classes, "theory/sharp").clamp_min(-80.0)
@@ -87,7 +87,7 @@ def is_active(loss: HasPerClass | str, num_classes: int = 10) -> Activity:
 
     Source: Ma et al., ICML 2020 (arXiv:2006.13554), definitions 1 and 2.
     """
-    active, passive, reasons = _sorted_terms(loss, _classes(num_classes))
+    active, passive, reasons = _sorted_terms(loss, checked_classes(num_classes))
     return Activity(not passive, active, passive, "; ".join(reasons))
 
 
@@ -98,7 +98,7 @@ def is_passive(loss: HasPerClass | str, num_classes: int = 10) -> Activity:
         >>> bool(is_passive("mae")), bool(is_passive("nce"))
         (True, False)
     """
-    active, passive, reasons = _sorted_terms(loss, _classes(num_classes))
+    active, passive, reasons = _sorted_terms(loss, checked_classes(num_classes))
     return Activity(bool(passive), active, passive, "; ".join(reasons))
 
 
@@ -173,7 +173,7 @@ def asymmetry_ratio(loss: HasPerClass | str, num_classes: int = 3) -> Ratio:
 
     Source: Zhou et al., ICML 2021 (arXiv:2106.03110), definition 4.
     """
-    classes = _classes(num_classes)
+    classes = checked_classes(num_classes)
     if isinstance(loss, str):
         loss = losses.parse(loss)
     if not _only_the_given_label_matters(loss, max(classes, 3)):
@@ -215,7 +215,7 @@ def asymmetry_ratio(loss: HasPerClass | str, num_classes: int = 3) -> Ratio:
     return Ratio(0.0 if number < 1e-9 else number, found[1:])
 
 
-def _classes(num_classes: int) -> int:
+def checked_classes(num_classes: int) -> int:
     if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer):
         raise InputError(f"num_classes must be a whole number, got {num_classes!r}")
     return int(in_range("num_classes", int(num_classes), 2, 10**6))

@@ -76,7 +76,7 @@ class Tolerance:
             f"AMSE needs {self.smallest_a}" if math.isfinite(self.smallest_a) else f"AMSE: {self.smallest_a}",
         ]
         example = failing[0] if failing else hardest
-        lines += [f"class {example.label}: {line}" for line in str(example.verdict).splitlines()]
+        lines += [f"class {example.label}", *(f"  {line}" for line in str(example.verdict).splitlines())]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
