@@ -30,7 +30,13 @@ RULE = (
     "CIFAR-100. Single runs of the paper have no s′ and are not judged."
 )
 
-_DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "webvision": "WebVision", "clothing1m": "Clothing1M"}
+_DATA = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "webvision": "WebVision",
+    "webvision on ilsvrc12": "ILSVRC12",
+    "clothing1m": "Clothing1M",
+}
 _NOISE = {"clean": "clean", "symmetric": "symmetric", "asymmetric": "asymmetric", "instance": "instance-dependent"}
 _HUMAN = {"noisy": "noisy100"}
 
@@ -89,7 +95,7 @@ def where(data: str, noise: str) -> Place | None:
         return None
     if dataset is None:
         return None
-    if dataset in ("WebVision", "Clothing1M"):
+    if not dataset.startswith("CIFAR"):
         return (dataset, "real-world", "native") if call.name == "clean" else None
     first = next(iter(dict(call.named).values()), "") if not call.values else call.values[0]
     if call.name == "human":
@@ -226,7 +232,7 @@ def _remarks(usual: int, group: Sequence[Row]) -> Iterator[str]:
 
 def _departures(row: Row) -> Iterator[str]:
     """In what the runs were not the recipe that made the paper's numbers."""
-    recipe = recipes.load(row.data)
+    recipe = recipes.load(row.data.partition(" on ")[0])
     method = recipe.method(row.method, row.noise).settings()
     wanted = {"loss": method.pop("loss"), **flat({"settings": {**recipe.settings(), "method": method}})}
     told = {key: value for key, value in row.facts.items() if key == "loss" or key.startswith("settings.")}

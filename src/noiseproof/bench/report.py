@@ -190,7 +190,7 @@ def _parts(records: Sequence[Record]) -> list[dict[str, Any]]:
     for table, group in zip(grids(records), by_data.values(), strict=True):
         with style.looks():
             curves = _pictures(figures.each_curves, group)
-            noisy = [record for record in group if record["noise"]["rate"] > 0]
+            noisy = [record for record in group if (record.get("noise") or {}).get("rate")]
             matrices = _pictures(figures.each_transition, noisy)
         parts.append({"title": table.title, "table": table, "curves": curves, "matrices": matrices})
     return parts

@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLUMN", "PALETTE", "looks", "panels", "save", "tint"]
+__all__ = ["COLUMN", "PALETTE", "grid", "legend", "looks", "panels", "picture", "save", "tint"]
 
 COLUMN = 3.4  # inches, a column of a two-column page
 
-# Okabe & Ito, "Color Universal Design" (2008), the palest (yellow) last.
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800"]
+# Okabe & Ito, "Color Universal Design" (2008), their yellow darkened to be seen on white; then a grey and a wine red.
+PALETTE = [
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B5A800"),
+    *("#8A8A8A", "#882255"),
+]
 _DASHES = ["-", "--", ":", "-."]
 
 
 def tint(index: int) -> dict[str, Any]:
-    """Colour and dashes of the index-th line; eight colours, then the next dashes."""
+    """Colour and dashes of the index-th line; ten colours, then the next dashes."""
     return {"color": PALETTE[index % len(PALETTE)], "linestyle": _DASHES[index // len(PALETTE) % len(_DASHES)]}
 
 
@@ -112,3 +115,13 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     across = max(1, min(len(handles), int(width / (0.5 + 0.06 * max(map(len, handles))))))
     figure.set_size_inches(width, height + 0.16 * -(-len(handles) // across))
     figure.legend(handles.values(), handles, loc="outside lower left", ncols=across)
+
+
+def grid(down: int, across: int) -> tuple[Figure, Any]:
+    """A figure of `down` by `across` panels with common axes, as an array of axes."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    size = (max(COLUMN, 0.6 + 1.75 * across), 0.4 + 1.5 * down)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    return figure, figure.subplots(down, across, squeeze=False, sharey=True)

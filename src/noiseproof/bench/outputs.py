@@ -1,0 +1,201 @@
+"""Figures of what a run keeps beside its record on request, `outputs.safetensors`: the paper's figures 1 and 3.
+
+The arrays are of the last epoch: `train_probability_given` and `train_max_probability`, the model's probability of each
+training sample's given label and of its likeliest one; `flipped`, whether the given label is wrong; `test_features`
+and `test_clean`, the input of the last layer and the true label of each test sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from noiseproof.bench import records as record_files
+from noiseproof.bench import style
+from noiseproof.bench.figures import named, place
+from noiseproof.bench.tables import Record, rows
+from noiseproof.errors import DataError, DataMissingError, InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Arrays", "beside", "draw_histogram", "draw_tsne", "histogram", "separation", "tsne"]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+_MOST = 16  # panels side by side and below each other
+_CLEAN, _WRONG = style.PALETTE[0], style.PALETTE[1]
+
+
+def beside(folder: str | Path) -> Callable[[Record], Arrays | None]:
+    """What finds the arrays of a record in a results folder, None where the run kept none."""
+
+    def find(record: Record) -> Arrays | None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = record_files.location(Path(folder), str(record["run_id"])).with_name("outputs.safetensors")
+        if not path.is_file():
+            return None
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, KeyError) as error:
+            raise DataError(f"cannot read {path}: {error}") from None
+
+    return find
+
+
+def _first_of_each(
+    records: Iterable[Record], arrays: Callable[[Record], Arrays | None], needed: Sequence[str]
+) -> list[tuple[str, Arrays]]:
+    """A head and the arrays of the lowest seed that kept them, for each row of the table."""
+    table = rows(records)
+    found = []
+    for row, name in zip(table, named(table), strict=True):
+        kept = next((kept for record in row.records if (kept := arrays(record))), None)
+        if kept is not None:
+            if missing := [key for key in needed if key not in kept]:
+                raise DataError(f"the arrays kept by {name} lack {', '.join(missing)}")
+            found.append((f"{name}\n{place(row, table)}", kept))
+    if not found:
+        raise DataMissingError("no run kept its outputs; run again with --keep-outputs")
+    if len(found) > _MOST:
+        raise InputError(
+            f"{len(found)} panels are too many to see, at most {_MOST}: choose with --data, --noise, --methods"
+        )
+    return found
+
+
+# Figure 3
+
+
+def histogram(records: Iterable[Record], path: str | Path, *, arrays: Callable[[Record], Arrays | None]) -> list[Path]:
+    """How sure the model is of its training samples, those with a clean label and the mislabelled ones apart.
+
+    Above, the probability of the given label: a model that has learned wrong labels by heart puts the mislabelled ones
+    near 1. Below, the probability of the likeliest label.
+
+    Args:
+        records: of any runs; of each row the lowest seed is drawn.
+        path: without ending for a PNG and a PDF, else .png or .pdf.
+        arrays: finds a record's arrays; `beside(folder)`.
+
+    Raises:
+        DataMissingError: no run kept its arrays.
+    """
+    with style.looks():
+        return style.save(draw_histogram(records, arrays), path)
+
+
+def draw_histogram(records: Iterable[Record], arrays: Callable[[Record], Arrays | None]) -> Figure:
+    """The figure that `histogram` writes."""
+    from matplotlib.ticker import PercentFormatter
+
+    rows_of = [("train_probability_given", "p(given label)"), ("train_max_probability", "largest p")]
+    found = _first_of_each(records, arrays, [*(key for key, _ in rows_of), "flipped"])
+    figure, axes = style.grid(2, len(found))
+    for column, (head, kept) in enumerate(found):
+        wrong = kept["flipped"].astype(bool)
+        for axis, (key, label) in zip(axes[:, column], rows_of, strict=True):
+            for name, chosen, color in (("clean", ~wrong, _CLEAN), ("mislabelled", wrong, _WRONG)):
+                values = kept[key][chosen]
+                if values.size:
+                    weights = np.full(values.size, 1 / values.size)
+                    shape = {"bins": np.linspace(0, 1, 26), "weights": weights}
+                    axis.hist(values, **shape, color=color, alpha=0.3)
+                    axis.hist(values, **shape, color=color, histtype="step", linewidth=1.1, label=name)
+            axis.set(xlabel=label, xlim=(0, 1))
+            axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes[0, column].set_title(head, loc="left")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share of samples")
+    style.legend(figure, list(axes.flat))
+    return figure
+
+
+# Figure 1
+
+
+def tsne(records: Iterable[Record], path: str | Path, *, arrays: Callable[[Record], Arrays | None]) -> list[Path]:
+    """The test samples' features in two dimensions, coloured by the true class.
+
+    t-SNE shows neighbours, not distances; what the features themselves say stands below each panel, see `separation`.
+
+    Args:
+        records: of any runs; of each row the lowest seed is drawn.
+        path: without ending for a PNG and a PDF, else .png or .pdf.
+        arrays: finds a record's arrays; `beside(folder)`.
+
+    Raises:
+        DataMissingError: no run kept its arrays.
+    """
+    with style.looks():
+        return style.save(draw_tsne(records, arrays), path)
+
+
+def draw_tsne(records: Iterable[Record], arrays: Callable[[Record], Arrays | None]) -> Figure:
+    """The figure that `tsne` writes."""
+    found = _first_of_each(records, arrays, ["test_features", "test_clean"])
+    figure, axes = style.panels(len(found), most=4, height=2.6, width=2.4)
+    for axis, (head, kept) in zip(axes, found, strict=True):
+        features, clean = kept["test_features"].astype(np.float32), kept["test_clean"]
+        silhouette, neighbours = separation(features, clean)
+        _scatter(axis, _embedded(features), clean)
+        axis.set_title(head, loc="left")
+        axis.set_xlabel(f"silhouette {silhouette:.2f}\n10-NN accuracy {100 * neighbours:.1f} %", loc="left")
+    return figure
+
+
+def separation(features: npt.NDArray[Any], clean: npt.NDArray[Any]) -> tuple[float, float]:
+    """How well features separate the true classes: silhouette, and accuracy of the 10 nearest neighbours' vote.
+
+    Both are of the features themselves, no sample being its own neighbour. The silhouette is the mean of (b-a)/max(a,b)
+    with a, b the mean distances to the own and the nearest other class, over at most 5,000 samples.
+
+    Example:
+        >>> apart = np.array([[0.0], [0.1]] * 20 + [[9.0], [9.1]] * 20)
+        >>> silhouette, neighbours = separation(apart, np.repeat([0, 1], 40))
+        >>> silhouette > 0.99, neighbours
+        (True, 1.0)
+    """
+    from sklearn.metrics import silhouette_score
+    from sklearn.neighbors import NearestNeighbors
+
+    sample = min(len(features), 5000)
+    silhouette = float(silhouette_score(features, clean, sample_size=sample, random_state=0))
+    k = min(10, len(features) - 1)
+    nearest = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
+    classes, numbers = np.unique(clean, return_inverse=True)
+    votes = np.zeros((len(features), len(classes)), int)
+    np.add.at(votes, (np.arange(len(features))[:, None], numbers[nearest]), 1)
+    return silhouette, float((votes.argmax(1) == numbers).mean())
+
+
+def _embedded(features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    points = TSNE(n_components=2, init="pca", perplexity=perplexity, random_state=123).fit_transform(features)
+    low, high = points.min(0), points.max(0)
+    return np.asarray((points - low) / np.where(high > low, high - low, 1))
+
+
+def _scatter(axis: Axes, points: npt.NDArray[Any], clean: npt.NDArray[Any]) -> None:
+    """Points, and each class's number at its middle so that colour is not all there is."""
+    from matplotlib import patheffects
+
+    halo = [patheffects.withStroke(linewidth=2, foreground="white")]
+    classes = np.unique(clean)
+    size = max(0.5, min(6.0, 4000 / len(points)))
+    for index, one in enumerate(classes):
+        x, y = points[clean == one].T
+        axis.scatter(x, y, s=size, linewidths=0, alpha=0.6, color=style.tint(index)["color"])
+        if len(classes) <= 20:
+            middle = (float(np.median(x)), float(np.median(y)))
+            axis.text(*middle, str(one), ha="center", va="center", fontsize=8, weight="bold", path_effects=halo)
+    axis.set(xticks=[], yticks=[], aspect="equal")
+    axis.spines[:].set_visible(False)
