@@ -37,6 +37,7 @@ def noise(
         if path is not None:
             one_of(f"the ending of {path.name}", path.suffix.lower(), endings)
     from noiseproof import data as datasets
+    from noiseproof.bench import style
     from noiseproof.noise import corrupt, parse
 
     rule = parse(text)
@@ -57,7 +58,8 @@ def noise(
         files.write_atomic(out, _encoded(noisy, out.suffix.lower()))
         files.write_atomic(out.with_name(out.name + ".json"), json.dumps(facts, indent=1) + "\n")
     if plot is not None:
-        draw(noisy, found.classes, plot)
+        with style.looks():
+            draw(noisy, found.classes, plot)
     if as_json:
         typer.echo(json.dumps(facts))
         return
