@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from noiseproof.data import cifar as cifar
-from noiseproof.data import digits as digits
-from noiseproof.data import idx as idx
+# each registers its data sets
+from noiseproof.data import cifar, clothing1m, digits, idx, webvision  # noqa: F401
 from noiseproof.data.load import load
 from noiseproof.data.published import published_labels
 from noiseproof.data.registry import DATASETS, DataSet, default_root

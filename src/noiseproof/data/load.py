@@ -6,9 +6,10 @@ import os
 import re
 from pathlib import Path
 
+from noiseproof.data.own import load_own
 from noiseproof.data.registry import DATASETS, default_root
 from noiseproof.data.split import Data
-from noiseproof.errors import DataMissingError, InputError
+from noiseproof.errors import DataMissingError
 from noiseproof.text import parse_call
 
 __all__ = ["load"]
@@ -44,7 +45,7 @@ def load(text: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = 
         raise DataMissingError(
             f"no file or folder {words!r}; give a path that exists or one of {', '.join(DATASETS.names())}"
         )
-    raise InputError(f"cannot read {path} yet")
+    return load_own(path, root=None if root is None else Path(root))
 
 
 def _own(words: str, root: str | os.PathLike[str] | None) -> Path | None:
