@@ -1,0 +1,142 @@
+"""`noiseproof table`, `figure` and `report`: what a folder of records says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from noiseproof.errors import InputError, one_of
+
+if TYPE_CHECKING:
+    from noiseproof.bench.records import Reading
+    from noiseproof.bench.tables import Record
+
+FIGURES = ("curves", "histogram", "tsne", "transition", "loss")
+
+
+def table(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `sweep`, `train` or `compare` filled.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="md, latex, csv or html; without it, for the terminal.")
+    ] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Beside the numbers of the paper's tables 3 to 6.")] = False,
+) -> None:
+    """Print the table of a results folder: means and deviations over the seeds, best and second best marked."""
+    from noiseproof.bench import paper as beside
+    from noiseproof.bench import render, tables
+
+    if form is not None:
+        one_of("--format", form, ["md", "latex", "csv", "html"])
+    records = _records(_read(folder, whole=False), folder)
+    if form is None and sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(render.console(beside.grids(records) if paper else tables.grids(records)))
+    else:
+        typer.echo(render.render(records, form or "md", beside_paper=paper), nl=False)
+
+
+def figure(
+    what: Annotated[str, typer.Argument(help="curves, histogram, tsne, transition or loss")],
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="A results folder; for loss also texts such as 'ce, nce + amse(a=30)'.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write; .png or .pdf for one of them. [DIR/WHAT]")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    noise: Annotated[str | None, typer.Option(help="Only this noise.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Only these methods, with commas between them.")] = None,
+    classes: Annotated[int | None, typer.Option(help="For loss: how many classes. [the records', else 10]")] = None,
+) -> None:
+    """Draw a figure of a results folder, as PNG and as PDF."""
+    from noiseproof.bench import figures, outputs
+
+    one_of("the figure", what, FIGURES)
+    if what == "loss" and not Path(folder).is_dir():
+        from noiseproof.text import split_list
+
+        made = figures.loss(split_list(folder), output or Path("loss"), classes=classes or 10)
+    else:
+        place = Path(folder)
+        chosen = _chosen(_records(_read(place, whole=True), place), data, noise, methods)
+        target = output or place / what
+        if what == "loss":
+            texts = sorted({str(record["run"]["loss"]) for record in chosen})
+            made = figures.loss(texts, target, classes=classes or _classes(chosen))
+        elif what in ("curves", "transition"):
+            draw: Callable[[Iterable[Record], Path], list[Path]] = getattr(figures, what)
+            made = draw(chosen, target)
+        else:
+            made = (outputs.histogram if what == "histogram" else outputs.tsne)(
+                chosen, target, arrays=outputs.beside(place)
+            )
+    for path in made:
+        typer.echo(f"wrote {path}")
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML file. [DIR/report.html]")] = None,
+) -> None:
+    """Write one self-contained HTML page: tables, figures, what was run, what failed."""
+    from noiseproof.bench import report as page
+
+    reading = _read(folder, whole=True)
+    made = page.write(_records(reading, folder), output or folder / "report.html", damaged=reading.damaged)
+    typer.echo(f"wrote {made}")
+
+
+def _read(folder: Path, *, whole: bool) -> Reading:
+    """The folder's records; what cannot be used is named on stderr and hides no other."""
+    from noiseproof.bench.records import read_folder
+
+    reading = read_folder(folder, whole=whole)
+    for damaged in reading.damaged:
+        typer.echo(f"noiseproof: left out {damaged}", err=True)
+    return reading
+
+
+def _records(reading: Reading, folder: Path) -> list[Record]:
+    if not reading.records:
+        raise InputError(
+            f"{folder} holds no finished run; make some with `noiseproof compare DATA --noise TEXT --methods a,b "
+            f"--out {folder}`"
+        )
+    return list(reading.records)
+
+
+def _chosen(records: list[Record], data: str | None, noise: str | None, methods: str | None) -> list[Record]:
+    """The records that the options name; a noise in any spelling, a method by name or loss text."""
+    from noiseproof.bench.tables import short_noise
+    from noiseproof.text import split_list
+
+    wanted = None if methods is None else {name.lower() for name in split_list(methods)}
+    found = [
+        record
+        for record in records
+        if (data is None or record["run"]["data"] == data)
+        and (noise is None or short_noise(record["run"]["noise"]) == short_noise(noise))
+        and (wanted is None or {str(record["run"]["method"]).lower(), str(record["run"]["loss"]).lower()} & wanted)
+    ]
+    if not found:
+        there = {
+            "data": {str(record["run"]["data"]) for record in records},
+            "noise": {short_noise(str(record["run"]["noise"])) for record in records},
+            "methods": {str(record["run"]["method"]) for record in records},
+        }
+        said = "; ".join(f"{name}: {', '.join(sorted(values))}" for name, values in there.items())
+        raise InputError(f"no record is of that choice (there are {said})")
+    return found
+
+
+def _classes(records: list[Record]) -> int:
+    """How many classes the records' data have."""
+    found = {len(record["noise"]["transition"]) for record in records if record.get("noise")} - {0}
+    if len(found) > 1:
+        raise InputError(f"the records have {' and '.join(map(str, sorted(found)))} classes; say --classes or --data")
+    return found.pop() if found else 10
