@@ -19,7 +19,7 @@ from noiseproof.losses import LOSSES, Loss
 from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check
 from noiseproof.text import parse_call, parse_sum
 
-__all__ = ["Augment", "Method", "Model", "Recipe", "Train", "load", "names"]
+__all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "names"]
 
 _FOLDER = Path(__file__).parent
 

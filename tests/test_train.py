@@ -1,0 +1,233 @@
+"""The training loop: the published protocol step for step, the same bits every time, and what it says of itself."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conftest import seeded
+from noiseproof import data, noise, recipes, rng
+from noiseproof.data import Data, Split
+from noiseproof.errors import InputError, UnknownNameError
+from noiseproof.train import fit
+from noiseproof.train.loop import network_for
+from noiseproof.train.step import rate
+
+QUICK = {"train.epochs": 3}
+
+
+def images(count: int = 38, *, classes: int = 10, size: int = 32, channels: int = 3) -> Data:
+    """Random pictures with random labels; each class has its own brightness."""
+    names = tuple(f"class {k}" for k in range(classes))
+
+    def split(count: int, seed: int) -> Split:
+        labels = torch.randint(classes, (count,), generator=seeded(seed))
+        pixels = torch.randint(0, 100, (count, channels, size, size), generator=seeded(seed + 1))
+        return Split((pixels + 15 * labels[:, None, None, None]).byte(), labels, labels, names)
+
+    return Data("pictures", split(count, 1), split(16, 3), "0" * 64)
+
+
+# Ours against a plain restatement of the published loop
+
+
+def jal(logits: Tensor, target: Tensor) -> Tensor:
+    log_p = logits.log_softmax(1)
+    nce = (log_p.gather(1, target[:, None]).squeeze(1) / log_p.sum(1)).mean()
+    return nce + (log_p.exp() - 30 * F.one_hot(target, logits.shape[1])).square().mean()
+
+
+def sce(logits: Tensor, target: Tensor) -> Tensor:
+    p = logits.softmax(1).gather(1, target[:, None])
+    return 0.1 * F.cross_entropy(logits, target) - math.log(1e-4) * (1 - p).mean()
+
+
+def published(
+    network: nn.Module, inputs: Tensor, labels: Tensor, loss, l1: float, l2: float, *, lr: float, epochs: int
+):
+    """The loop of the authors' main.py, without augmentation, on our order of the samples."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=l2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs, eta_min=0)
+    for epoch in range(epochs):
+        network.train()
+        for index in torch.from_numpy(rng.permutation(len(inputs), 7, "order", epoch)).split(32):
+            optimizer.zero_grad()
+            value = loss(network(inputs[index]), labels[index])
+            if l1:
+                value = value + l1 * sum(parameter.abs().sum() for parameter in network.parameters())
+            value.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimizer.step()
+        schedule.step()
+
+
+METHODS = {"jal-ce": (jal, 5e-5, 0.0), "sce": (sce, 0.0, 1e-4), "ce": (F.cross_entropy, 0.0, 1e-4)}
+
+
+def compare(ours: nn.Module, theirs: nn.Module, first: nn.Module) -> None:
+    moved = 0.0
+    for key, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[key], value, rtol=0, atol=1e-5, msg=lambda m, k=key: f"{k}: {m}")
+        moved = max(moved, (value.float() - first.state_dict()[key].float()).abs().max().item())
+    assert moved > 0.01  # there was something to agree on
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_twenty_steps_give_the_weights_of_the_published_loop(name):
+    found = data.load("digits")
+    some = Data("some", found.train.take(range(158)), found.test, "0" * 64)  # five steps an epoch, the last of 30
+    recipe = recipes.load("digits", {"train.epochs": 4, "train.batch_size": 32, "train.lr": 0.1})
+    method, inputs = recipe.method(name), some.train.inputs
+    spread = inputs.std(0, correction=0)
+    inputs = (inputs - inputs.mean(0)) / spread.where(spread > 1e-6, 1.0)
+    theirs, first = (network_for(some, method, recipe, seed=7) for _ in range(2))
+    published(theirs, inputs, some.train.given, *METHODS[name], lr=0.1, epochs=4)
+    compare(fit(some, None, method, recipe, seed=7, device="cpu").model, theirs, first)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_first_steps_of_the_cnn_are_the_published_loops(name):
+    # Five steps: a change of 1e-7 in the weights grows a thousandfold in the next five, in their loop as in ours.
+    plain = {"augment.crop_padding": 0, "augment.flip": False, "augment.mean": [0.5] * 3, "augment.std": [0.25] * 3}
+    recipe = recipes.load("cifar10", {"train.epochs": 1, "train.batch_size": 32, "train.lr": 0.01, **plain})
+    pictures = images(158, size=16)
+    method, inputs = recipe.method(name), (pictures.train.inputs.float() / 255 - 0.5) / 0.25
+    theirs, first = (network_for(pictures, method, recipe, seed=7) for _ in range(2))
+    published(theirs, inputs, pictures.train.given, *METHODS[name], lr=0.01, epochs=1)
+    compare(fit(pictures, None, method, recipe, seed=7, device="cpu", precision="fp32").model, theirs, first)
+
+
+def test_the_learning_rate_is_torchs_schedule():
+    for name, schedule in (
+        ("cifar10", lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=120, eta_min=0)),
+        ("webvision", lambda o: torch.optim.lr_scheduler.StepLR(o, 1, 0.97)),
+        ("clothing1m", lambda o: torch.optim.lr_scheduler.StepLR(o, 5, 0.1)),
+    ):
+        train = recipes.load(name).train
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=train.lr)
+        reference = schedule(optimizer)
+        for epoch in range(train.epochs):
+            assert rate(epoch, train.lr, train) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+            optimizer.step()
+            reference.step()
+
+
+# Promises
+
+
+def digits(text: str = "symmetric(0.4)", seed: int = 1):
+    found = data.load("digits")
+    return found, noise.corrupt(found.train.clean, text, num_classes=10, seed=seed)
+
+
+def weights(outcome) -> list[Tensor]:
+    return list(outcome.model.state_dict().values())
+
+
+def same(one, two) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(two), strict=True))
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
+    found, noisy = digits()
+    recipe = recipes.load("digits", QUICK)
+    one = fit(found, noisy, "jal-ce", recipe, seed=1, device="cpu")
+    two = fit(found, noisy, "jal-ce", recipe, seed=1, device="cpu")
+    three = fit(found, noisy, "jal-ce", recipe, seed=2, device="cpu")
+    curves = ("test_accuracy", "train_loss", "train_accuracy")
+    assert same(one, two)
+    assert {k: one.curves[k] for k in curves} == {k: two.curves[k] for k in curves}
+    assert not same(one, three)
+
+
+def test_training_does_not_touch_torchs_global_state():
+    found, noisy = digits()
+    switches = (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
+    random = torch.random.get_rng_state()
+    fit(found, noisy, "ce", recipes.load("digits", {"train.epochs": 1}), seed=1, device="cpu")
+    assert torch.equal(random, torch.random.get_rng_state())
+    assert switches == (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
+
+
+def test_an_outcome_tells_every_epoch_and_its_number_is_the_last():
+    found, noisy = digits()
+    rows = []
+    outcome = fit(
+        found, noisy, "ce", recipes.load("digits", QUICK), seed=1, device="cpu", on_epoch=lambda *row: rows.append(row)
+    )
+    assert outcome.status == "done"
+    assert (outcome.precision, outcome.mode, outcome.device) == (
+        "fp32",
+        "deterministic",
+        "cpu",
+    )
+    assert [epoch for epoch, _ in rows] == [0, 1, 2]
+    for name, curve in outcome.curves.items():
+        assert curve == [row[name] for _, row in rows]
+    assert outcome.accuracy == outcome.curves["test_accuracy"][-1]
+    outcome.model.eval()
+    mean, std = found.train.inputs.mean(0), found.train.inputs.std(0, correction=0)
+    inputs = (found.test.inputs - mean) / std.where(std > 1e-6, 1.0)
+    with torch.no_grad():
+        right = outcome.model(inputs).argmax(1) == found.test.given
+    assert outcome.accuracy == pytest.approx(100 * right.double().mean().item(), abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*overflow.*")
+def test_a_loss_that_is_no_number_ends_the_run_as_diverged_and_names_the_step():
+    found, noisy = digits()
+    recipe = recipes.load("digits", {"train.epochs": 4, "train.lr": 1e30, "train.clip_norm": 0.0})
+    outcome = fit(found, noisy, "ce", recipe, seed=1, device="cpu")
+    assert outcome.status == "diverged"
+    assert 0 < outcome.diverged_at < 23  # within the first epoch
+    assert len(outcome.curves["train_loss"]) == 1
+
+
+def test_a_last_batch_of_one_sample_is_left_out_where_rows_are_normalised():
+    pictures = images(17)
+    outcome = fit(
+        pictures, None, "ce", recipes.load("cifar10", {"train.epochs": 1, "train.batch_size": 16}), seed=1, device="cpu"
+    )
+    assert outcome.status == "done"
+    assert math.isfinite(outcome.curves["train_loss"][0])
+
+
+def test_a_student_head_trains_with_its_own_optimiser():
+    found, noisy = digits()
+    recipe = recipes.load("digits", {"train.epochs": 8})
+    outcome = fit(found, noisy, "lt-apl", recipe, seed=1, device="cpu")
+    assert type(outcome.model.fc).__name__ == "StudentHead"
+    assert outcome.accuracy > 80  # ten classes: chance is 10
+
+
+def test_bf16_is_taken_for_convolutions_where_the_processor_has_it_and_learns_the_same():
+    pictures = images(64, size=16)
+    recipe = recipes.load("cifar10", {"train.epochs": 2, "train.batch_size": 16, "train.lr": 0.02})
+    half = fit(pictures, None, "jal-ce", recipe, seed=1, device="cpu", precision="bf16")
+    full = fit(pictures, None, "jal-ce", recipe, seed=1, device="cpu", precision="fp32")
+    assert (half.precision, full.precision) == ("bf16", "fp32")
+    assert weights(half)[0].dtype == torch.float32
+    assert half.curves["train_loss"][0] == pytest.approx(full.curves["train_loss"][0], rel=0.01)
+    assert not same(half, full)
+
+
+def test_what_fit_cannot_do_is_refused():
+    found, noisy = digits()
+    recipe = recipes.load("digits", QUICK)
+    with pytest.raises(UnknownNameError, match="device must be one of auto, cpu, cuda, mps; got 'gpu'"):
+        fit(found, noisy, "ce", recipe, seed=1, device="gpu")
+    with pytest.raises(UnknownNameError, match="precision must be one of"):
+        fit(found, noisy, "ce", recipe, seed=1, device="cpu", precision="fp16")
+    with pytest.raises(InputError, match="precision tf32 exists on CUDA devices only"):
+        fit(found, noisy, "ce", recipe, seed=1, device="cpu", precision="tf32")
+    with pytest.raises(UnknownNameError, match="mode must be one of"):
+        fit(found, noisy, "ce", recipe, seed=1, device="cpu", mode="quick")
+    few = noise.corrupt(found.train.clean[:50], "symmetric(0.4)", num_classes=10, seed=1)
+    with pytest.raises(InputError, match="noise gives 50 labels, the training set of digits has 1438"):
+        fit(found, few, "ce", recipe, seed=1, device="cpu")
+    with pytest.raises(InputError, match=r"head must be student\("):
+        fit(found, noisy, "ce", recipes.load("digits", {"methods.ce.head": "cosine"}), seed=1, device="cpu")
