@@ -44,7 +44,8 @@ def asymmetric_generalized_cross_entropy(log_p: LogProbs, *, a: float, q: float)
     """
     # (a + p) / (a + 1) = 1 / (1 + (1 - p) / (a + p)), where nothing cancels
     log_ratio = -(one_minus_exp(log_p) / (a + log_p.exp())).log1p()
-    return (a + 1) ** q * one_minus_exp(q * log_ratio) / q
+    scale: float = (a + 1) ** q / q
+    return scale * one_minus_exp(q * log_ratio)
 
 
 def asymmetric_unhinged_loss(log_p: LogProbs, *, a: float, q: float) -> PerClass:
@@ -116,10 +117,10 @@ def power_of_distance(log_p: LogProbs, *, a: float, q: float) -> PerClass:
     """(a - p_k)^q."""
     rest = one_minus_exp(log_p)
     if a > 1 or q == 1 or q >= 2:
-        return (a - 1 + rest) ** q
+        return (a - 1 + rest).pow(q)
     # For a = 1 a slope in p is infinite at p = 1; in the scores, and through log(1 - p), it is not.
     normal = rest >= torch.finfo(rest.dtype).tiny
-    return torch.where(normal, rest.where(normal, 1.0) ** q, (q * log_complement(log_p)).exp())
+    return torch.where(normal, rest.where(normal, 1.0).pow(q), (q * log_complement(log_p)).exp())
 
 
 @LOSSES.register("agce", paper="arXiv:2106.03110", symmetric=False, active=True, bounded=True, asymmetric="completely")

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from noiseproof.losses.base import Logits, LogProbs
 
-__all__ = ["HUGE", "is_largest", "log_complement", "log_softmax", "one_minus_exp", "share", "sum_of_others"]
+__all__ = ["HUGE", "largest", "log_complement", "log_softmax", "one_minus_exp", "share", "sum_of_others"]
 
 HUGE = 1e30  # stands for infinity where infinities would be divided by each other; K of them fit float32
 
 
-def is_largest(values: Tensor) -> Tensor:
-    """True at the (first) largest entry of each row."""
-    classes = torch.arange(values.shape[1], device=values.device)
-    return classes == values.argmax(1, keepdim=True)
+def largest(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest entry of each row, (N, 1), and a mask that is true where the (first) largest is, (N, K)."""
+    top, index = values.max(1, keepdim=True)
+    return top, torch.arange(values.shape[1], device=values.device) == index
 
 
 def log_softmax(logits: Logits) -> LogProbs:
@@ -38,10 +38,9 @@ def log_softmax(logits: Logits) -> LogProbs:
         >>> scores.log_softmax(1).tolist()                            # torch's
         [[0.0, -20.0]]
     """
-    largest = is_largest(logits)
-    behind = logits - logits.gather(1, logits.argmax(1, keepdim=True))
-    behind = behind.masked_fill(largest, 0.0)  # exactly 0 without a slope: the slopes of the others add up to z_m's
-    others = behind.exp().masked_fill(largest, 0.0).sum(1, keepdim=True)
+    top, is_top = largest(logits)
+    behind = (logits - top).masked_fill(is_top, 0.0)  # without a slope: those of the others add up to that of z_m
+    others = behind.exp().masked_fill(is_top, 0.0).sum(1, keepdim=True)
     return behind - others.log1p()
 
 
@@ -63,9 +62,9 @@ def log_complement(log_p: LogProbs) -> Tensor:
         >>> log_complement(torch.tensor([[0.0, -1000.0]])).tolist()   # 1 - p_0 = p_1 = e^-1000
         [[-1000.0, -0.0]]
     """
-    largest = is_largest(log_p)
-    others = log_p.clamp(min=-HUGE).masked_fill(largest, -2 * HUGE)
-    return torch.where(largest, others.logsumexp(1, keepdim=True), (-others.exp()).log1p())
+    _, is_top = largest(log_p)
+    others = log_p.clamp(min=-HUGE).masked_fill(is_top, -2 * HUGE)
+    return torch.where(is_top, others.logsumexp(1, keepdim=True), (-others.exp()).log1p())
 
 
 def sum_of_others(values: Tensor) -> Tensor:
@@ -75,10 +74,9 @@ def sum_of_others(values: Tensor) -> Tensor:
         >>> sum_of_others(torch.tensor([[2.0**40, 1.0, 2.0]])).tolist()[0][0]
         3.0
     """
-    largest = is_largest(values)
-    rest = values.masked_fill(largest, 0.0).sum(1, keepdim=True)
-    ahead = values.gather(1, values.argmax(1, keepdim=True)) - values
-    return rest + ahead.masked_fill(largest, 0.0)  # 0 anyway; no slopes that cancel only up to rounding
+    top, is_top = largest(values)
+    rest = values.masked_fill(is_top, 0.0).sum(1, keepdim=True)
+    return rest + (top - values).masked_fill(is_top, 0.0)  # 0 anyway; no slopes that cancel only up to rounding
 
 
 def share(part: Tensor, rest: Tensor) -> Tensor:
