@@ -59,6 +59,9 @@ def test_a_text_names_a_noise_that_writes_its_canonical_text(typed, canonical):
         "symmetric(0.4, allow_wrong_rate=1)": "allow_wrong_rate must be true or false, got 1",
         "human(worse)": "human takes one of aggre, rand1, rand2, rand3, worst, noisy, got 'worse'",
         "instance(0.4, convention=exact)": "must be one of xia, logitclip, jal; got 'exact'",
+        "instance(0.4, allow_wrong_rate=yes)": "allow_wrong_rate must be true or false, got 'yes'",
+        "asymmetric(0.4, classes=5)": "classes must be a word or arcs such as '3>5 5>3', got 5",
+        "transition(3)": "transition needs the name of a .csv, .npy or .json file, got 3",
         "symmetric(0.2) + symmetric(0.4)": "expected one NAME",
     }.items(),
 )

@@ -104,20 +104,24 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(tmp_path, mon
 
 
 def test_labels_by_people_are_read_from_the_data_root(cifar_root, real_data, tmp_path):
-    for folder in ("cifar-10-batches-py", "cifar-100-python"):
-        (tmp_path / folder).symlink_to(cifar_root / folder)
+    (tmp_path / "cifar-10-batches-py").symlink_to(cifar_root / "cifar-10-batches-py")
     with pytest.raises(DataMissingError, match="no published labels in"):
         run("cifar10", "human(worst)", "--data-root", tmp_path, "--json")
     (tmp_path / "cifar-n").symlink_to(real_data / "cifar-n")
     (tmp_path / "instance-dependent").symlink_to(real_data / "instance-dependent")
-    found = {
-        text: json.loads(run(name, text, "--data-root", tmp_path, "--json"))
-        for name, text in (
-            ("cifar10", "human(worst)"),
-            ("cifar100", "human(noisy)"),
-            ("cifar10", "instance(0.4, convention=jal)"),
-        )
-    }
-    assert found["human(worst)"]["flipped"] == 20104
-    assert found["human(noisy)"]["overtaken"] == [59, 74, 81]
-    assert found["instance(0.4, convention=jal)"]["rate"] == 0.4
+    people = json.loads(run("cifar10", "human(worst)", "--data-root", tmp_path, "--json"))
+    fixed = json.loads(run("cifar10", "instance(0.4, convention=jal)", "--data-root", tmp_path, "--json"))
+    assert (people["flipped"], fixed["rate"]) == (20104, 0.4)
+
+
+def test_of_many_classes_those_that_keep_least_are_shown(cifar_root, real_data, tmp_path):
+    (tmp_path / "cifar-100-python").symlink_to(cifar_root / "cifar-100-python")
+    (tmp_path / "cifar-n").symlink_to(real_data / "cifar-n")
+    printed = run("cifar100", "human(noisy)", "--data-root", tmp_path, "--plot", tmp_path / "T.png")
+    assert "flipped    20100 of 50000 labels (40.20%)" in printed
+    assert "overtaken  59 pine_tree, 74 shrew, 81 streetcar" in printed
+    rows = [line.split() for line in printed.splitlines() if "%" in line and "flipped" not in line]
+    assert len(rows) == 20
+    assert rows[0] == ["4", "beaver", "12.60%", "50", "mouse", "9.00%"]
+    with Image.open(tmp_path / "T.png") as image:
+        assert len(np.unique(np.asarray(image.convert("L")))) > 50
