@@ -6,6 +6,44 @@ import hashlib
 import json
 from typing import Any
 
+# Names that are more than text somewhere: in HTML, in Jinja, in a spreadsheet, in LaTeX, in Markdown, in a terminal.
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "</style><img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "<!-- -->",
+    "]]>",
+    "&lt;b&gt; &amp; &#60;",
+    "{{7*7}}",
+    "{% raw %}",
+    "${7*7} #{7*7}",
+    "=cmd()",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(1+1)",
+    "\t=1+1",
+    "\r\n=1+1",
+    'a,b;c"d',
+    "\\input{/etc/passwd}",
+    "$x^2_1$ % & # ~ ^ { } \\",
+    "a|b `c` *d* _e_ [f](g) ![h](i)",
+    "\u202etxt.exe",
+    "\u2066\u0627\u0644\u0639\u0631\u0628\u064a\u0629\u2069",
+    "zero\u200bwidth\ufeff",
+    "\x1b[31mred\x1b[0m\x07",
+    "nul\x00byte\x7f",
+    "line\nbreak\u2028\u2029\x85",
+    "[bold]not markup[/bold]",
+    "\u4e2d\u6587 \U0001f600 e\u0301",
+    "x" * 10_000,
+    "javascript:alert(1)",
+    "<a href=//127.0.0.1:9/x>",
+    "",
+    " ",
+]
+
 
 def make_record(
     *,
@@ -27,6 +65,7 @@ def make_record(
     device: str = "cpu",
     seconds: float = 12.5,
     notes: tuple[str, ...] = (),
+    fingerprint: str = "f" * 64,
     **settings: Any,
 ) -> dict[str, Any]:
     """A record whose curves rise to `accuracy`; `settings` are the method's own, such as l1=5e-5."""
@@ -46,7 +85,8 @@ def make_record(
         "precision": precision,
         "mode": mode,
     }
-    run_id = hashlib.sha256(json.dumps([run, convention, selection], sort_keys=True).encode()).hexdigest()
+    told = [run, convention, selection, fingerprint]
+    run_id = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     end = 0.0 if accuracy is None else accuracy
     test = [end * (1 - 0.5 ** (epoch + 1)) for epoch in range(epochs - 1)] + [end]
     rate = 0.4
@@ -72,7 +112,7 @@ def make_record(
             "sha256": hashlib.sha256(f"{noise}{seed}".encode()).hexdigest(),
             "convention": convention,
         },
-        "data": {"name": data, "fingerprint": "f" * 64, "notes": list(notes)},
+        "data": {"name": data, "fingerprint": fingerprint, "notes": list(notes)},
         "seconds": seconds,
         "device": device,
         "threads": 1,
