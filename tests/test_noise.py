@@ -252,7 +252,7 @@ def test_the_superclass_map_is_the_one_of_the_coarse_labels(real_data):
 @pytest.mark.parametrize(
     ("text", "data", "words"),
     [
-        ("asymmetric(0.4)", None, "no class map without a data name (it has for cifar10, cifar100, mnist"),
+        ("asymmetric(0.4)", None, "no class map without a data name (say data=NAME); it has for cifar10, cifar100"),
         ("asymmetric(0.4)", "mine.csv", "no class map for 'mine.csv'"),
         ("asymmetric(0.4)", "cifar100", "the class map 'blocks' is for 100 classes, got labels of 10"),
         ("asymmetric(0.4, classes=coarse)", "cifar10", "classes must be one of cifar10, mnist, blocks, superclass"),

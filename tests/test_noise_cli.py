@@ -125,3 +125,11 @@ def test_of_many_classes_those_that_keep_least_are_shown(cifar_root, real_data, 
     assert rows[0] == ["4", "beaver", "12.60%", "50", "mouse", "9.00%"]
     with Image.open(tmp_path / "T.png") as image:
         assert len(np.unique(np.asarray(image.convert("L")))) > 50
+
+
+def test_noise_is_put_on_the_labels_of_own_data_and_said_to_be(tmp_path):
+    rows = [f"{i % 7},{i % 5},{'cat' if i % 2 else 'dog'}" for i in range(200)]
+    (tmp_path / "my.csv").write_text("\n".join(["a,b,label", *rows]))
+    printed = run(tmp_path / "my.csv", "symmetric(0.25)")
+    assert "flipped    40 of 160 labels (25.00%)" in printed
+    assert "my.csv has no clean labels: the noise was put on the labels it came with" in printed

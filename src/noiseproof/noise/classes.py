@@ -76,10 +76,10 @@ def arcs(classes: str | None, num_classes: int, data: str | None) -> Arcs:
         return _written(classes, num_classes)
     if classes is None:
         if data not in _USUAL:
-            source = "without a data name" if data is None else f"for {data!r}"
+            source = "without a data name (say data=NAME)" if data is None else f"for {data!r}"
             raise InputError(
-                f"asymmetric noise has no class map {source} (it has for {', '.join(_USUAL)}); say data=NAME, "
-                "write the arcs as classes='3>5 5>3', or use pairflip(rate) or transition(file)"
+                f"asymmetric noise has no class map {source}; it has for {', '.join(_USUAL)}. Write the arcs as "
+                "classes='3>5 5>3', or use pairflip(rate) or transition(file)"
             )
         classes = _USUAL[data]
     found, wanted = _NAMED[one_of("classes", classes, _NAMED)]

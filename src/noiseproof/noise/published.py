@@ -43,7 +43,9 @@ def jal(task: Task, rate: float, where: Matrix) -> Labels:
     """
     stream = _legacy(task)
     given = task.clean.copy()
-    shares = rate * where if where.max() == 1 else _even(rate, where)
+    possible = where > 0
+    # rate / (K-1), not rate * (1 / (K-1)): a last bit less may cost a label in the cut
+    shares = possible * (rate / np.maximum(possible.sum(1, keepdims=True), 1))
     counts = (shares * task.per_class[:, None]).astype(np.int64)
     for c in range(task.num_classes):
         pool = np.flatnonzero(task.clean == c)
@@ -52,11 +54,6 @@ def jal(task: Task, rate: float, where: Matrix) -> Labels:
             given[chosen] = t
             pool = np.setdiff1d(pool, chosen, assume_unique=True)
     return given
-
-
-def _even(rate: float, where: Matrix) -> Matrix:
-    # rate / (K-1), not rate * (1 / (K-1)): a last bit less may cost a label in the cut
-    return np.where(where > 0, rate / (len(where) - 1), 0.0)
 
 
 def apl_symmetric(task: Task, rate: float, where: Matrix) -> Labels:
