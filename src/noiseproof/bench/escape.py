@@ -79,6 +79,9 @@ _LATEX = {
     '"': r"\textquotedbl{}",
     "'": r"\textquotesingle{}",
     "`": r"\textasciigrave{}",
+    "[": "{[}",  # after the end of a line, [ and * would belong to it
+    "]": "{]}",
+    "*": "{*}",
     "±": r"$\pm$",
     "−": "$-$",
     "—": r"\textemdash{}",
@@ -98,5 +101,5 @@ def latex(text: object, longest: int | None = LONGEST) -> str:
         >>> latex("50% of a_b & {c}")
         '50\\\\% of a\\\\_b \\\\& \\\\{c\\\\}'
     """
-    plain = "".join(_LATEX.get(c, c if c.isascii() else f"[U+{ord(c):04X}]") for c in visible(text, longest))
+    plain = "".join(_LATEX.get(c, c if c.isascii() else f"{{[}}U+{ord(c):04X}{{]}}") for c in visible(text, longest))
     return plain.replace("--", "-{}-").replace(",,", ",{},")  # would become one sign

@@ -187,7 +187,7 @@ def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             found |= flat(value, f"{before}{key}.")
         else:
-            found[before + key] = json.dumps(value) if isinstance(value, list) else value
+            found[before + key] = json.dumps(value) if isinstance(value, list | tuple) else value
     return found
 
 
