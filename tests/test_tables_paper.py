@@ -191,7 +191,7 @@ def test_a_run_that_left_the_papers_protocol_says_so():
 
     assert remarks({}) == []
     assert remarks({"train.epochs": 3}) == [
-        "Not the paper's protocol: train.epochs is 3, the recipe's is 120, for jal-ce."
+        "Not the paper's protocol, for jal-ce: train.epochs is 3, the recipe's is 120."
     ]
 
 

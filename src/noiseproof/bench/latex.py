@@ -40,8 +40,9 @@ def table(grid: Grid) -> str:
         r"    \bottomrule",
         r"  \end{tabular}",
         rf"  \caption{{{escape(grid.title)}}}",
-        *(rf"  \par\footnotesize \textsuperscript{{{i}}} {escape(note, None)}" for i, note in enumerate(grid.notes, 1)),
-        *(rf"  \par\footnotesize {escape(remark, None)}" for remark in remarks),
+        r"  \par\raggedright\footnotesize",
+        *(rf"  \par \textsuperscript{{{i}}} {escape(note, None)}" for i, note in enumerate(grid.notes, 1)),
+        *(rf"  \par {escape(remark, None)}" for remark in remarks),
         rf"\end{{table{'*' if wide else ''}}}",
     ]
     return "\n".join(lines) + "\n"

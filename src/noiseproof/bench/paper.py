@@ -25,9 +25,9 @@ __all__ = ["RULE", "Comparison", "Printed", "belongs", "compare", "csv_facts", "
 TRIALS = 3
 FLOOR = {"CIFAR-10": 0.3, "CIFAR-10N": 0.3, "CIFAR-100": 1.0, "CIFAR-100N": 1.0}  # points
 RULE = (
-    "Inside: |difference| ≤ 2·√(s²/n + s′²/3), with s and s′ the standard deviations of our n seeds and of the paper's "
-    f"3 trials (s′ for s where n = 1), or ≤ {FLOOR['CIFAR-10']:g} points on CIFAR-10 and {FLOOR['CIFAR-100']:g} on "
-    "CIFAR-100. Single runs of the paper have no s′ and are not judged."
+    "Inside: |difference| ≤ 2·√(s²/n + p²/3), where s and p are the standard deviations of our n seeds and of the paper's "
+    f"3 trials (p for s where n = 1), or ≤ {FLOOR['CIFAR-10']:g} points on CIFAR-10 and {FLOOR['CIFAR-100']:g} on "
+    "CIFAR-100. The paper's single runs have no p and are not judged."
 )
 
 _DATA = {
@@ -222,12 +222,12 @@ def _remarks(usual: int, group: Sequence[Row]) -> Iterator[str]:
     made = sorted({str(row.facts["convention"]) for row in group if row.noise != "clean"} - {"jal", "published", ""})
     if made:
         yield f"Our labels were drawn by the convention {' and '.join(made)}, the paper's by the one named jal."
-    departures: dict[str, dict[str, None]] = defaultdict(dict)
+    departures: dict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
     for row in group:
-        for departure in _departures(row):
-            departures[departure][row.method] = None
+        departures[tuple(_departures(row))][row.method] = None
     for departure, methods in sorted(departures.items()):
-        yield f"Not the paper's protocol: {departure}, for {', '.join(methods)}."
+        if departure:
+            yield f"Not the paper's protocol, for {', '.join(methods)}: {'; '.join(departure)}."
 
 
 def _departures(row: Row) -> Iterator[str]:
