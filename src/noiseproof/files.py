@@ -31,10 +31,12 @@ __all__ = [
     "NotCommitted",
     "clear_temporaries",
     "create_once",
+    "grow",
     "make_folder",
     "move_aside",
     "need_space",
     "read",
+    "rename",
     "replace",
     "write_atomic",
 ]
@@ -89,6 +91,38 @@ def replace(path: Name, writer: Callable[[BinaryIO], object]) -> None:
     memory = io.BytesIO()
     writer(memory)
     write_atomic(path, memory.getvalue())
+
+
+@contextmanager
+def grow(path: Name) -> Iterator[BinaryIO]:
+    """A file to be written piece by piece under a name of its own, such as a download that can go on where it stopped.
+
+    It stands at its end, is created if need be, and is flushed to the disk on leaving. `rename` then makes it count.
+
+    Raises:
+        NotCommitted: the disk failed; the file holds what was written so far.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with open(descriptor, "r+b") as file:
+            file.seek(0, os.SEEK_END)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise NotCommitted(f"could not write {path}: {error.strerror or type(error).__name__}") from error
+
+
+def rename(source: Name, target: Name) -> None:
+    """Give a finished file its name, replacing what had it."""
+    source, target = Path(source), Path(target)
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        raise NotCommitted(f"could not rename {source} to {target.name}: {error.strerror}") from error
+    _sync_folder(target)
 
 
 def read(path: Name, *, at_most: int) -> bytes:

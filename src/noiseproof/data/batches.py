@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +37,9 @@ class Batches:
         train: random order and augmentation, both new every epoch; otherwise the split's own order, unchanged.
         device: where the batches are wanted; tensors are kept there as uint8.
         shard: (rank, world): this process takes every world-th sample of each batch, starting at rank.
+        workers: threads that decode image files; all processors, at most 16, unless given.
+        reduced: JPEGs may be decoded at 1/2, 1/4 or 1/8 of their size where that is enough: faster, not exact.
+        cache: a folder to keep resized images in, for `resize = [height, width]`; exact.
 
     Example:
         >>> split = Split(torch.eye(4), torch.tensor([0, 1, 0, 1]), None, ("a", "b"))
@@ -52,12 +57,33 @@ class Batches:
         train: bool = False,
         device: torch.device | str = "cpu",
         shard: tuple[int, int] = (0, 1),
+        workers: int | None = None,
+        reduced: bool = False,
+        cache: str | os.PathLike[str] | None = None,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         self.count, self.batch_size, self.seed, self.train = len(split), batch_size, seed, train
         self.device, self.shard = torch.device(device), shard
-        self._source = _source(split, augment or Augment(), seed, train, self.device)
+        augment = augment or Augment()
+        self._source: Source
+        if not isinstance(split.inputs, Tensor):
+            from noiseproof.data.images import ImageFiles  # Pillow, only where it is needed
+
+            self._source = ImageFiles(
+                split.inputs,
+                augment,
+                seed=seed,
+                train=train,
+                device=self.device,
+                workers=workers,
+                reduced=reduced,
+                cache=None if cache is None else Path(cache),
+            )
+        elif split.inputs.dtype == torch.float32:
+            self._source = _Features(split.inputs.to(self.device), augment)
+        else:
+            self._source = _Images(split.inputs, augment, seed, train, self.device)
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
@@ -75,14 +101,6 @@ class Batches:
         firsts = range(start * self.batch_size, self.count, self.batch_size)
         parts = [everything[first : first + self.batch_size][rank::world] for first in firsts]
         return zip(self._source.stream(parts, epoch), parts, strict=True)
-
-
-def _source(split: Split, augment: Augment, seed: int, train: bool, device: torch.device) -> Source:
-    if not isinstance(split.inputs, Tensor):
-        raise InputError("image files are not read yet")
-    if split.inputs.dtype == torch.float32:
-        return _Features(split.inputs.to(device), augment)
-    return _Images(split.inputs, augment, seed, train, device)
 
 
 class _Features:

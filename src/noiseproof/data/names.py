@@ -13,9 +13,9 @@ from noiseproof.data.labels import Labels
 from noiseproof.data.split import offenders
 from noiseproof.errors import DataError, DataMissingError
 
-__all__ = ["IMAGE_ENDINGS", "class_numbers", "inside", "listed", "pictures"]
+__all__ = ["IMAGE_ENDINGS", "class_numbers", "entries", "inside", "listed", "pictures"]
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
 
 _WHOLE = re.compile(r"-?\d{1,18}\Z", re.ASCII)
 
@@ -37,7 +37,7 @@ def inside(root: Path, names: Sequence[str], where: str) -> tuple[Path, ...]:
         raise DataError(f"{where}: names must be relative and stay inside {root}; {offenders(bad, names, first_row=1)}")
     folders: dict[str, set[str]] = {}
     for parent in {name.rpartition("/")[0] for name in names}:
-        folders[parent] = {entry.name for entry in _entries(root / parent, root)}
+        folders[parent] = {entry.name for entry in entries(root / parent, root)}
     missing = np.array([name.rpartition("/")[2] not in folders[name.rpartition("/")[0]] for name in names], bool)
     if missing.any():
         raise DataMissingError(
@@ -51,8 +51,8 @@ def listed(folder: Path, root: Path) -> tuple[list[Path], int]:
     """The image files in a folder and below, by name, and how many other files there are."""
     found: list[Path] = []
     others = 0
-    for entry in _entries(folder, root, folders=True):
-        if entry.is_dir():
+    for entry in entries(folder, root, folders=True):
+        if entry.is_dir(follow_symlinks=False):
             deeper, odd = listed(Path(entry.path), root)
             found, others = found + deeper, others + odd
         elif entry.name.lower().endswith(IMAGE_ENDINGS):
@@ -60,6 +60,19 @@ def listed(folder: Path, root: Path) -> tuple[list[Path], int]:
         else:
             others += 1
     return sorted(found), others
+
+
+def entries(folder: Path, root: Path, *, folders: bool = False) -> Iterable[os.DirEntry[str]]:
+    """Files of a folder, and its folders if asked; links that lead out of the root are refused."""
+    try:
+        found = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    home = root.resolve()
+    for entry in found:
+        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(home):
+            raise DataError(f"{entry.path}: refused, this link leads out of {root}; copy the files there instead")
+    return [entry for entry in found if entry.is_file() or (folders and entry.is_dir(follow_symlinks=False))]
 
 
 def pictures(text: str, where: str) -> tuple[list[str], list[int]]:
@@ -125,16 +138,3 @@ def _kind(text: str) -> str:
 def _leads_out(name: str) -> bool:
     path = PurePosixPath(name)
     return not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name
-
-
-def _entries(folder: Path, root: Path, *, folders: bool = False) -> Iterable[os.DirEntry[str]]:
-    """Files of a folder, and its folders if asked; links that lead out of the root are refused."""
-    try:
-        entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    home = root.resolve()
-    for entry in entries:
-        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(home):
-            raise DataError(f"{entry.path}: refused, this link leads out of {root}; copy the files there instead")
-    return [entry for entry in entries if entry.is_file() or (folders and entry.is_dir())]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from noiseproof.data.arrays import npz
 from noiseproof.data.labels import Labels, checked
-from noiseproof.data.names import class_numbers, listed
+from noiseproof.data.names import class_numbers, entries, listed
 from noiseproof.data.split import Data, Split, fingerprint, offenders, stratified
 from noiseproof.data.table import read_table
 from noiseproof.errors import DataError
@@ -66,19 +66,20 @@ def _folder(path: Path) -> Data:
     notes: list[str] = []
     if (path / "train").is_dir():
         test_folder = next((path / name for name in _TEST_FOLDERS if (path / name).is_dir()), None)
-        names = _class_folders(path / "train")
+        names = _class_folders(path / "train", path)
         whole = _class_split(path / "train", names, path, notes)
         if test_folder is None:
             return assemble(str(path), whole, None, notes)
-        if odd := sorted(set(_class_folders(test_folder)) - set(names)):
+        if odd := sorted(set(_class_folders(test_folder, path)) - set(names)):
             raise DataError(f"{test_folder}: {', '.join(odd[:5])} is no class of {path / 'train'}")
         names_there = tuple(name for name in names if (test_folder / name).is_dir())
         return assemble(str(path), whole, _class_split(test_folder, names_there, path, notes, names), notes)
-    return assemble(str(path), _class_split(path, _class_folders(path), path, notes), None, notes)
+    return assemble(str(path), _class_split(path, _class_folders(path, path), path, notes), None, notes)
 
 
-def _class_folders(folder: Path) -> tuple[str, ...]:
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _class_folders(folder: Path, root: Path) -> tuple[str, ...]:
+    found = (entry for entry in entries(folder, root, folders=True) if entry.is_dir())
+    names = sorted(entry.name for entry in found if not entry.name.startswith("."))
     if not names:
         raise DataError(f"{folder}: must hold one folder of images a class, found none")
     for name in names:

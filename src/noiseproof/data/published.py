@@ -13,7 +13,7 @@ from noiseproof.data.labels import Labels, checked, vectors
 from noiseproof.data.registry import DATASETS, Remote, default_root
 from noiseproof.errors import DataError, DataMissingError, InputError
 
-__all__ = ["HUMAN", "HUMAN_FILES", "RATES", "SAMPLES", "find", "published_labels"]
+__all__ = ["FILES", "HUMAN", "RATES", "SAMPLES", "find", "published_labels"]
 
 SAMPLES = 50_000
 RATES = ("0.2", "0.4", "0.6")
@@ -30,19 +30,45 @@ HUMAN = {
     "cifar100": {"noisy": "noisy_label"},
 }
 
-_REPOSITORY = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data"
-HUMAN_FILES = {
-    "cifar10": Remote(
-        f"{_REPOSITORY}/CIFAR-10_human.pt",
-        "CIFAR-10_human.pt",
-        size=2_401_007,
-        sha256="873e69c39cb9b5e97fb6bae2d60bb59b38a5cbc31d2b868f7903dcb2b9dd2310",
+_HUMAN_SOURCE = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data"
+_DEPENDENT_SOURCE = "https://raw.githubusercontent.com/cswjl/joint-asymmetric-loss/HEAD/datasets/data_dependent/config"
+
+
+def _human_file(name: str, size: int, sha256: str) -> tuple[Remote, ...]:
+    return (Remote(f"{_HUMAN_SOURCE}/{name}", name, size=size, sha256=sha256),)
+
+
+def _dependent_files(name: str, files: dict[str, tuple[int, str]]) -> tuple[Remote, ...]:
+    names = {rate: f"{name}_dependent_{rate}.json" for rate in files}
+    return tuple(
+        Remote(f"{_DEPENDENT_SOURCE}/{names[rate]}", names[rate], size=size, sha256=sha256)
+        for rate, (size, sha256) in files.items()
+    )
+
+
+#: What `noiseproof data fetch` knows beside the data sets.
+FILES = {
+    "cifar10n": _human_file(
+        "CIFAR-10_human.pt", 2_401_007, "873e69c39cb9b5e97fb6bae2d60bb59b38a5cbc31d2b868f7903dcb2b9dd2310"
     ),
-    "cifar100": Remote(
-        f"{_REPOSITORY}/CIFAR-100_human.pt",
-        "CIFAR-100_human.pt",
-        size=1_000_959,
-        sha256="bd2d80409754d420292d622e15e25248ba21e37d27429efac49c8da723f44394",
+    "cifar100n": _human_file(
+        "CIFAR-100_human.pt", 1_000_959, "bd2d80409754d420292d622e15e25248ba21e37d27429efac49c8da723f44394"
+    ),
+    "cifar10-instance": _dependent_files(
+        "cifar10",
+        {
+            "0.2": (150_000, "5e90711bcd9a70a0a71a0d101703629a17b6feb5e66948ee3345bb6ea888017c"),
+            "0.4": (150_000, "8806ba3346b2f0a97cf7f0c80fbaa1246d0cf8eb21939828cb8688a9d3422e21"),
+            "0.6": (150_000, "9daf24bef47eb6fc7fc843355e3c18fb12e0b496298c4d3657f362849dcba402"),
+        },
+    ),
+    "cifar100-instance": _dependent_files(
+        "cifar100",
+        {
+            "0.2": (194_943, "02c646aea2870ea8d2d1505333290d2b0ef0f9e2823100e24d69de06386f77fd"),
+            "0.4": (194_915, "d4080c71a22f816efada739c39be5678f165a56dadea2c71a9e4d6c29be988f0"),
+            "0.6": (194_792, "1ddb4ef8bd0e89feea3707621d78f6fcdd7c5654b0b6461cd209e9c5827917fd"),
+        },
     ),
 }
 
@@ -94,7 +120,7 @@ def _places(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _human_names(name: str) -> tuple[str, ...]:
-    stem = HUMAN_FILES[name].path.removesuffix(".pt")
+    stem = {"cifar10": "CIFAR-10_human", "cifar100": "CIFAR-100_human"}[name]
     return f"{stem}.pt", f"{stem}.npy", f"{stem}_ordered.npy", f"{name}n_labels.npz"
 
 

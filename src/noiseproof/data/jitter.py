@@ -1,0 +1,83 @@
+"""Random brightness, contrast, saturation and hue of whole batches, on any device."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import torch
+from torch import Tensor
+
+__all__ = ["brightness", "contrast", "hue", "jitter", "saturation"]
+
+_ORDERS = torch.tensor(list(permutations(range(4))))
+
+
+def jitter(images: Tensor, draws: Tensor, strengths: tuple[float, float, float, float]) -> Tensor:
+    """Change the colours of each image by amounts and in an order of its own.
+
+    Args:
+        images: uint8 (N, 3, H, W).
+        draws: (N, 5) in [0, 1): four amounts and the order.
+        strengths: of brightness, contrast and saturation: factors from 1 - s to 1 + s; of hue: turns from -s to s.
+
+    Returns:
+        float32 from 0 to 255.
+
+    Source: torchvision's ColorJitter, here without rounding between the steps.
+    """
+    batch = images.float() / 255
+    low = torch.tensor([max(0.0, 1 - s) for s in strengths[:3]] + [-strengths[3]], device=batch.device)
+    high = torch.tensor([1 + s for s in strengths[:3]] + [strengths[3]], device=batch.device)
+    amounts = (low + (high - low) * draws[:, :4]).float()
+    orders = _ORDERS.to(batch.device)[(draws[:, 4] * len(_ORDERS)).long()]
+    for place in range(4):
+        for number, change in enumerate((brightness, contrast, saturation, hue)):
+            if strengths[number]:
+                mine = (orders[:, place] == number).nonzero()[:, 0]
+                batch[mine] = change(batch[mine], amounts[mine, number])
+    return batch * 255
+
+
+def brightness(batch: Tensor, factor: Tensor) -> Tensor:
+    """Mix with black."""
+    return (batch * _each(factor)).clamp(0, 1)
+
+
+def contrast(batch: Tensor, factor: Tensor) -> Tensor:
+    """Mix with the image's mean grey."""
+    return _mix(batch, _grey(batch).mean((1, 2, 3), keepdim=True), factor)
+
+
+def saturation(batch: Tensor, factor: Tensor) -> Tensor:
+    """Mix with the grey image."""
+    return _mix(batch, _grey(batch), factor)
+
+
+def hue(batch: Tensor, turn: Tensor) -> Tensor:
+    """Turn the colour circle; a turn of 1 is all the way round."""
+    red, green, blue = batch.unbind(1)
+    top, bottom = batch.amax(1), batch.amin(1)
+    spread = top - bottom
+    # Where there is no colour the angle does not matter, as long as it is a number.
+    to_red, to_green, to_blue = ((top - c) / torch.where(spread == 0, 1, spread) for c in (red, green, blue))
+    sixth = torch.where(
+        red == top, to_blue - to_green, torch.where(green == top, 2 + to_red - to_blue, 4 + to_green - to_red)
+    )
+    angle = (sixth / 6 + turn[:, None, None]).remainder(1) * 6
+    # Each channel is a plateau with two slopes along the circle: red around 0, green around 2, blue around 4.
+    slopes = [((angle - centre + 3).remainder(6) - 3).abs() for centre in (0, 2, 4)]
+    return torch.stack([bottom + spread * (2 - slope).clamp(0, 1) for slope in slopes], 1)
+
+
+def _grey(batch: Tensor) -> Tensor:
+    weights = torch.tensor([0.2989, 0.587, 0.114], device=batch.device)
+    return (batch * weights[:, None, None]).sum(1, keepdim=True)
+
+
+def _mix(batch: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+    share = _each(factor)
+    return (batch * share + other * (1 - share)).clamp(0, 1)
+
+
+def _each(factor: Tensor) -> Tensor:
+    return factor[:, None, None, None]
