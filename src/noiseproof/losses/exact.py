@@ -39,7 +39,8 @@ def log_softmax(logits: Logits) -> LogProbs:
         [[0.0, -20.0]]
     """
     top, is_top = largest(logits)
-    behind = (logits - top).masked_fill(is_top, 0.0)  # without a slope: those of the others add up to that of z_m
+    behind = logits - top
+    behind = torch.where(is_top, behind.detach(), behind)  # 0 without a slope: those of the others add up to z_m's
     others = behind.exp().masked_fill(is_top, 0.0).sum(1, keepdim=True)
     return behind - others.log1p()
 
