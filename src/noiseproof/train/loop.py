@@ -6,6 +6,7 @@ result is the accuracy of the last epoch.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -25,6 +26,8 @@ from noiseproof.models import Network, StudentHead
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
 from noiseproof.text import parse_call
+from noiseproof.train import checkpoint
+from noiseproof.train.health import LIMIT, health
 from noiseproof.train.place import Place, choose, flags
 from noiseproof.train.step import Captured, Step, optimiser, rate, set_rate
 
@@ -44,7 +47,8 @@ class Outcome:
             `train_loss` (the method's loss without its L1 penalty), `seconds`.
         also: last-epoch accuracy on the data set's further test splits, percent.
         health: how the training set was fitted, see `noiseproof.train.health`.
-        outputs: on request, scores and features of the last epoch.
+        outputs: on request, of the last epoch and on the CPU: `train_scores`, `train_given`, `train_clean` (where
+            known), `test_scores`, `test_features`, `test_given`.
     """
 
     status: str
@@ -75,6 +79,7 @@ def fit(
     checkpoint_dir: str | Path | None = None,
     on_epoch: Progress | None = None,
     keep_outputs: bool = False,
+    checkpoint_every: float = 30.0,
 ) -> Outcome:
     """Train one method on given labels.
 
@@ -90,6 +95,7 @@ def fit(
         checkpoint_dir: where to save the state as the run goes; a run that finds its own state there goes on from it.
         on_epoch: called after every epoch with its number, from 0, and its row of the curves.
         keep_outputs: also give the scores and features of the last epoch.
+        checkpoint_every: seconds between two saves, which follow the end of an epoch; the last epoch is always saved.
 
     Example:
         >>> from noiseproof import data, recipes
@@ -99,7 +105,7 @@ def fit(
     """
     training = Training(data, noisy, method, recipe, seed=seed, device=device, precision=precision, mode=mode)
     with flags(mode, training.place):
-        for _ in training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch):
+        for _ in training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every):
             pass
         return training.outcome(keep_outputs=keep_outputs)
 
@@ -125,7 +131,7 @@ class Training:
         given = data.train.given if noisy is None else torch.as_tensor(noisy.labels)
         if len(given) != len(data.train):
             raise InputError(f"noise gives {len(given)} labels, the training set of {data.name} has {len(data.train)}")
-        augment = _measured(recipe.augment, data.train)
+        self.augment = _measured(recipe.augment, data.train)
         network = network_for(data, method, recipe, seed=seed)
         self.place = choose(device, precision, network)
         self.network: Network = network.to(device=self.place.device, memory_format=self.place.memory_format)  # type: ignore[call-overload]
@@ -133,12 +139,9 @@ class Training:
         self.given = given.to(self.place.device)
         train = recipe.train
         self.batches = Batches(
-            data.train, train.batch_size, augment=augment, seed=seed, train=True, device=self.place.device
+            data.train, train.batch_size, augment=self.augment, seed=seed, train=True, device=self.place.device
         )
-        self.looking = {  # the same samples as they are, in their own order
-            name: Batches(split, train.eval_batch_size, augment=augment, device=self.place.device)
-            for name, split in {"train": data.train, "test": data.test, **data.also}.items()
-        }
+        self.test = self._as_they_are(data.test)
         self.optimizer = optimiser(self.network, method, train, self.place)
         self.curves: dict[str, list[float]] = {
             name: [] for name in ("test_accuracy", "train_loss", "train_accuracy", "seconds")
@@ -146,15 +149,29 @@ class Training:
         self.diverged_at: int | None = None
         self.notes: tuple[str, ...] = ()
 
+    def _as_they_are(self, split: Split) -> Batches:
+        """The samples of a split in their own order, not augmented."""
+        return Batches(split, self.recipe.train.eval_batch_size, augment=self.augment, device=self.place.device)
+
     @property
     def epoch(self) -> int:
         """Epochs that are behind it."""
         return len(self.curves["seconds"])
 
-    def steps(self, *, checkpoint_dir: str | Path | None = None, on_epoch: Progress | None = None) -> Iterator[None]:
+    def steps(
+        self,
+        *,
+        checkpoint_dir: str | Path | None = None,
+        on_epoch: Progress | None = None,
+        checkpoint_every: float = 30.0,
+    ) -> Iterator[None]:
         """Train to the last epoch; stops after every step, so that several runs can take turns."""
+        folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+        if folder is not None:
+            self._resume(folder)
         step = Step(self.network, self.loss, self.optimizer, self.place, self.method.l1, self.recipe.train.clip_norm)
         update = Captured(step) if self.place.device.type == "cuda" else step
+        saved = time.monotonic()
         while self.epoch < self.recipe.train.epochs and self.diverged_at is None:
             started = time.perf_counter()
             losses, correct = yield from self._epoch(update)
@@ -162,8 +179,45 @@ class Training:
             row["seconds"] = time.perf_counter() - started
             for name, value in row.items():
                 self.curves[name].append(value)
+            due = self.epoch == self.recipe.train.epochs or time.monotonic() - saved >= checkpoint_every
+            if folder is not None and due and self.diverged_at is None:
+                checkpoint.save(folder, self._state())
+                saved = time.monotonic()
             if on_epoch is not None:
                 on_epoch(self.epoch - 1, row)
+
+    # What has to be kept to go on bit for bit: the order and the augmentation follow from (seed, epoch).
+
+    def _state(self) -> checkpoint.State:
+        tensors = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        return checkpoint.State(
+            self._identity(), self.epoch, {"curves": self.curves}, tensors | checkpoint.moments(self.optimizer)
+        )
+
+    def _resume(self, folder: Path) -> None:
+        own = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        checkpoint.make_room(folder, own)
+        state, self.notes = checkpoint.newest(folder, self._identity())
+        if state is None:
+            return
+        for name, tensor in own.items():
+            tensor.copy_(state.tensors[name])
+        checkpoint.restore_moments(self.optimizer, state.tensors)
+        self.curves = {name: list(values) for name, values in state.values["curves"].items()}
+        self.notes += (f"went on from epoch {state.epoch} of {self.recipe.train.epochs}",)
+
+    def _identity(self) -> dict[str, Any]:
+        """Everything that decides the weights."""
+        return {
+            "data": self.data.fingerprint,
+            "given": hashlib.sha256(self.given.cpu().numpy().tobytes()).hexdigest(),
+            "method": self.method.settings(),
+            "recipe": self.recipe.settings(),
+            "seed": self.seed,
+            "precision": self.place.precision,
+            "mode": self.mode,
+            "device": self.place.device.type,
+        }
 
     def _epoch(self, update: Step | Captured) -> Generator[None, None, tuple[Tensor, Tensor]]:
         train, epoch = self.recipe.train, self.epoch
@@ -185,13 +239,18 @@ class Training:
         count, size = self.batches.count, self.batches.batch_size
         sizes = torch.full_like(losses, size)
         sizes[-1] = count - size * (len(losses) - 1)
-        hits, finite = evaluate(self.network, self.looking["test"], self.data.test.given, self.place)
-        numbers = torch.stack([(losses * sizes).sum() / count, correct / count, hits, finite.float()]).tolist()
-        if not (math.isfinite(numbers[0]) and numbers[3]):
+        hits, finite = evaluate(self.network, self.test, self.data.test.given, self.place)
+        total = (losses * sizes).sum() / count
+        loss, fitted, right, whole = torch.stack([total, correct, hits, finite.float()]).tolist()
+        if not (math.isfinite(loss) and whole):
             broken = (~losses.isfinite()).nonzero()
             within = int(broken[0]) if len(broken) else len(losses) - 1
             self.diverged_at = self.epoch * len(losses) + within
-        return {"test_accuracy": 100 * numbers[2], "train_loss": numbers[0], "train_accuracy": 100 * numbers[1]}
+        return {
+            "test_accuracy": 100 * right / len(self.data.test),
+            "train_loss": loss,
+            "train_accuracy": 100 * fitted / count,
+        }
 
     def _normalises_rows(self) -> bool:
         return any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
@@ -199,7 +258,7 @@ class Training:
     def outcome(self, *, keep_outputs: bool = False) -> Outcome:
         """The result so far."""
         also = {
-            name: 100 * evaluate(self.network, self.looking[name], split.given, self.place)[0].item()
+            name: 100 * evaluate(self.network, self._as_they_are(split), split.given, self.place)[0].item() / len(split)
             for name, split in self.data.also.items()
         }
         return Outcome(
@@ -212,9 +271,49 @@ class Training:
             seconds=sum(self.curves["seconds"]),
             model=self.network,
             also=also,
+            health=self._health(),
+            outputs=self._outputs() if keep_outputs else None,
             diverged_at=self.diverged_at,
             notes=self.notes,
         )
+
+    def _health(self) -> dict[str, Any]:
+        if self.diverged_at is not None:
+            return {}
+        clean = self._clean()
+        with torch.inference_mode(False):
+            _, scores = self._judge(self._as_they_are(self.data.train), at_most=LIMIT)
+            count = len(scores)
+            return health(self.loss, scores, self.given[:count], None if clean is None else clean[:count])
+
+    def _clean(self) -> Tensor | None:
+        clean = self.data.train.clean
+        return None if clean is None else clean.to(self.place.device)
+
+    def _judge(self, batches: Batches, *, at_most: int | None = None) -> tuple[Tensor, Tensor]:
+        """Features and scores, float32, in the samples' order."""
+        features, scores, seen = [], [], 0
+        for some_features, some_scores, _ in predict(self.network, batches, self.place):
+            features.append(some_features.float())
+            scores.append(some_scores.float())
+            seen += len(some_scores)
+            if at_most is not None and seen >= at_most:
+                break
+        return torch.cat(features).clone(), torch.cat(scores).clone()
+
+    def _outputs(self) -> dict[str, Tensor]:
+        _, train_scores = self._judge(self._as_they_are(self.data.train))
+        test_features, test_scores = self._judge(self.test)
+        outputs = {
+            "train_scores": train_scores,
+            "train_given": self.given,
+            "test_scores": test_scores,
+            "test_features": test_features,
+            "test_given": self.data.test.given,
+        }
+        if (clean := self._clean()) is not None:
+            outputs["train_clean"] = clean
+        return {name: tensor.cpu().contiguous() for name, tensor in outputs.items()}
 
 
 def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Network:
@@ -251,14 +350,14 @@ def predict(network: Network, batches: Batches, place: Place) -> Iterator[tuple[
 
 
 def evaluate(network: Network, batches: Batches, labels: Tensor, place: Place) -> tuple[Tensor, Tensor]:
-    """The share of labels predicted, and whether all scores are finite; both still on the device."""
+    """How many labels are predicted, and whether all scores are finite; both still on the device."""
     labels = labels.to(place.device)
     correct = torch.zeros((), dtype=torch.int64, device=place.device)
     finite = torch.ones((), dtype=torch.bool, device=place.device)
     for _, scores, index in predict(network, batches, place):
         correct += (scores.argmax(1) == labels[index]).sum()
         finite &= scores.isfinite().all()
-    return correct / batches.count, finite
+    return correct, finite
 
 
 def _laid_out(inputs: Tensor, place: Place) -> Tensor:
