@@ -55,6 +55,17 @@ class _CIFAR(DataSet):
                 notes.append(f"{len(split):,} {part} images, the official number is {official:,}")
         return Data(self.name, train, test, fingerprint(train, test), tuple(notes))
 
+    def pieces(self, root: Path) -> list[Callable[[], object]]:
+        place, read = self._reader(root)
+
+        def batch(name: str) -> object:
+            return self._batch(str(place / name), _dict(read(name), str(place / name)))
+
+        def meta() -> object:
+            return self._names(str(place / self.meta), _dict(read(self.meta), str(place / self.meta)))
+
+        return [meta, *(partial(batch, name) for name in (*self.train, *self.test))]
+
     @property
     def parts(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The files of the two splits."""

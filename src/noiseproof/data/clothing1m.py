@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +33,16 @@ _CLASSES = (
     "Vest",
     "Underwear",
 )
+_FILES = {
+    "noisy_train": ("noisy_train_key_list.txt", "noisy_label_kv.txt"),
+    "clean_test": ("clean_test_key_list.txt", "clean_label_kv.txt"),
+}
 _OFFICIAL = {"noisy_train": 1_000_000, "clean_test": 10_526}
 
 
 @DATASETS.register("clothing1m", classes=14, train=1_000_000, test=10_526, source="https://github.com/Cysu/noisy_label")
 class Clothing1M(DataSet):
-    """A million pictures of clothing in 14 classes, about 38 % labelled wrongly; tested on 10,526 clean ones.
+    """A million pictures of clothing in 14 classes, labelled by the text around them; tested on 10,526 clean ones.
 
     Under the root, in it or in `annotations`, lie `noisy_train_key_list.txt`, `clean_test_key_list.txt`,
     `noisy_label_kv.txt` and `clean_label_kv.txt`; the keys are paths such as `images/0/00/a.jpg`.
@@ -44,12 +50,17 @@ class Clothing1M(DataSet):
 
     def load(self, root: Path) -> Data:
         notes: list[str] = []
-        train, test = (self._split(root, part, notes) for part in ("noisy_train", "clean_test"))
+        train, test = (self._split(root, part, notes) for part in _FILES)
         return Data(self.name, train, test, fingerprint(train, test), tuple(notes))
 
+    def pieces(self, root: Path) -> list[Callable[[], object]]:
+        return [
+            *(partial(self._find, root, name) for names in _FILES.values() for name in names),
+            *(partial(self._split, root, part, []) for part in _FILES),
+        ]
+
     def _split(self, root: Path, part: str, notes: list[str]) -> Split:
-        kind = part.partition("_")[0]
-        keys_path, labels_path = (self._find(root, name) for name in (f"{part}_key_list.txt", f"{kind}_label_kv.txt"))
+        keys_path, labels_path = (self._find(root, name) for name in _FILES[part])
         keys = [line.strip() for line in read_text(keys_path, 128 * MIB).splitlines() if line.strip()]
         if len(set(keys)) < len(keys) or not keys:
             raise DataError(f"{keys_path}: {'is empty' if not keys else 'names an image twice'}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import ClassVar
@@ -42,6 +44,12 @@ class _IDX(DataSet):
         notes: list[str] = []
         train, test = (self._split(root, part, notes) for part in ("train", "test"))
         return Data(self.name, train, test, fingerprint(train, test), tuple(notes))
+
+    def pieces(self, root: Path) -> list[Callable[[], object]]:
+        return [
+            *(partial(self._find, root, name) for names in _FILES.values() for name in names),
+            *(partial(self._split, root, part, []) for part in _FILES),
+        ]
 
     def _split(self, root: Path, part: str, notes: list[str]) -> Split:
         images, labels = (self._find(root, name) for name in _FILES[part])

@@ -58,15 +58,16 @@ def hue(batch: Tensor, turn: Tensor) -> Tensor:
     red, green, blue = batch.unbind(1)
     top, bottom = batch.amax(1), batch.amin(1)
     spread = top - bottom
-    # Where there is no colour the angle does not matter, as long as it is a number.
-    to_red, to_green, to_blue = ((top - c) / torch.where(spread == 0, 1, spread) for c in (red, green, blue))
-    sixth = torch.where(
-        red == top, to_blue - to_green, torch.where(green == top, 2 + to_red - to_blue, 4 + to_green - to_red)
-    )
-    angle = (sixth / 6 + turn[:, None, None]).remainder(1) * 6
-    # Each channel is a plateau with two slopes along the circle: red around 0, green around 2, blue around 4.
-    slopes = [((angle - centre + 3).remainder(6) - 3).abs() for centre in (0, 2, 4)]
-    return torch.stack([bottom + spread * (2 - slope).clamp(0, 1) for slope in slopes], 1)
+    # The angle in sixths of the circle, from red; of a grey it may be anything, as long as it is a number.
+    per_spread = 1 / torch.where(spread == 0, 1, spread)
+    beside_green, beside_blue = (blue - red) * per_spread + 2, (red - green) * per_spread + 4
+    angle = torch.where(green == top, beside_green, beside_blue)
+    angle = torch.where(red == top, (green - blue) * per_spread, angle)
+    angle += 6 * turn[:, None, None]
+    angle -= 6 * (angle / 6).floor()
+    # Each channel is a plateau with a slope on both sides: red around 0, green around 2, blue around 4.
+    shares = ((angle - 3).abs() - 1, 2 - (angle - 2).abs(), 2 - (angle - 4).abs())
+    return torch.stack([bottom + spread * share.clamp_(0, 1) for share in shares], 1)
 
 
 def _grey(batch: Tensor) -> Tensor:

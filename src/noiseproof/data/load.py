@@ -7,12 +7,11 @@ import re
 from pathlib import Path
 
 from noiseproof.data.own import load_own
-from noiseproof.data.registry import DATASETS, default_root
+from noiseproof.data.registry import DATASETS, DataSet, default_root
 from noiseproof.data.split import Data
 from noiseproof.errors import DataMissingError
-from noiseproof.text import parse_call
 
-__all__ = ["load"]
+__all__ = ["load", "named"]
 
 _NAME = re.compile(r"\s*[A-Za-z][A-Za-z0-9_-]*\s*(\(.*\))?\s*\Z", re.DOTALL)
 
@@ -34,13 +33,11 @@ def load(text: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = 
         >>> tuple(data.train.inputs.shape), data.num_classes
         ((1438, 64), 10)
     """
-    folder = Path(root) if root is not None else default_root()
     words = os.fspath(text)
-    if isinstance(text, str) and _NAME.match(words):
-        call = parse_call(words)
-        if call.name.lower() in DATASETS or not _own(words, root):
-            return DATASETS[call.name].build(call).load(folder)
     path = _own(words, root)
+    entry = None if isinstance(text, Path) else named(words, otherwise=path)
+    if entry is not None:
+        return entry.load(Path(root) if root is not None else default_root())
     if path is None:
         raise DataMissingError(
             f"no file or folder {words!r}; give a path that exists or one of {', '.join(DATASETS.names())}"
@@ -48,7 +45,21 @@ def load(text: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = 
     return load_own(path, root=None if root is None else Path(root))
 
 
+def named(words: str, *, otherwise: Path | None = None) -> DataSet | None:
+    """The data set that a text names; None if it is no name, or an unknown one while a path is there to be taken.
+
+    Raises:
+        UnknownNameError: nothing has that name.
+    """
+    if not _NAME.match(words) or (otherwise is not None and words.partition("(")[0].strip().lower() not in DATASETS):
+        return None
+    return DATASETS.build(words)
+
+
 def _own(words: str, root: str | os.PathLike[str] | None) -> Path | None:
     """The path that the text names, here or under the root, if there is one."""
     places = [Path(words)] if root is None else [Path(words), Path(root) / words]
-    return next((place for place in places if "\0" not in words and place.exists()), None)
+    try:
+        return next((place for place in places if place.exists()), None)
+    except (OSError, ValueError):  # longer than any name, or with a NUL
+        return None

@@ -13,7 +13,7 @@ from noiseproof.data.labels import Labels
 from noiseproof.data.split import offenders
 from noiseproof.errors import DataError, DataMissingError
 
-__all__ = ["IMAGE_ENDINGS", "class_numbers", "entries", "inside", "listed", "pictures"]
+__all__ = ["IMAGE_ENDINGS", "class_numbers", "entries", "inside", "listed", "pictures", "stay_inside"]
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
 
@@ -32,9 +32,7 @@ def inside(root: Path, names: Sequence[str], where: str) -> tuple[Path, ...]:
         DataError: a name leads out of the root.
         DataMissingError: files are missing; says how many and the first five.
     """
-    bad = np.array([_leads_out(name) for name in names], bool)
-    if bad.any():
-        raise DataError(f"{where}: names must be relative and stay inside {root}; {offenders(bad, names, first_row=1)}")
+    stay_inside(root, names, where)
     folders: dict[str, set[str]] = {}
     for parent in {name.rpartition("/")[0] for name in names}:
         folders[parent] = {entry.name for entry in entries(root / parent, root)}
@@ -45,6 +43,13 @@ def inside(root: Path, names: Sequence[str], where: str) -> tuple[Path, ...]:
             f"{offenders(missing, names, first_row=1)}"
         )
     return tuple(root / name for name in names)
+
+
+def stay_inside(root: Path, names: Sequence[str], where: str) -> None:
+    """Refuse names that are absolute, lead out of the root or that no file system takes."""
+    bad = np.array([_leads_out(name) for name in names], bool)
+    if bad.any():
+        raise DataError(f"{where}: names must be relative and stay inside {root}; {offenders(bad, names, first_row=1)}")
 
 
 def listed(folder: Path, root: Path) -> tuple[list[Path], int]:
@@ -137,4 +142,5 @@ def _kind(text: str) -> str:
 
 def _leads_out(name: str) -> bool:
     path = PurePosixPath(name)
-    return not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name
+    odd = not name or len(name) > 1024 or "\\" in name or "\0" in name
+    return odd or path.is_absolute() or ".." in path.parts or any(len(part.encode()) > 255 for part in path.parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -33,6 +34,10 @@ class DataSet:
     def load(self, root: Path) -> Data:
         """Read it, checked, or say what is missing or wrong."""
         raise NotImplementedError
+
+    def pieces(self, root: Path) -> list[Callable[[], object]]:
+        """What can be read on its own, so that a check names all that is wrong and not the first thing only."""
+        return []
 
 
 DATASETS: Registry[DataSet] = Registry("data set", "data")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from noiseproof.data.names import IMAGE_ENDINGS, inside, pictures
+from noiseproof.data.names import IMAGE_ENDINGS, inside, pictures, stay_inside
 from noiseproof.data.reading import MIB, read_text
 from noiseproof.data.registry import DATASETS, DataSet
 from noiseproof.data.split import Data, Split, fingerprint
@@ -18,8 +20,13 @@ __all__ = ["WebVision"]
 _LISTS = (".", "info", "webvision", "webvision/info", "imagenet")
 
 # the list of each split, ours or WebVision's own, and the folders its names may be relative to
-_TRAIN = ("webvision_mini_train.txt", "train_filelist_google.txt"), (".", "webvision")
-_VAL = ("webvision_mini_val.txt", "val_filelist.txt"), (".", "webvision", "webvision_val", "val_images_256")
+_NEEDED = {
+    "training": (("webvision_mini_train.txt", "train_filelist_google.txt"), (".", "webvision")),
+    "validation": (
+        ("webvision_mini_val.txt", "val_filelist.txt"),
+        (".", "webvision", "webvision_val", "val_images_256"),
+    ),
+}
 _IMAGENET = ("imagenet_val.txt",), (".", "imagenet", "imagenet/val", "ILSVRC2012_img_val", "val")
 
 
@@ -40,14 +47,7 @@ class WebVision(DataSet):
 
     def load(self, root: Path) -> Data:
         names = _class_names(root, self.classes)
-        train = self._listed(root, *_TRAIN, names)
-        test = self._listed(root, *_VAL, names)
-        for part, split in (("training", train), ("validation", test)):
-            if split is None:
-                files = " or ".join((_TRAIN if part == "training" else _VAL)[0])
-                raise DataMissingError(f"webvision: no list of {part} images in {root}; looked for {files}")
-        assert train is not None
-        assert test is not None
+        train, test = (self._needed(root, part, names) for part in _NEEDED)
         imagenet = self._listed(root, *_IMAGENET, names) or self._by_folder(root, names)
         also = {} if imagenet is None else {"ilsvrc12": imagenet}
         notes = []
@@ -55,6 +55,18 @@ class WebVision(DataSet):
             notes.append(f"{len(train):,} training images, mini-WebVision has 65,944")
         splits = (train, test, *also.values())
         return Data(self.name, train, test, fingerprint(*splits), tuple(notes), also)
+
+    def pieces(self, root: Path) -> list[Callable[[], object]]:
+        names = _class_names(root, self.classes)
+        imagenet = partial(self._listed, root, *_IMAGENET, names)
+        return [*(partial(self._needed, root, part, names) for part in _NEEDED), imagenet]
+
+    def _needed(self, root: Path, part: str, names: tuple[str, ...]) -> Split:
+        lists, folders = _NEEDED[part]
+        split = self._listed(root, lists, folders, names)
+        if split is None:
+            raise DataMissingError(f"webvision: no list of {part} images in {root}; looked for {' or '.join(lists)}")
+        return split
 
     def _listed(
         self, root: Path, lists: tuple[str, ...], folders: tuple[str, ...], classes: tuple[str, ...]
@@ -77,6 +89,7 @@ class WebVision(DataSet):
         if not kept:
             raise DataError(f"{path}: no label below {self.classes}")
         chosen = [name for name, _ in kept]
+        stay_inside(root, chosen, str(path))
         home = next((folder for folder in folders if (root / folder / chosen[0]).is_file()), None)
         if home is None:  # some lists carry a folder that the archive does not have
             short = [name.rpartition("/")[2] for name in chosen]
@@ -88,9 +101,7 @@ class WebVision(DataSet):
     def _by_folder(self, root: Path, classes: tuple[str, ...]) -> Split | None:
         """ImageNet's validation images in one folder a class, named by its WordNet number."""
         for folder in (root / "imagenet" / "val", root / "ILSVRC2012_img_val", root / "val"):
-            numbers = (
-                sorted(entry.name for entry in folder.glob("n[0-9]*") if entry.is_dir()) if folder.is_dir() else []
-            )
+            numbers = sorted(entry.name for entry in folder.glob("n[0-9]*") if entry.is_dir())
             if len(numbers) in (self.classes, 1000):
                 found = [
                     (path, label)

@@ -1,0 +1,163 @@
+"""What is there, what is missing and what is odd about a data set on the disk: all of it, not the first thing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from noiseproof.data.load import load, named
+from noiseproof.data.published import HUMAN, RATES, published_labels
+from noiseproof.data.registry import DATASETS, default_root
+from noiseproof.data.split import Data, Split
+from noiseproof.errors import DataError
+
+__all__ = ["Report", "check", "scan"]
+
+_LABEL_FILES = {f"{name}{ending}": name for name in HUMAN for ending in ("n", "-instance")}
+
+
+@dataclass
+class Report:
+    """The findings about one data set: usable unless something is `wrong`."""
+
+    name: str
+    root: str
+    right: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be trained on as it is."""
+        return not self.wrong and not self.unreadable
+
+
+def check(
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    images: bool = True,
+    progress: Callable[[int, int], object] | None = None,
+) -> Report:
+    """Look at a data set, at a set of published labels (`cifar10n`, `cifar10-instance`, ...) or at the user's own data.
+
+    Args:
+        name: as for `load`, or one of the label sets.
+        root: as for `load`.
+        images: decode every image file, not only look whether it is there.
+        progress: told how many image files of how many are decoded.
+
+    Raises:
+        UnknownNameError: neither a name nor a path that exists.
+    """
+    folder = Path(root) if root is not None else default_root()
+    report = Report(name, str(folder))
+    if name in _LABEL_FILES:
+        _check_labels(name, folder, report)
+        return report
+    try:
+        data = load(name, root=root)
+    except DataError as error:
+        report.wrong += _all_that_is_wrong(name, folder) or [str(error)]
+        return report
+    splits = {"train": data.train, "test": data.test, **data.also}
+    _check_counts(data, splits, report)
+    report.odd += data.notes
+    if images:
+        scan([path for split in splits.values() for path in _paths(split)], report, progress)
+    return report
+
+
+def _all_that_is_wrong(name: str, folder: Path) -> list[str]:
+    """What each part of a named data set has against being read, without repetitions."""
+    found: dict[str, None] = {}
+    try:
+        entry = named(name, otherwise=folder)
+        pieces = [] if entry is None else entry.pieces(folder)
+    except DataError as error:
+        return [str(error)]
+    for piece in pieces:
+        try:
+            piece()
+        except DataError as error:
+            found[str(error)] = None
+    return list(found)
+
+
+def scan(paths: list[Path], report: Report, progress: Callable[[int, int], object] | None = None) -> None:
+    """Decode every image and list those that cannot be."""
+    if not paths:
+        return
+    from noiseproof.data.images import opened
+
+    def fault(path: Path) -> str | None:
+        try:
+            opened(path)
+        except DataError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        for done, found in enumerate(_in_pieces(pool, fault, paths), 1):
+            if found is not None:
+                report.unreadable.append(found)
+            if progress is not None:
+                progress(done, len(paths))
+    if not report.unreadable:
+        report.right.append(f"all {len(paths):,} images can be decoded")
+
+
+def _in_pieces(pool: ThreadPoolExecutor, what: Callable[[Path], str | None], paths: list[Path]) -> Iterable[str | None]:
+    """`map` that holds a thousand results at a time, not a million."""
+    for first in range(0, len(paths), 1000):
+        yield from pool.map(what, paths[first : first + 1000])
+
+
+def _paths(split: Split) -> tuple[Path, ...]:
+    return () if isinstance(split.inputs, Tensor) else split.inputs
+
+
+def _check_counts(data: Data, splits: dict[str, Split], report: Report) -> None:
+    report.right.append(f"{data.num_classes} classes, fingerprint {data.fingerprint[:16]}")
+    for part, split in splits.items():
+        counts = np.bincount(split.given.numpy(), minlength=data.num_classes)
+        least, most = int(counts.min()), int(counts.max())
+        spread = f"{least:,} a class" if least == most else f"{least:,} to {most:,} a class"
+        report.right.append(f"{part}: {len(split):,} samples, {spread}")
+        if least == 0:
+            empty = np.flatnonzero(counts == 0)
+            named = ", ".join(data.classes[label] for label in empty[:5])
+            report.odd.append(f"{part}: {len(empty)} classes have no sample ({named})")
+    claims = DATASETS[data.name].claims if data.name in DATASETS else {}
+    official: dict[str, Any] = {"train": claims.get("train"), "test": claims.get("test"), "ilsvrc12": 2_500}
+    for part, split in splits.items():
+        if (expected := official.get(part)) and len(split) != expected and data.num_classes == claims.get("classes"):
+            report.odd.append(f"{part}: {len(split):,} samples, the official number is {expected:,}")
+
+
+def _check_labels(name: str, folder: Path, report: Report) -> None:
+    data = _LABEL_FILES[name]
+    wanted = [f"instance-{rate}" for rate in RATES] if name.endswith("-instance") else list(HUMAN[data])
+    try:
+        found = published_labels(data, root=folder)
+    except DataError as error:
+        report.wrong.append(str(error))
+        return
+    clean = found.get("clean_label")
+    for key in wanted:
+        if key not in found:
+            report.wrong.append(f"{key}: missing in {folder}; type: noiseproof data fetch {name} --root {folder}")
+        elif clean is None:
+            report.right.append(f"{key}: {len(found[key]):,} labels")
+        else:
+            report.right.append(
+                f"{key}: {len(found[key]):,} labels, {(found[key] != clean).mean():.2%} differ from the truth"
+            )
