@@ -71,6 +71,7 @@ class Result(TypedDict):
 
     accuracy: float | None
     curves: dict[str, list[float | None]]
+    also: NotRequired[dict[str, float | None]]  # last epoch, on further test splits by name
 
 
 @with_config(_STRICT)

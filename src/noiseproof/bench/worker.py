@@ -15,7 +15,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from noiseproof.errors import NoiseproofError
+from noiseproof.errors import MachineError, NoiseproofError
 
 __all__ = ["BEAT", "Failure", "main", "portable"]
 
@@ -35,6 +35,8 @@ def portable(error: Exception) -> Exception:
     """
     if isinstance(error, NoiseproofError):
         return error
+    if isinstance(error, ImportError):  # no fault of the run: every other one would end the same way
+        return MachineError(f"a worker cannot import what a run needs: {error}")
     return Failure("".join(traceback.format_exception_only(error)).strip())
 
 
