@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from noiseproof.errors import one_of
 from noiseproof.text import Registry
+
+if TYPE_CHECKING:
+    from noiseproof.recipes import Method, Recipe
 
 Rows = list[dict[str, str]]
 
@@ -36,8 +39,9 @@ def list_names(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for index, column in enumerate(rows[0]):
-        table.add_column(column, no_wrap=index == 0, overflow="fold")
+    longest = max(rows[0], key=lambda column: max(len(row[column]) for row in rows))
+    for column in rows[0]:
+        table.add_column(column, no_wrap=column != longest)
     for row in rows:
         table.add_row(*(value.replace("[", r"\[") for value in row.values()))
     Console().print(table)
@@ -45,13 +49,19 @@ def list_names(
 
 def _registered(registry: Registry[Any], *claims: str) -> Rows:
     return [
-        {"text": entry.usage, **{claim: _plain(entry.claims.get(claim)) for claim in claims}, "what": entry.summary}
+        {
+            "text": entry.usage,
+            **{claim: _plain(entry.claims.get(claim)) for claim in claims},
+            "what": entry.summary.partition(", see `")[0],  # the pointer to the formula is for readers of the code
+        }
         for entry in registry
     ]
 
 
 def _plain(claim: object) -> str:
-    return {True: "yes", False: "no", None: ""}.get(claim, str(claim)) if isinstance(claim, bool | None) else str(claim)
+    if isinstance(claim, bool):
+        return "yes" if claim else "no"
+    return "" if claim is None else str(claim)
 
 
 def _losses() -> Rows:
@@ -84,22 +94,24 @@ def _recipes() -> Rows:
     return [_recipe_row(recipes.load(name)) for name in recipes.names()]
 
 
-def _recipe_row(recipe: Any) -> dict[str, str]:
-    return {"recipe": recipe.name, "methods": ", ".join(recipe.methods), "source": recipe.source}
+def _recipe_row(recipe: Recipe) -> dict[str, str]:
+    return {
+        "recipe": recipe.name,
+        "model": recipe.model.name,
+        "epochs": str(recipe.train.epochs),
+        "methods": str(len(recipe.methods)),
+        "source": recipe.source,
+    }
 
 
 def _methods(recipe: str) -> Rows:
     from noiseproof import recipes
 
     loaded = recipes.load(recipe)
-    return [_method_row(loaded.method(name)) for name in _names(loaded.methods)]
+    return [_method_row(loaded.method(name)) for name in loaded.methods]
 
 
-def _names(methods: Iterable[str]) -> list[str]:
-    return list(methods)
-
-
-def _method_row(method: Any) -> dict[str, str]:
+def _method_row(method: Method) -> dict[str, str]:
     return {
         "method": method.name,
         "loss": str(method.loss),
