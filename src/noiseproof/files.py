@@ -139,7 +139,7 @@ def read(path: Name, *, at_most: int) -> bytes:
                 raise DataError(f"{path} is not a regular file")
             if status.st_size > at_most:
                 raise DataError(f"{path} has {status.st_size} bytes; at most {at_most} are read")
-            return file.read(at_most)
+            return file.read(status.st_size)
     except FileNotFoundError:
         raise DataMissingError(f"there is no file {path}") from None
     except OSError as error:

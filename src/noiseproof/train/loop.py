@@ -203,7 +203,7 @@ class Training:
         for name, tensor in own.items():
             tensor.copy_(state.tensors[name])
         checkpoint.restore_moments(self.optimizer, state.tensors)
-        self.curves = {name: list(values) for name, values in state.values["curves"].items()}
+        self.curves = {name: list(state.values["curves"][name]) for name in self.curves}
         self.notes += (f"went on from epoch {state.epoch} of {self.recipe.train.epochs}",)
 
     def _identity(self) -> dict[str, Any]:
@@ -281,10 +281,9 @@ class Training:
         if self.diverged_at is not None:
             return {}
         clean = self._clean()
-        with torch.inference_mode(False):
-            _, scores = self._judge(self._as_they_are(self.data.train), at_most=LIMIT)
-            count = len(scores)
-            return health(self.loss, scores, self.given[:count], None if clean is None else clean[:count])
+        _, scores = self._judge(self._as_they_are(self.data.train), at_most=LIMIT)
+        count = len(scores)
+        return health(self.loss, scores, self.given[:count], None if clean is None else clean[:count])
 
     def _clean(self) -> Tensor | None:
         clean = self.data.train.clean
@@ -299,7 +298,7 @@ class Training:
             seen += len(some_scores)
             if at_most is not None and seen >= at_most:
                 break
-        return torch.cat(features).clone(), torch.cat(scores).clone()
+        return torch.cat(features), torch.cat(scores)
 
     def _outputs(self) -> dict[str, Tensor]:
         _, train_scores = self._judge(self._as_they_are(self.data.train))
