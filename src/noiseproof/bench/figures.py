@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 def named(table: Sequence[Row]) -> list[str]:
     """What to call each row in a figure: its method and, where others of the method are near, what it differs in."""
     return [
-        visible(f"{row.method} ({label})" if label else row.method, 60)
+        visible(f"{row.method} ({label})" if label else row.method)
         for row, label in zip(table, variants(table), strict=True)
     ]
 
@@ -52,7 +52,7 @@ def place(row: Row, all_rows: Sequence[Row]) -> str:
     data = (
         row.data if len({name for name, _ in sources}) == len(sources) else f"{row.data} {row.facts['fingerprint'][:8]}"
     )
-    return visible(f"{data}, {noise}" if len(sources) > 1 else noise, 60)
+    return visible(f"{data}, {noise}" if len(sources) > 1 else noise)
 
 
 # Curves
@@ -116,7 +116,7 @@ def _draw_lines(axis: Axes, head: str, lines: Sequence[tuple[str, Row]], tints: 
     for name, row in lines:
         _band(axis, row, name, tints[name])
     axis.set(xlabel="epoch", ylabel="test accuracy (%)")
-    axis.set_title(head, loc="left")
+    axis.set_title(style.wrap(head, 2.3), loc="left")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.margins(x=0.01)
 
@@ -187,7 +187,7 @@ def _heat(axis: Axes, head: str, group: Mapping[str, Record]) -> None:
     rate = np.mean([record["noise"]["rate"] for record in group.values()])
     axis.imshow(values, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axis.set(xlabel="given label", ylabel="clean label")
-    axis.set_title(f"{head}\nrealised rate {rate:.3f}", loc="left")
+    axis.set_title(f"{style.wrap(head, 2.1)}\nrealised rate {rate:.3f}", loc="left")
     axis.spines[:].set_visible(False)
     if len(values) > 14:
         return
@@ -230,8 +230,8 @@ def draw_loss(texts: Sequence[str], *, classes: int = 10) -> Figure:
     p = np.concatenate([np.geomspace(1e-3, 0.05, 60), np.linspace(0.05, 0.9999, 240)[1:]])
     for index, text in enumerate(texts):
         value, pull = _shape(text, p, classes)
-        left.plot(p, value - value.min(), label=visible(text, 40), **style.tint(index))
-        right.plot(p, pull, label=visible(text, 40), **style.tint(index))
+        left.plot(p, value - value.min(), label=visible(text), **style.tint(index))
+        right.plot(p, pull, label=visible(text), **style.tint(index))
     left.set(xlabel="probability of the given label", ylabel="loss above its minimum")
     right.set(xlabel="probability of the given label", ylabel="pull on the label's logit")
     left.set_title(f"value, {classes} classes", loc="left")

@@ -60,7 +60,7 @@ def _first_of_each(
         if kept is not None:
             if missing := [key for key in needed if key not in kept]:
                 raise DataError(f"the arrays kept by {name} lack {', '.join(missing)}")
-            found.append((f"{name}\n{place(row, table)}", kept))
+            found.append((f"{style.wrap(name, 1.5)}\n{style.wrap(place(row, table), 1.5)}", kept))
     if not found:
         raise DataMissingError("no run kept its outputs; run again with --keep-outputs")
     if len(found) > _MOST:
@@ -97,24 +97,31 @@ def draw_histogram(records: Iterable[Record], arrays: Callable[[Record], Arrays 
 
     rows_of = [("train_probability_given", "p(given label)"), ("train_max_probability", "largest p")]
     found = _first_of_each(records, arrays, [*(key for key, _ in rows_of), "flipped"])
-    figure, axes = style.grid(2, len(found))
-    for column, (head, kept) in enumerate(found):
-        wrong = kept["flipped"].astype(bool)
-        for axis, (key, label) in zip(axes[:, column], rows_of, strict=True):
-            for name, chosen, color in (("clean", ~wrong, _CLEAN), ("mislabelled", wrong, _WRONG)):
-                values = kept[key][chosen]
-                if values.size:
-                    weights = np.full(values.size, 1 / values.size)
-                    shape = {"bins": np.linspace(0, 1, 26), "weights": weights}
-                    axis.hist(values, **shape, color=color, alpha=0.3)
-                    axis.hist(values, **shape, color=color, histtype="step", linewidth=1.1, label=name)
+    across = min(len(found), 4)
+    figure, axes = style.grid(2 * -(-len(found) // across), across)
+    for index, (head, kept) in enumerate(found):
+        pair = axes[2 * (index // across) :, index % across][:2]
+        pair[0].set_title(head, loc="left")
+        for axis, (key, label) in zip(pair, rows_of, strict=True):
+            _bars(axis, kept[key], kept["flipped"].astype(bool))
             axis.set(xlabel=label, xlim=(0, 1))
             axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes[0, column].set_title(head, loc="left")
     for axis in axes[:, 0]:
         axis.set_ylabel("share of samples")
-    style.legend(figure, list(axes.flat))
+    for unused in axes[-2:, len(found) - len(axes[0]) * (len(axes) // 2 - 1) :].flat:
+        unused.remove()
+    style.legend(figure, figure.axes)
     return figure
+
+
+def _bars(axis: Axes, values: npt.NDArray[Any], wrong: npt.NDArray[np.bool_]) -> None:
+    bins = np.linspace(0, 1, 26).tolist()
+    for name, chosen, color in (("clean", ~wrong, _CLEAN), ("mislabelled", wrong, _WRONG)):
+        own = values[chosen]
+        if own.size:
+            weights = np.full(own.size, 1 / own.size)
+            axis.hist(own, bins, weights=weights, color=color, alpha=0.3)
+            axis.hist(own, bins, weights=weights, color=color, histtype="step", linewidth=1.1, label=name)
 
 
 # Figure 1

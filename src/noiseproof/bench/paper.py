@@ -25,7 +25,7 @@ __all__ = ["RULE", "Comparison", "Printed", "belongs", "compare", "csv_facts", "
 TRIALS = 3
 FLOOR = {"CIFAR-10": 0.3, "CIFAR-10N": 0.3, "CIFAR-100": 1.0, "CIFAR-100N": 1.0}  # points
 RULE = (
-    "Inside: |difference| ≤ 2·√(s²/n + p²/3), where s and p are the standard deviations of our n seeds and of the paper's "
+    "Inside: |difference| ≤ 2·√(s²/n + p²/3), where s and p are the standard deviations of our n seeds and the paper's "
     f"3 trials (p for s where n = 1), or ≤ {FLOOR['CIFAR-10']:g} points on CIFAR-10 and {FLOOR['CIFAR-100']:g} on "
     "CIFAR-100. The paper's single runs have no p and are not judged."
 )

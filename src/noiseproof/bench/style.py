@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLUMN", "PALETTE", "grid", "legend", "looks", "panels", "picture", "save", "tint"]
+__all__ = ["COLUMN", "PALETTE", "grid", "legend", "looks", "panels", "picture", "save", "tint", "wrap"]
 
 COLUMN = 3.4  # inches, a column of a two-column page
 
@@ -56,7 +57,8 @@ def looks() -> Iterator[None]:
         "pdf.fonttype": 42,  # fonts that other programs can edit and conferences accept
         "text.parse_math": False,  # a $ in a name is a dollar sign
     }
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # a box is drawn instead
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(settings)
         yield
@@ -104,7 +106,7 @@ def picture(figure: Figure, form: str = "png") -> bytes:
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend for all panels, in room of its own below them; each name once."""
+    """One legend for all panels, in room of its own below them; each name once, in as many columns as fit."""
     handles: dict[str, Any] = {}
     for axis in axes:
         for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -112,13 +114,45 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     if not handles:
         return
     width, height = figure.get_size_inches()
-    across = max(1, min(len(handles), int(width / (0.5 + 0.06 * max(map(len, handles))))))
-    figure.set_size_inches(width, height + 0.16 * -(-len(handles) // across))
-    figure.legend(handles.values(), handles, loc="outside lower left", ncols=across)
+    names = [wrap(name, width - 0.6, size=7) for name in handles]
+    across = max(1, min(len(names), int(width / (0.55 + max(map(_widest, names))))))
+    lines = [max(name.count("\n") + 1 for name in names[row::across]) for row in range(min(across, len(names)))]
+    figure.set_size_inches(width, height + 0.17 * max(lines) * -(-len(names) // across))
+    figure.legend(handles.values(), names, loc="outside lower left", ncols=across)
+
+
+def wrap(text: str, inches: float, *, size: float = 8, most: int = 3) -> str:
+    """Text in lines that are no wider than that when drawn, broken at spaces where it can be, at most so many."""
+    lines = []
+    rest = text
+    while rest:
+        end = len(rest)
+        while end > 1 and _width(rest[:end], size) > inches:
+            end = rest.rfind(" ", 1, end) if " " in rest[1:end] else end - 1
+        lines.append(rest[:end].strip())
+        rest = rest[end:].strip()
+    if len(lines) <= most:
+        return "\n".join(lines)
+    last = lines[most - 1]
+    while last and _width(last + "…", size) > inches:
+        last = last[:-1]
+    return "\n".join([*lines[: most - 1], last + "…"])
+
+
+def _widest(text: str) -> float:
+    return max(_width(line, 7) for line in text.split("\n"))
+
+
+def _width(text: str, size: float) -> float:
+    """Inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0] / 72
 
 
 def grid(down: int, across: int) -> tuple[Figure, Any]:
-    """A figure of `down` by `across` panels with common axes, as an array of axes."""
+    """A figure of `down` by `across` panels with a common vertical axis, as an array of axes."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
