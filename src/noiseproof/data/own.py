@@ -12,7 +12,7 @@ from torch import Tensor
 from noiseproof.data.arrays import npz
 from noiseproof.data.labels import Labels, checked
 from noiseproof.data.names import class_numbers, entries, listed
-from noiseproof.data.split import Data, Split, fingerprint, offenders, stratified
+from noiseproof.data.split import Data, HeldOut, Split, fingerprint, offenders, stratified
 from noiseproof.data.table import read_table
 from noiseproof.errors import DataError
 
@@ -41,11 +41,13 @@ def assemble(name: str, whole: Split, test: Split | None, notes: list[str]) -> D
     """Train and test split; without a test split a fifth of each class is held out, always the same one."""
     if len(whole.classes) < 2:
         raise DataError(f"{name}: at least two classes are needed, found {', '.join(whole.classes)}")
+    source = None
     if test is None:
         stay, held_out = stratified(whole.given.numpy())
         if not len(held_out):
             raise DataError(f"{name}: {len(whole)} samples are too few to hold out a fifth of each class for testing")
         train, test = whole.take(stay), whole.take(held_out)
+        source = HeldOut(stay, held_out, test)
         notes.append("test split: a fifth of each class, held out")
     else:
         train = whole
@@ -56,7 +58,7 @@ def assemble(name: str, whole: Split, test: Split | None, notes: list[str]) -> D
         notes.append(f"{len(empty)} of {len(train.classes)} classes have no training sample")
     if test.clean is not None:  # what is measured is the truth where it is known
         test = Split(test.inputs, test.clean, test.clean, test.classes)
-    return Data(name, train, test, fingerprint(train, test), tuple(notes))
+    return Data(name, train, test, fingerprint(train, test), tuple(notes), held_out=source)
 
 
 # A folder

@@ -15,7 +15,7 @@ from torch import Tensor
 from noiseproof import rng
 from noiseproof.errors import DataError
 
-__all__ = ["Data", "Split", "fingerprint", "offenders", "stratified"]
+__all__ = ["Data", "HeldOut", "Split", "fingerprint", "offenders", "stratified"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,29 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
+class HeldOut:
+    """How a test split was taken out of own data that came without one."""
+
+    stay: np.ndarray
+    held_out: np.ndarray
+    test: Split
+    """The samples held out, with the labels they came with."""
+
+    def joined(self, train: Split) -> Split:
+        """Both together again, in the order they came in."""
+        back = np.argsort(np.concatenate([self.stay, self.held_out]))
+        parts = (train, self.test)
+        inputs: Tensor | tuple[Path, ...]
+        if isinstance(train.inputs, Tensor):
+            inputs = torch.cat([part.inputs for part in parts if isinstance(part.inputs, Tensor)])
+        else:
+            inputs = tuple(path for part in parts for path in part.inputs)
+        known = [part.clean for part in parts if part.clean is not None]
+        clean = torch.cat(known) if len(known) == len(parts) else None
+        return Split(inputs, torch.cat([part.given for part in parts]), clean, train.classes).take(back)
+
+
+@dataclass(frozen=True, eq=False)
 class Data:
     """A data set: what is trained on, what is tested on, and how it is told from another copy.
 
@@ -76,6 +99,7 @@ class Data:
         fingerprint: SHA-256 of everything in it, hexadecimal.
         notes: what a reader of a result has to know, such as "not the official files".
         also: further test splits that the same model may be measured on, by name.
+        held_out: for own data whose test split was taken out of it.
     """
 
     name: str
@@ -84,6 +108,7 @@ class Data:
     fingerprint: str
     notes: tuple[str, ...] = ()
     also: Mapping[str, Split] = field(default_factory=lambda: MappingProxyType({}))
+    held_out: HeldOut | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -94,6 +119,10 @@ class Data:
     def num_classes(self) -> int:
         """How many classes there are."""
         return len(self.train.classes)
+
+    def everything(self) -> Split:
+        """All samples that may be judged: the training split, with what was held out of own data, in its own order."""
+        return self.train if self.held_out is None else self.held_out.joined(self.train)
 
 
 def fingerprint(*splits: Split) -> str:
