@@ -14,7 +14,16 @@ from torch import Tensor
 
 from noiseproof.losses.base import Logits, LogProbs
 
-__all__ = ["HUGE", "largest", "log_complement", "log_softmax", "one_minus_exp", "share", "sum_of_others"]
+__all__ = [
+    "HUGE",
+    "is_largest",
+    "largest",
+    "log_complement",
+    "log_softmax",
+    "one_minus_exp",
+    "share",
+    "sum_of_others",
+]
 
 HUGE = 1e30  # stands for infinity where infinities would be divided by each other; K of them fit float32
 
@@ -23,6 +32,11 @@ def largest(values: Tensor) -> tuple[Tensor, Tensor]:
     """The largest entry of each row, (N, 1), and a mask that is true where the (first) largest is, (N, K)."""
     top, index = values.max(1, keepdim=True)
     return top, torch.arange(values.shape[1], device=values.device) == index
+
+
+def is_largest(values: Tensor) -> Tensor:
+    """True at the (first) largest entry of each row."""
+    return largest(values)[1]
 
 
 def log_softmax(logits: Logits) -> LogProbs:
@@ -63,7 +77,7 @@ def log_complement(log_p: LogProbs) -> Tensor:
         >>> log_complement(torch.tensor([[0.0, -1000.0]])).tolist()   # 1 - p_0 = p_1 = e^-1000
         [[-1000.0, -0.0]]
     """
-    _, is_top = largest(log_p)
+    is_top = is_largest(log_p)
     others = log_p.clamp(min=-HUGE).masked_fill(is_top, -2 * HUGE)
     return torch.where(is_top, others.logsumexp(1, keepdim=True), (-others.exp()).log1p())
 

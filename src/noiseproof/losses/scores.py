@@ -12,7 +12,7 @@ from torch.nn.functional import logsigmoid
 from noiseproof.errors import in_range, true_or_false
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
 from noiseproof.losses.entropy import cross_entropy, focal_loss
-from noiseproof.losses.exact import largest, log_softmax, one_minus_exp
+from noiseproof.losses.exact import is_largest, log_softmax, one_minus_exp
 
 __all__ = ["ECE", "EFL", "LC", "LDR", "clip_logits", "eps_softmax", "ldr_kl"]
 
@@ -57,7 +57,7 @@ def eps_softmax(log_p: LogProbs, *, m: float) -> LogProbs:
     Source: Wang et al., NeurIPS 2024 (arXiv:2508.02387).
     """
     predicted = (-one_minus_exp(log_p) / (m + 1)).log1p()  # log of 1 - (1 - p) / (m + 1)
-    return torch.where(largest(log_p)[1], predicted, log_p - math.log1p(m))
+    return torch.where(is_largest(log_p), predicted, log_p - math.log1p(m))
 
 
 def ldr_kl(logits: Logits, *, c: float, lam: float) -> PerClass:
