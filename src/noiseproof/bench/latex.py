@@ -25,8 +25,6 @@ def table(grid: Grid) -> str:
         ce & \\textbf{97.10 $\\pm$ 0.20} \\\\
     """
     heads = [escape(head) for head in (*grid.heads, *grid.columns)]
-    marked = any(cell.mark for line in grid.lines for cell in line.cells)
-    remarks = [*grid.remarks, *(["Best in bold, second best underlined."] if marked else [])]
     wide = len(grid.columns) > 6
     lines = [
         rf"\begin{{table{'*' if wide else ''}}}",
@@ -42,7 +40,7 @@ def table(grid: Grid) -> str:
         rf"  \caption{{{escape(grid.title)}}}",
         r"  \par\raggedright\footnotesize",
         *(rf"  \par \textsuperscript{{{i}}} {escape(note, None)}" for i, note in enumerate(grid.notes, 1)),
-        *(rf"  \par {escape(remark, None)}" for remark in remarks),
+        *(rf"  \par {escape(remark, None)}" for remark in grid.closing()),
         rf"\end{{table{'*' if wide else ''}}}",
     ]
     return "\n".join(lines) + "\n"

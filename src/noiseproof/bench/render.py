@@ -60,7 +60,7 @@ def _markdown(table: Grid) -> str:
         for line in lines
     ]
     notes = [f"{_superscript(i)} {text(note, None)}  " for i, note in enumerate(table.notes, 1)]
-    remarks = [text(remark, None) for remark in _remarks(table, "in italics")]
+    closing = [text(remark, None) for remark in table.closing("in italics")]
     return "\n".join(
         [
             f"### {text(table.title)}",
@@ -69,7 +69,7 @@ def _markdown(table: Grid) -> str:
             "",
             *notes,
             *([""] if notes else []),
-            *remarks,
+            *closing,
             "",
         ]
     )
@@ -98,10 +98,10 @@ def _html(table: Grid) -> str:
         for line in table.lines
     )
     notes = "".join(f"<p><sup>{i}</sup> {text(note, None)}</p>\n" for i, note in enumerate(table.notes, 1))
-    remarks = "".join(f"<p>{text(remark, None)}</p>\n" for remark in _remarks(table, "underlined"))
+    closing = "".join(f"<p>{text(remark, None)}</p>\n" for remark in table.closing())
     return (
         f"<table>\n<caption>{text(table.title)}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
-        f"{notes}{remarks}"
+        f"{notes}{closing}"
     )
 
 
@@ -127,13 +127,8 @@ def console(tables: Iterable[Grid]) -> Group:
         parts += [
             Text(f"{_superscript(i)} {escape.visible(note, None)}", "dim") for i, note in enumerate(table.notes, 1)
         ]
-        parts += [Text(escape.visible(remark, None), "dim") for remark in _remarks(table, "underlined")]
+        parts += [Text(escape.visible(remark, None), "dim") for remark in table.closing()]
     return Group(*parts)
-
-
-def _remarks(table: Grid, second: str) -> list[str]:
-    marked = any(cell.mark for line in table.lines for cell in line.cells)
-    return [*table.remarks, *([f"Best in bold, second best {second}."] if marked else [])]
 
 
 def _superscript(index: int) -> str:

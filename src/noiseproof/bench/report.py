@@ -280,4 +280,4 @@ def _facts(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
 def _failure(record: Record) -> dict[str, Any]:
     run = record["run"]
     name = f"{run['data']}, {short_noise(run['noise'])}, {run['method']}, seed {run['seed']}"
-    return {"name": name, "word": record["status"], "error": record["error"]}
+    return {"name": name, "word": record["status"], "error": record["error"], "place": f"runs/{record['run_id']}"}

@@ -286,6 +286,11 @@ class Grid:
         """The footnotes of all cells, each once, in the order of reading; a note's number is its place from 1."""
         return tuple(dict.fromkeys(note for line in self.lines for cell in line.cells for note in cell.notes))
 
+    def closing(self, second: str = "underlined") -> tuple[str, ...]:
+        """The closing sentences; with marks in the table the last says how they look."""
+        marked = any(cell.mark for line in self.lines for cell in line.cells)
+        return (*self.remarks, *([f"Best in bold, second best {second}."] if marked else []))
+
 
 def number(mean: float, std: float | None, *, signed: bool = False) -> str:
     """A mean with its standard deviation, as the tables of the field write it.
