@@ -47,8 +47,9 @@ class Outcome:
             `train_loss` (the method's loss without its L1 penalty), `seconds`.
         also: last-epoch accuracy on the data set's further test splits, percent.
         health: how the training set was fitted, see `noiseproof.train.health`.
-        outputs: on request, of the last epoch and on the CPU: `train_scores`, `train_given`, `train_clean` (where
-            known), `test_scores`, `test_features`, `test_given`.
+        outputs: on request, of the last epoch and on the CPU: `train_scores` and `test_scores` (N, K),
+            `train_probability_given`, `train_max_probability`, `flipped` (where the truth is known), `test_features`,
+            `test_clean`.
     """
 
     status: str
@@ -303,15 +304,17 @@ class Training:
     def _outputs(self) -> dict[str, Tensor]:
         _, train_scores = self._judge(self._as_they_are(self.data.train))
         test_features, test_scores = self._judge(self.test)
+        p = train_scores.softmax(1)
         outputs = {
             "train_scores": train_scores,
-            "train_given": self.given,
+            "train_probability_given": p.gather(1, self.given[:, None]).squeeze(1),
+            "train_max_probability": p.amax(1),
             "test_scores": test_scores,
             "test_features": test_features,
-            "test_given": self.data.test.given,
+            "test_clean": self.data.test.given if self.data.test.clean is None else self.data.test.clean,
         }
         if (clean := self._clean()) is not None:
-            outputs["train_clean"] = clean
+            outputs["flipped"] = self.given != clean
         return {name: tensor.cpu().contiguous() for name, tensor in outputs.items()}
 
 
