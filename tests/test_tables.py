@@ -14,7 +14,8 @@ import pytest
 
 from conftest import count
 from noiseproof.bench import render
-from noiseproof.bench.tables import MISSING, grids, rows, top_two
+from noiseproof.bench.rows import rows
+from noiseproof.bench.tables import MISSING, grids, top_two
 from noiseproof.errors import UnknownNameError
 from records_factory import HOSTILE, make_record
 

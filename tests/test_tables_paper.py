@@ -11,7 +11,7 @@ import pytest
 
 from conftest import count
 from noiseproof.bench import paper, render
-from noiseproof.bench.tables import rows
+from noiseproof.bench.rows import rows
 from noiseproof.errors import InputError
 from records_factory import make_record
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from noiseproof.bench import style
 from noiseproof.bench.escape import visible
-from noiseproof.bench.tables import Record, Row, method_order, rows, short_noise, variants
+from noiseproof.bench.rows import Record, Row, method_order, rows, short_noise
+from noiseproof.bench.tables import variants
 from noiseproof.errors import InputError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from noiseproof.bench import records as record_files
 from noiseproof.bench import style
 from noiseproof.bench.figures import named, place
-from noiseproof.bench.tables import Record, rows
+from noiseproof.bench.rows import Record, rows
 from noiseproof.errors import DataError, DataMissingError, InputError
 
 if TYPE_CHECKING:

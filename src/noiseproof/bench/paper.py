@@ -16,7 +16,8 @@ from functools import cache
 from importlib import resources
 
 from noiseproof import recipes
-from noiseproof.bench.tables import Cell, Grid, Line, Record, Row, cell, flat, number, plain, rows, top_two, variants
+from noiseproof.bench.rows import Record, Row, flat, plain, rows
+from noiseproof.bench.tables import Cell, Grid, Line, cell, number, top_two, variants
 from noiseproof.errors import InputError
 from noiseproof.text import parse_call
 

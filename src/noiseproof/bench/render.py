@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from noiseproof.bench import escape, latex, paper
-from noiseproof.bench.tables import Cell, Grid, Record, Row, grids, rows
+from noiseproof.bench.rows import Record, Row, rows
+from noiseproof.bench.tables import Cell, Grid, grids
 from noiseproof.errors import one_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from noiseproof import files
 from noiseproof.bench import figures, paper, style
 from noiseproof.bench.escape import visible
-from noiseproof.bench.tables import Record, Row, grids, number, rows, short_noise
+from noiseproof.bench.rows import Record, Row, rows, short_noise
+from noiseproof.bench.tables import grids, number
 from noiseproof.errors import InputError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from noiseproof.errors import InputError, one_of
 
 if TYPE_CHECKING:
     from noiseproof.bench.records import Reading
-    from noiseproof.bench.tables import Record
+    from noiseproof.bench.rows import Record
 
 FIGURES = ("curves", "histogram", "tsne", "transition", "loss")
 
@@ -112,7 +112,7 @@ def _records(reading: Reading, folder: Path) -> list[Record]:
 
 def _chosen(records: list[Record], data: str | None, noise: str | None, methods: str | None) -> list[Record]:
     """The records that the options name; a noise in any spelling, a method by name or loss text."""
-    from noiseproof.bench.tables import short_noise
+    from noiseproof.bench.rows import short_noise
     from noiseproof.text import split_list
 
     wanted = None if methods is None else {name.lower() for name in split_list(methods)}
