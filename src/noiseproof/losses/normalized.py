@@ -101,9 +101,9 @@ def normalized_negative_focal_loss(log_p: LogProbs, *, gamma: float, p_min: floa
     Source: Ye et al., NeurIPS 2023 (arXiv:2412.02373).
     """
     log_p_min = log_of_p_min(p_min, log_p)
-    A = -((1 - p_min) ** gamma) * log_p_min
     F = -focal_weight(log_p, gamma=gamma, detach=detach) * log_p.clamp(min=log_p_min)
-    return mirrored(A - F)
+    less = log_p_min * math.expm1(gamma * math.log1p(-p_min))  # -log p_min - A: small, but counted K times
+    return mirrored((-log_p_min - F) - less)
 
 
 def log_of_p_min(p_min: float, log_p: Tensor) -> float:
