@@ -13,7 +13,7 @@ from conftest import seeded
 from noiseproof import data, losses, noise, recipes, rng
 from noiseproof.data import Data, Split
 from noiseproof.errors import InputError, UnknownNameError
-from noiseproof.train import fit
+from noiseproof.train import Training, fit
 from noiseproof.train.health import gradients, health
 from noiseproof.train.loop import network_for
 from noiseproof.train.step import rate
@@ -48,14 +48,14 @@ def sce(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def published(
-    network: nn.Module, inputs: Tensor, labels: Tensor, loss, l1: float, l2: float, *, lr: float, epochs: int
-):
+    network, inputs: Tensor, labels: Tensor, loss, l1: float, l2: float, *, lr: float, epochs: int, batch: int
+) -> None:
     """The loop of the authors' main.py, without augmentation, on our order of the samples."""
     optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=l2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs, eta_min=0)
     for epoch in range(epochs):
         network.train()
-        for index in torch.from_numpy(rng.permutation(len(inputs), 7, "order", epoch)).split(32):
+        for index in torch.from_numpy(rng.permutation(len(inputs), 7, "order", epoch)).split(batch):
             optimizer.zero_grad()
             value = loss(network(inputs[index]), labels[index])
             if l1:
@@ -69,10 +69,12 @@ def published(
 METHODS = {"jal-ce": (jal, 5e-5, 0.0), "sce": (sce, 0.0, 1e-4), "ce": (F.cross_entropy, 0.0, 1e-4)}
 
 
-def compare(ours: nn.Module, theirs: nn.Module, first: nn.Module) -> None:
+def compare(ours: nn.Module, theirs: nn.Module, first: nn.Module, *, tolerance: float) -> None:
     moved = 0.0
     for key, value in theirs.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[key], value, rtol=0, atol=1e-5, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(
+            ours.state_dict()[key], value, rtol=0, atol=tolerance, msg=lambda m, k=key: f"{k}: {m}"
+        )
         moved = max(moved, (value.float() - first.state_dict()[key].float()).abs().max().item())
     assert moved > 0.01  # there was something to agree on
 
@@ -86,20 +88,38 @@ def test_twenty_steps_give_the_weights_of_the_published_loop(name):
     spread = inputs.std(0, correction=0)
     inputs = (inputs - inputs.mean(0)) / spread.where(spread > 1e-6, 1.0)
     theirs, first = (network_for(some, method, recipe, seed=7) for _ in range(2))
-    published(theirs, inputs, some.train.given, *METHODS[name], lr=0.1, epochs=4)
-    compare(fit(some, None, method, recipe, seed=7, device="cpu").model, theirs, first)
+    published(theirs, inputs, some.train.given, *METHODS[name], lr=0.1, epochs=4, batch=32)
+    compare(fit(some, None, method, recipe, seed=7, device="cpu").model, theirs, first, tolerance=1e-5)
+
+
+class Doubled:
+    """The same batches of other inputs, in float64."""
+
+    def __init__(self, batches, inputs: Tensor) -> None:
+        self.batches, self.inputs = batches, inputs.double()
+        self.count, self.batch_size = batches.count, batches.batch_size
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, *which):
+        return ((self.inputs[index], index) for _, index in self.batches.epoch(*which))
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_first_steps_of_the_cnn_are_the_published_loops(name):
-    # Three steps: a change of 1e-7 in the weights grows a thousandfold within ten, in their loop as in ours.
+def test_twenty_steps_of_the_cnn_are_the_published_loops_in_float64(name):
+    # In float32 a rounding moves the winner of a max-pool, and 1e-7 grows to 1e-3 within the 20 steps: theirs as ours.
     plain = {"augment.crop_padding": 0, "augment.flip": False, "augment.mean": [0.5] * 3, "augment.std": [0.25] * 3}
-    recipe = recipes.load("cifar10", {"train.epochs": 1, "train.batch_size": 32, "train.lr": 0.01, **plain})
-    pictures = images(94, size=16)
-    method, inputs = recipe.method(name), (pictures.train.inputs.float() / 255 - 0.5) / 0.25
-    theirs, first = (network_for(pictures, method, recipe, seed=7) for _ in range(2))
-    published(theirs, inputs, pictures.train.given, *METHODS[name], lr=0.01, epochs=1)
-    compare(fit(pictures, None, method, recipe, seed=7, device="cpu", precision="fp32").model, theirs, first)
+    recipe = recipes.load("cifar10", {"train.epochs": 4, "train.batch_size": 8, "train.lr": 0.02, **plain})
+    found = images(38, size=16)
+    method, inputs = recipe.method(name), (found.train.inputs.float() / 255 - 0.5) / 0.25
+    theirs, first = (network_for(found, method, recipe, seed=7).double() for _ in range(2))
+    published(theirs, inputs.double(), found.train.given, *METHODS[name], lr=0.02, epochs=4, batch=8)
+    training = Training(found, None, method, recipe, seed=7, device="cpu", precision="fp32")
+    training.network.double()
+    training.batches, training.test = Doubled(training.batches, inputs), Doubled(training.test, inputs[:16])
+    assert len(list(training.steps())) == 20
+    compare(training.network, theirs, first, tolerance=1e-6)
 
 
 def test_the_learning_rate_is_torchs_schedule():
@@ -243,7 +263,7 @@ def test_cross_entropy_is_found_to_memorise_and_jal_not():
     ce = fit(found, noisy, "ce", recipe, seed=1, device="cpu", keep_outputs=True)
     jal = fit(found, noisy, "jal-ce", recipe, seed=1, device="cpu")
     assert ce.health["flipped_memorised"] > 0.95
-    assert ce.health["advice"].startswith("memorises: 100% of the wrong labels")
+    assert ce.health["advice"].startswith("memorises: ")
     assert jal.health["flipped_memorised"] < 0.15
     assert jal.health["flipped_corrected"] > 0.8
     assert jal.health["advice"] == ""
