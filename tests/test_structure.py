@@ -17,9 +17,11 @@ SOURCE = ROOT / "src" / "noiseproof"
 FLOORS = [
     {"errors", "text", "process", "files", "rng"},
     {"losses", "noise", "data"},
-    {"theory", "models", "recipes", "testing", "suggest"},
+    {"theory", "models", "recipes", "testing"},
+    {"suggestion"},
     {"train"},
-    {"bench", "diagnose", "estimator", "integrations", "tune"},
+    {"bench"},
+    {"diagnose", "estimator", "integrations", "tune"},
     {"cli"},
 ]
 FLOOR = {part: level for level, parts in enumerate(FLOORS) for part in parts}

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from noiseproof.bench import escape
 from noiseproof.diagnose.estimate import Labels, Matrix, confident_joint, explain
 from noiseproof.errors import InputError
 
@@ -164,8 +165,8 @@ class LabelIssues:
         writer.writerow(["index", *(["path"] if paths else []), "given", "likely", "score", "suspect"])
         for index in self.ranking.tolist():
             labels = (int(self.given[index]), int(self.likely[index]))
-            shown = [names[label] if names else label for label in labels]
-            path = [paths[index]] if paths else []
+            shown = [escape.csv(names[label]) if names else label for label in labels]
+            path = [escape.csv(paths[index])] if paths else []
             writer.writerow([index, *path, *shown, f"{self.score[index]:.6f}", int(self.is_issue[index])])
         return out.getvalue()
 

@@ -1,0 +1,54 @@
+"""`noiseproof diagnose`: how noisy are these labels, which are suspect, which method fits?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def diagnose(
+    data: Annotated[str, typer.Argument(help="A data set's name or the path of your own data.")],
+    out: Annotated[Path | None, typer.Option(help="Write issues.csv, diagnosis.json and diagnosis.html there.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data_root: Annotated[Path | None, typer.Option(help="The folder that holds the data sets.")] = None,
+    noise: Annotated[str, typer.Option(help="Spoil the labels first, to see how well it does.")] = "clean",
+    method: Annotated[str | None, typer.Option(help="What to cross-fit with; a robust loss unless given.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Network and schedule; chosen by the data unless given.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each network; the recipe's unless given.")] = None,
+    folds: Annotated[int, typer.Option(help="Networks; each judges the part it has not seen.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the parts, the training and the noise.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+) -> None:
+    """Estimate the label noise, rank the suspect labels and suggest a method. Uses no clean label."""
+    from noiseproof import data as datasets
+    from noiseproof.bench.run import given_labels, recipe_for
+    from noiseproof.diagnose.doctor import diagnose as examine
+
+    chosen = recipe or recipe_for(data, data_root)
+    found = datasets.load(data, root=data_root)
+    if noise != "clean":
+        noisy = given_labels(found, noise, seed, data_root)
+        if noisy is not None:
+            import torch
+
+            found = replace(found, train=replace(found.train, given=torch.as_tensor(noisy.labels)), held_out=None)
+    diagnosis = examine(
+        found,
+        method=method,
+        recipe=chosen,
+        overrides=None if epochs is None else {"train.epochs": epochs},
+        folds=folds,
+        seed=seed,
+        device=device,
+        root=data_root,
+        on_fold=lambda done, of: typer.echo(f"judged part {done} of {of}", err=True),
+    )
+    written = diagnosis.write(out) if out is not None else []
+    if as_json:
+        typer.echo(json.dumps(diagnosis.to_json()))
+        return
+    typer.echo("\n".join([str(diagnosis), *(f"wrote {path}" for path in written)]))
