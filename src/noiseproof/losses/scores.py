@@ -35,9 +35,9 @@ def clip_logits(logits: Logits, *, delta: float) -> Logits:
     """
     masked = logits.isneginf()
     scores = logits.masked_fill(masked, 0.0)
-    norm = scores.norm(dim=1, keepdim=True)
-    clipped = scores * (delta / norm.clamp(min=1 / delta))
-    return torch.where(norm > 1 / delta, clipped, scores).masked_fill(masked, -math.inf)
+    square = scores.square().sum(1, keepdim=True)  # of the norm; a root at 0 has no slope
+    clipped = scores * (delta / square.clamp(min=delta**-2).sqrt())
+    return torch.where(square > delta**-2, clipped, scores).masked_fill(masked, -math.inf)
 
 
 def eps_softmax(log_p: LogProbs, *, m: float) -> LogProbs:
