@@ -62,8 +62,9 @@ def vectors(path: Path) -> dict[str, Any]:
     if kind == "npz":
         return npz(path)
     if kind == "json":
+        text = read_text(path, 16 * MIB)
         try:
-            found = json.loads(read_text(path, 16 * MIB))
+            found = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: not JSON ({error})") from None
     elif kind == "pt":

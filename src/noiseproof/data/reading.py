@@ -37,7 +37,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
     with _opened(path) as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        content = _gunzip(file, path, limit) if packed else file.read(limit + 1)
+        source = gzip.GzipFile(fileobj=file) if packed else file
+        try:
+            content = _at_most(limit + 1, source)  # type: ignore[arg-type]
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{path}: {'the gzip file is damaged' if packed else 'cannot be read'} ({error})") from None
     if len(content) > limit:
         raise DataError(f"{path}: at most {_size(limit)} is expected here, the file holds more")
     return content
@@ -99,20 +103,10 @@ def zip_members(path: Path, limit: int) -> dict[str, bytes]:
                 if len(names) < len(infos):
                     raise DataError(f"{path}: holds two files of one name")
                 return {info.filename: _member(archive, info, path) for info in infos}
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            NotImplementedError,
-            OSError,
-            OverflowError,
-            RuntimeError,
-            UnicodeError,
-            ValueError,
-        ) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"{path}: not a sound zip archive ({error})") from None
+        except (DataError, MemoryError):
+            raise
+        except Exception as error:  # what zipfile raises on damaged archives is not a closed list
+            raise DataError(f"{path}: not a sound zip archive ({type(error).__name__}: {str(error)[:120]})") from None
 
 
 def web_page(content: bytes) -> str:
@@ -145,13 +139,6 @@ def _opened(path: Path) -> BinaryIO:
         raise DataMissingError(f"{str(path)!r}: no such file ({error})") from None
 
 
-def _gunzip(file: BinaryIO, path: Path, limit: int) -> bytes:
-    try:
-        return gzip.GzipFile(fileobj=file).read(limit + 1)
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path}: the gzip file is damaged ({error})") from None
-
-
 def _tar_headers(archive: BinaryIO, path: Path) -> Iterator[tuple[str, bytes, int]]:
     """Name, kind and size of each member; whoever iterates reads the content in between."""
     while True:
@@ -169,14 +156,19 @@ def _tar_headers(archive: BinaryIO, path: Path) -> Iterator[tuple[str, bytes, in
 
 
 def _exactly(file: BinaryIO, count: int, path: Path) -> bytes:
+    try:
+        content = _at_most(count, file)
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path}: the archive is damaged ({error})") from None
+    if len(content) < count:
+        raise DataError(f"{path}: the archive ends too early; download it again")
+    return content
+
+
+def _at_most(count: int, file: BinaryIO) -> bytes:
+    """What comes, up to a number of bytes; memory is taken for what comes, not for what is asked for."""
     pieces = io.BytesIO()
-    while count:
-        try:
-            piece = file.read(min(count, MIB))
-        except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path}: the archive is damaged ({error})") from None
-        if not piece:
-            raise DataError(f"{path}: the archive ends too early; download it again")
+    while count and (piece := file.read(min(count, MIB))):
         pieces.write(piece)
         count -= len(piece)
     return pieces.getvalue()
