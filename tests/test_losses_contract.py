@@ -149,6 +149,8 @@ def test_whatever_comes_is_taken_or_refused_as_torch_does(text, scores_shape):
         # We also take the integer types that torch refuses; as labels they mean what int64 means.
         widened = target.long() if dtype in WIDER else target
         expected = outcome(lambda t=widened: F.cross_entropy(scores, t))
+        if dtype == torch.uint8 and "found Byte" in str(expected[1]):  # torch takes bytes for (N, K) scores only
+            expected = outcome(lambda t=target: F.cross_entropy(scores, t.long()))
         found = outcome(lambda t=target: loss(scores, t))
         where = (dtype, shape, fill, expected[1])
         assert found[0] == expected[0], (where, found[1])
@@ -200,7 +202,7 @@ def test_autocast_keeps_float32(name):
 
 def test_negative_smoothing_is_refused():
     scores, target = torch.randn(4, 3, generator=seeded(1)), torch.tensor([0, 1, 2, 0])
-    with pytest.raises(RuntimeError, match="between 0.0 and 1.0. Got: -0.1"):
+    with pytest.raises(RuntimeError, match=r"between 0\.0 and 1\.0\. Got: -0\.1"):
         losses.CE(label_smoothing=-0.1)(scores, target)
 
 
