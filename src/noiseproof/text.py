@@ -263,7 +263,8 @@ class Entry(Generic[T]):
         """The object that a parsed text names; `options` go to the constructor untouched."""
         named = dict(call.named)
         if len(named) < len(call.named):
-            raise InputError(f"{self.name}: the same parameter is given twice")
+            written = ", ".join(f"{key}={write_value(value)}" for key, value in call.named)
+            raise InputError(f"{self.name}({written}): a parameter is given twice; write {self.usage}")
         if call.values:
             if self.positional is None or len(call.values) > 1 or self.positional in named:
                 raise InputError(f"{self.name}: parameters need their names; write {self.usage}")
@@ -295,7 +296,7 @@ class Registry(Generic[T]):
 
         def decorate(cls: type[T]) -> type[T]:
             if name in self._entries:
-                raise InputError(f"a {self.kind} named {name!r} is registered already")
+                raise InputError(f"a {self.kind} named {name!r} is registered already; choose another name")
             self._entries[name] = Entry(name, cls, claims)
             cls.name = name  # type: ignore[attr-defined]
             return cls

@@ -95,7 +95,8 @@ def _written(text: str, num_classes: int) -> Arcs:
         source, target = int(match[1]), int(match[2])
         if max(source, target) >= num_classes or source == target:
             raise InputError(
-                f"classes={text!r}: {source}>{target} is no arc between two classes of 0..{num_classes - 1}"
+                f"classes={text!r}: {source}>{target} is no arc between two classes of 0..{num_classes - 1}; write "
+                "CLEAN>GIVEN with two different ones"
             )
         if source in found:
             raise InputError(f"classes={text!r}: class {source} becomes one other class, not two")

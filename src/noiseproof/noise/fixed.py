@@ -38,8 +38,14 @@ class Human(Noise):
     def draw(self, task: Task) -> Labels:
         data, key = _HUMAN[self.labels]
         if task.data not in (data, None):
-            raise InputError(f"{self} are labels of {data}, got data {task.data!r}")
+            raise InputError(f"{self} are labels of {data}, got data {task.data!r}; use {_of(task.data)}")
         return fixed_labels(self, task, data, key)
+
+
+def _of(data: str) -> str:
+    """What to write for another data set."""
+    known = [name for name, (owner, _) in _HUMAN.items() if owner == data]
+    return f"human({' or '.join(known)})" if known else "data cifar10 or cifar100"
 
 
 def fixed_labels(noise: Noise, task: Task, data: str, key: str) -> Labels:

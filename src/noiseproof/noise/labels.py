@@ -38,7 +38,7 @@ def class_labels(labels: Any, num_classes: int) -> Labels:
     try:
         found = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
     except (ValueError, TypeError) as error:
-        raise InputError(f"labels must be a vector of class indices; numpy cannot read them: {error}") from None
+        raise InputError(f"labels must be a vector of class indices; numpy cannot read them ({error})") from None
     if found.ndim != 1:
         hint = {2: " (one-hot? use labels.argmax(1))", 0: ""}.get(found.ndim, "")
         hint = " (use labels.ravel())" if found.ndim == 2 and 1 in found.shape else hint

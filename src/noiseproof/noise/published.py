@@ -142,5 +142,5 @@ def _is_cifar10(where: Matrix) -> bool:
 
 def _legacy(task: Task) -> np.random.RandomState:
     if task.seed >= 2**32:
-        raise InputError(f"published generators take seeds below 2^32, got {task.seed}")
+        raise InputError(f"published generators take seeds below 2^32, got seed={task.seed}; use a smaller one")
     return np.random.RandomState(task.seed)  # frozen by numpy, and what the code uses

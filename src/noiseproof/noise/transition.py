@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from noiseproof import files
-from noiseproof.errors import DataError, InputError
+from noiseproof.errors import DataError, DataMissingError, InputError
 from noiseproof.noise.base import NOISES
 from noiseproof.noise.conditional import ClassConditional, Parts
 from noiseproof.noise.labels import Matrix
@@ -32,7 +32,7 @@ class Transition(ClassConditional):
         self.file = file
 
     def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
-        matrix = read_matrix(_place(self.file, root))
+        matrix = read_matrix(self.file, root)
         if len(matrix) != num_classes:
             raise InputError(f"{self.file} is for {len(matrix)} classes, got labels of {num_classes}")
         where = matrix - np.diag(matrix.diagonal())
@@ -40,26 +40,32 @@ class Transition(ClassConditional):
         return wrong / matrix.sum(1), where / np.where(wrong > 0, wrong, 1)[:, None]
 
 
-def _place(file: str, root: Path | None) -> Path:
-    path = Path(file)
-    return path if root is None or path.exists() else root / path
+def _place(file: str | Path, root: Path | None) -> Path:
+    places = [Path(file)] if root is None else [Path(file), root / file]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        raise DataMissingError(f"there is no file {file}; looked for {' and '.join(map(str, places))}")
+    return found
 
 
-def read_matrix(path: Path) -> Matrix:
-    """A row-stochastic matrix from a file; row i is the clean class i.
+def read_matrix(file: str | Path, root: Path | None = None) -> Matrix:
+    """A row-stochastic matrix from a file, looked for here and then in `root`; row i is the clean class i.
 
     Raises:
         DataError: the file is missing, damaged, not square, or its rows are no probabilities that sum to 1.
     """
-    if path.suffix.lower() not in _READERS:
-        raise DataError(f"{path}: a transition matrix is read from {', '.join(_READERS)}")
+    reader = _READERS.get(Path(file).suffix.lower())
+    if reader is None:
+        raise DataError(f"{file}: a transition matrix is read from {', '.join(_READERS)}")
+    path = _place(file, root)
     raw = files.read(path.resolve(), at_most=_LARGEST)
     try:
-        matrix = np.asarray(_READERS[path.suffix.lower()](raw), dtype=np.float64)
+        matrix = np.asarray(reader(raw), dtype=np.float64)
     except Exception as error:  # whatever a reader meets in a damaged file
-        raise DataError(f"{path} does not hold a matrix of numbers: {error}") from None
+        reason = "a pickle, which is not opened" if "allow_pickle" in str(error) else str(error)
+        raise DataError(f"{path} does not hold a matrix of numbers ({reason}); write one row a class") from None
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
-        raise DataError(f"{path}: a transition matrix is square, one row and column a class, got {matrix.shape}")
+        raise DataError(f"{path}: a transition matrix must be square, one row and column a class, got {matrix.shape}")
     wrong = np.flatnonzero(~((matrix >= 0) & (matrix <= 1)).all(1))  # so that NaN is wrong
     if len(wrong):
         raise DataError(f"{path}: probabilities lie in [0, 1], row {wrong[0]} has {matrix[wrong[0]].tolist()}")
