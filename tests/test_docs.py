@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, count
+
+from noiseproof.losses import LOSSES
+from noiseproof.testing import CHECKS
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -72,3 +76,17 @@ def test_on_wrong_masks_the_robust_loss_beats_cross_entropy(monkeypatch):
 
     robust = segmentation.train("nce + amse(a=30)", epochs=20, seed=1)
     assert robust > segmentation.train("ce", epochs=20, seed=1) + 3
+
+
+def test_the_conformance_page_is_what_the_checks_find():
+    page = (ROOT / "docs" / "conformance.md").read_text()
+    assert f"{len(CHECKS)} named checks" in page
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    assert [name for name, _ in rows] == LOSSES.names()
+    for name, cells in rows:
+        for cell in cells.split(" | "):
+            passed, ran = cell.split(" of ")
+            assert passed == ran, f"{name}: {cell}"
+    if count(0, 1):
+        made = runpy.run_path(str(ROOT / "scripts" / "conformance"))["page"]()
+        assert made == page, "scripts/conformance writes it anew"
