@@ -9,11 +9,11 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from conftest import ROOT, count
-
 from noiseproof.losses import LOSSES
 from noiseproof.testing import CHECKS
 
@@ -29,10 +29,12 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 def test_every_block_of_a_page_runs_in_order(page, tmp_path, monkeypatch):
     """Python blocks share one namespace; `$ noiseproof ...` lines run where CI is set (they take minutes)."""
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": page.stem}
+    monkeypatch.setattr(LOSSES, "_entries", dict(LOSSES._entries))  # a page may register a loss of its own
+    module = ModuleType("page_" + page.stem.replace("-", "_"))  # a module, so that its classes can be pickled
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     for kind, text in blocks(page):
         if kind == "python":
-            exec(compile(text, f"{page.name}", "exec"), names)
+            exec(compile(text, page.name, "exec"), vars(module))
         elif count(0, 1):
             for command in re.findall(r"^\$ (noiseproof .*(?:\\\n.*)*)$", text, re.MULTILINE):
                 run(command)
