@@ -1,0 +1,122 @@
+"""Every refusal says where, what came and what to do next; its words are kept, so that a change is seen.
+
+NOISEPROOF_SNAPSHOTS=write pytest tests/test_refusals.py     writes tests/snapshots/refusals.json anew
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from conftest import ROOT
+from noiseproof import losses
+from noiseproof.errors import InputError, MachineError, NoiseproofError
+from refused import AS_TORCH, REFUSED
+
+SNAPSHOTS = ROOT / "tests" / "snapshots" / "refusals.json"
+
+# What tells a reader how to go on: what is accepted, ...
+ACCEPTED = (
+    r"must |should be |needs? |takes one of |can only |starts with |is expected|are expected|expected (a|one) "
+    r"|is a folder of class folders|is read from|at (most|least) |exists? (for|on) |is for \d+ classes|is I/N|is written as|such as|for losses of"
+    r"|(it|they) (has|have)\b|there are: |looks at the inputs: corrupt|the header has \d|looked for|lies? in \[|a >= \d"
+)
+# ... or what to do.
+TO_DO = (
+    r"did you mean|write |type: |try |use |give |save |install|choose |remove |delete |download|ask at |on request to"
+    r"|leave |transpose|wait for|number the classes|update |make one|say data="
+)
+NEXT_STEP = re.compile(f"{ACCEPTED}|{TO_DO}")
+
+# The cause is all that is said. Whoever finds a next step to add takes the case off this list.
+CAUSE_ALONE = {
+    "data: a tar without the files",
+    "data: no zip",
+    "data: CSV without rows",
+    "data: CSV with images that are not there",
+    "data: a class folder without images",
+    "data: a test class that is not trained",
+    "recipe: no such file",
+    "recipe: no TOML",
+    "recipe: a missing part",
+    "recipe: itself",
+    "train: labels of another length",
+    "theory: beyond floating point",
+    "record: one bit",
+    "record: cut off",
+    "grid: no TOML",
+    "file: a file where a folder belongs",
+    "file: a folder to read",
+}
+
+
+def refusal(name: str, folder) -> dict[str, str]:
+    """The type and the text of what the case raises, with its folder written as FOLDER."""
+    call = REFUSED[name][0]
+    with pytest.raises(NoiseproofError) as raised:
+        call(folder)
+    return {
+        "error": type(raised.value).__name__,
+        "message": re.sub(r"have [\d.]+ \w+", "have ROOM", str(raised.value).replace(str(folder), "FOLDER")),
+    }
+
+
+@pytest.fixture(scope="module")
+def snapshots() -> dict[str, dict[str, str]]:
+    return json.loads(SNAPSHOTS.read_text()) if SNAPSHOTS.is_file() else {}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_names_the_place_the_cause_and_the_next_step(name, tmp_path):
+    _, where, came = REFUSED[name]
+    message = refusal(name, tmp_path)["message"]
+    assert where in message, f"does not say where: {message}"
+    assert came in message, f"does not say what came: {message}"
+    told = NEXT_STEP.search(message) is not None
+    assert told or name in CAUSE_ALONE, f"does not say what to do: {message}"
+    assert not (told and name in CAUSE_ALONE), "says what to do: take it off CAUSE_ALONE"
+    assert len(message) < 700, f"too long: {len(message)} characters"
+    assert not re.search(r"<\S+ object at|0x[0-9a-f]{6}|<class '|Traceback", message), f"for a machine: {message}"
+    assert not message.endswith("."), "one sentence, no full stop"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_has_the_words_it_had(name, tmp_path, snapshots):
+    found = refusal(name, tmp_path)
+    if os.environ.get("NOISEPROOF_SNAPSHOTS") == "write":
+        kept = json.loads(SNAPSHOTS.read_text()) if SNAPSHOTS.is_file() else {}
+        ordered = {key: {**kept, name: found}[key] for key in REFUSED if key in {**kept, name: found}}
+        SNAPSHOTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
+        return
+    assert found == snapshots.get(name), "if this is better, write it with NOISEPROOF_SNAPSHOTS=write"
+
+
+def test_the_snapshots_are_those_of_the_cases(snapshots):
+    assert list(snapshots) == list(REFUSED)
+    assert len(REFUSED) >= 120
+
+
+def test_a_refusal_ends_the_program_with_2_or_3():
+    assert (InputError.exit_code, MachineError.exit_code) == (2, 3)
+
+
+@pytest.mark.parametrize("text", ["nce + amse(a=30)", "gce", "3*agce(a=6, q=1.5)"])
+@pytest.mark.parametrize("case", AS_TORCH)
+def test_a_loss_refuses_a_call_as_cross_entropy_does(case, text):
+    scores, target, options = AS_TORCH[case]
+    with pytest.raises((ValueError, RuntimeError, IndexError)) as theirs:
+        F.cross_entropy(scores, target, **options)
+    with pytest.raises(type(theirs.value)) as ours:
+        losses.parse(text, **options)(scores, target)
+    assert str(ours.value).splitlines()[0] == str(theirs.value).splitlines()[0]
+
+
+def test_what_torch_would_silently_take_is_refused_in_plain_words():
+    with pytest.raises((ValueError, RuntimeError)) as raised:
+        losses.parse("gce")(torch.zeros(4, 3), torch.zeros(4, 3, dtype=torch.bool))
+    assert str(raised.value)
