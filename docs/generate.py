@@ -101,7 +101,7 @@ def _page(entry: Any, presets: list[tuple[str, str, str]]) -> str:
     settings = [f"| {recipe} | {method} | `{text}` |" for recipe, method, text in dict.fromkeys(presets)]
     parts = [
         f"# {entry.name}\n\nText: `{entry.usage}` · Python: `losses.{entry.cls.__name__}`",
-        f"```{{eval-rst}}\n.. {directive}:: {module}.{name}\n```",
+        f"```{{eval-rst}}\n.. {directive}:: {module}.{name}\n   :no-index:\n```",
         PULL.format(name=entry.name),
         "## Properties\n\n" + "\n".join(claims) if claims else "",
         "## Parameters in the recipes\n\n| recipe | method | loss |\n|---|---|---|\n" + "\n".join(settings)
