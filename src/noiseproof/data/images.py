@@ -64,11 +64,11 @@ def reading(path: Path) -> Iterator[Image.Image]:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(f"{path}: {image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are decoded")
             yield image
-    except (DataError, MemoryError):
+    except DataError:
         raise
     except FileNotFoundError:
         raise DataMissingError(f"{path}: no such image") from None
-    except Exception as error:  # what decoders raise on damaged files is not a closed list
+    except Exception as error:  # what decoders raise on damaged files is not a closed list; MemoryError is on it
         raise DataError(f"{path}: cannot be decoded ({type(error).__name__}: {str(error)[:120]})") from None
 
 

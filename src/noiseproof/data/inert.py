@@ -263,7 +263,9 @@ class _Machine:
         args, maker = self.pop(), self.pop()
         if type(maker) is not _Name or type(args) is not tuple:
             raise self.refused(f"calls {_kind(maker)}")
-        self.push(Made(str(maker), args))
+        made = Made(str(maker), args)
+        short = maker == _ENCODE and len(args) == 2 and isinstance(args[0], str) and len(args[0]) <= 64
+        self.push((_content(made) if short else None) or made)  # how Python 3 writes a key of bytes for Python 2
 
     def build(self) -> None:
         state = self.pop()
