@@ -72,7 +72,7 @@ def choose(device: str, precision: str, network: nn.Module) -> Place:
     convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
     if precision == "auto":
         precision = "bf16" if convolutional and _fast_bf16(kind) else "fp32"
-    return Place(torch.device(device), precision, channels_last=convolutional and precision == "bf16")
+    return Place(torch.device(device), precision, channels_last=convolutional)
 
 
 def _fast_bf16(kind: str) -> bool:

@@ -69,6 +69,7 @@ class Step:
     """
 
     network: Network
+    forward: Callable[[Tensor], Tensor]  # the network, or what averages its gradients over processes
     loss: Loss
     optimizer: torch.optim.Optimizer
     place: Place
@@ -78,8 +79,13 @@ class Step:
     def __post_init__(self) -> None:
         self.parameters: list[Tensor] = list(self.network.parameters())
 
-    def __call__(self, inputs: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, inputs: Tensor, given: Tensor, weight: float = 1.0) -> tuple[Tensor, Tensor]:
         """Update the weights.
+
+        Args:
+            inputs: a batch.
+            given: its labels.
+            weight: factor of the loss's gradient.
 
         Returns:
             The loss before the update and how many given labels were predicted, both on the device.
@@ -93,9 +99,9 @@ class Step:
             value = self.loss(scores, given) + centre_term
         else:
             with self.place.autocast():
-                scores = self.network(inputs)
+                scores = self.forward(inputs)
             value = self.loss(scores, given)
-        value.backward()
+        (value if weight == 1 else weight * value).backward()
         if self.l1:
             gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
             torch._foreach_add_(gradients, torch._foreach_sign(self.parameters), alpha=self.l1)
@@ -116,7 +122,8 @@ class Captured:
         self.step = step
         self._graphs: dict[torch.Size, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {}
 
-    def __call__(self, inputs: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, inputs: Tensor, given: Tensor, weight: float = 1.0) -> tuple[Tensor, Tensor]:
+        """As `Step`; one process alone has the weight 1."""
         if inputs.shape not in self._graphs:
             self._graphs[inputs.shape] = self._record(inputs.clone(memory_format=torch.preserve_format), given.clone())
         return self._graphs[inputs.shape](inputs, given)
@@ -124,7 +131,7 @@ class Captured:
     def _record(self, inputs: Tensor, given: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         device = inputs.device
         before = [tensor.clone() for tensor in self._state()]
-        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        aside = torch.cuda.Stream(device)
         aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):
             for _ in range(3):  # lets cuDNN, cuBLAS and the allocator settle before the recording
