@@ -145,4 +145,4 @@ def _starting_pull(classes: int) -> float:
 
 
 def _rounded(number: float) -> float:
-    return float(f"{number:.1g}" if number >= 20 else f"{number:.2g}")
+    return float(f"{number:.2g}")

@@ -118,7 +118,7 @@ def tune(
         >>> from noiseproof import data, noise, recipes
         >>> digits = data.load("digits")
         >>> noisy = noise.corrupt(digits.train.given, "symmetric(0.4)", num_classes=10, seed=1)
-        >>> choice = tune(digits, noisy, ["ce", "jal-ce"], recipes.load("digits", {"train.epochs": 20}))
+        >>> choice = tune(digits, noisy, ["ce", "jal-ce"], recipes.load("digits", {"train.epochs": 12}))
         >>> choice.method
         'jal-ce'
     """

@@ -190,6 +190,8 @@ class Risk:
             z, slope = torch.where(better[:, None], trial, z), torch.where(better[:, None], trial_slope, slope)
             value = torch.where(better, trial_value, value)
             step *= torch.where(better, 1.6, 0.4)[:, None]
+            if float(step.max()) < 1e-10:
+                break
         best = torch.cat([z[value.argsort()[:16]], self.starts()[:2]])
         lightest = self.weights.argsort()[:16]
         away = best.repeat_interleave(len(lightest), 0)
