@@ -114,7 +114,7 @@ def test_float64_is_the_textbook(text):
 # Every precision and float64
 
 DTYPES = {torch.float32: 1e-5, torch.bfloat16: 4e-3, torch.float16: 1e-3}
-# float32 resolves -log p_min to 1e-6, and 1 - p where 999 others are just above; LDR subtracts numbers of size lam log K.
+# float32 resolves -log p_min to 1e-6, for each of 999 others; LDR subtracts numbers of size lam log K.
 LOOSE = {"ldr": 1e-5, "nnfl": 2e-6, "nnce": 1e-6}
 
 
