@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +25,7 @@ Progress = Callable[[str, int, int], object]
 
 _PIECE = 1 << 18
 _ATTEMPTS = 4
+_NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
 
 def fetchable() -> dict[str, tuple[Remote, ...]]:
@@ -75,26 +77,34 @@ def download(
         raise InputError(f"an address starts with http:// or https://, got {address!r}")
     part = target.with_name(target.name + ".part")
     files.need_space(target.parent, remote.size)
-    with files.grow(part) as file:
-        if file.tell() > remote.size:
-            file.truncate(0)
-        for attempt in range(_ATTEMPTS):
-            before = file.tell()
-            try:
-                _fill(file, remote, address, progress, timeout)
-                break
-            except (OSError, http.client.HTTPException) as error:
-                if isinstance(error, files.NotCommitted):
-                    raise
-                # only what a second try can mend is tried again, and only while something arrives
-                if isinstance(error, urllib.error.HTTPError) or file.tell() == before or attempt == _ATTEMPTS - 1:
-                    raise MachineError(_failed(error, address, file.tell(), remote.size, target)) from error
-                time.sleep(0.2 * 2**attempt)
+    try:
+        with files.grow(part) as file:
+            if file.tell() > remote.size:
+                file.truncate(0)
+            _fill_with_patience(file, remote, address, target, progress, timeout)
+    finally:
+        if part.stat().st_size == 0:
+            part.unlink()
     if not _is_official(remote, part):
         part.unlink()
         raise DataError(f"{address}: what came is not the official {target.name} (its hash differs); nothing was kept")
     files.rename(part, target)
     return target
+
+
+def _fill_with_patience(
+    file: BinaryIO, remote: Remote, address: str, target: Path, progress: Progress | None, timeout: float
+) -> None:
+    """Try again after a broken connection, as long as each try brings something."""
+    for attempt in range(_ATTEMPTS):
+        before = file.seek(0, os.SEEK_END)
+        try:
+            return _fill(file, remote, address, progress, timeout)
+        except _NETWORK as error:
+            have = file.seek(0, os.SEEK_END)
+            if isinstance(error, urllib.error.HTTPError) or have == before or attempt == _ATTEMPTS - 1:
+                raise MachineError(_failed(error, address, have, remote.size, target)) from error
+            time.sleep(0.2 * 2**attempt)
 
 
 def _fill(file: BinaryIO, remote: Remote, address: str, progress: Progress | None, timeout: float) -> None:

@@ -187,11 +187,11 @@ class ImageFiles:
                 factor = max(1.0, min(corners[2] - corners[0], corners[3] - corners[1]) / side)
                 image.draft("RGB", (int(width / factor), int(height / factor)))
             whole = image.convert("RGB")
+        if whole.size == (width, height):
+            return np.asarray(whole.crop(corners).resize((side, side), Image.Resampling.BILINEAR))
         across, down = whole.width / width, whole.height / height
-        left, top, right, bottom = (
-            round(edge * scale) for edge, scale in zip(corners, (across, down) * 2, strict=True)
-        )
-        return np.asarray(whole.crop((left, top, right, bottom)).resize((side, side), Image.Resampling.BILINEAR))
+        part = (corners[0] * across, corners[1] * down, corners[2] * across, corners[3] * down)
+        return np.asarray(whole.resize((side, side), Image.Resampling.BILINEAR, box=part))
 
 
 def box(width: int, height: int, tries: npt.NDArray[np.uint64], place: np.uint64) -> Box:
