@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from noiseproof.errors import InputError
+from noiseproof.losses import rows
 from noiseproof.text import Registry, parse_sum, write_value
 
 __all__ = ["LOSSES", "LogProbs", "Logits", "Loss", "Options", "PerClass", "WeightedSum", "parse"]
@@ -90,17 +91,22 @@ class Loss(nn.Module):
         Raises:
             ValueError, RuntimeError, IndexError: as `torch.nn.functional.cross_entropy` raises them, in its words.
         """
+        value = rows.answer(self, input, target)  # the same, sooner; None where only the formula will do
+        return self.formula(input, target) if value is None else value
+
+    def formula(self, input: Tensor, target: Tensor) -> Tensor:
+        """What `forward` is defined to return, from `per_class`."""
         soft = target.is_floating_point()
         if not soft and target.dtype in _WIDER:
             target = target.long()
         if not self._fits(input, target, soft):
             self._refuse(input, target)
         scores = input if input.dtype in (torch.float32, torch.float64) else input.float()
-        rows = _rows(scores)
-        labels = _rows(target).to(rows.dtype) if soft else target.reshape(-1)
-        weight = None if self.weight is None else self.weight.to(rows.dtype)
+        scores = _rows(scores)
+        labels = _rows(target).to(scores.dtype) if soft else target.reshape(-1)
+        weight = None if self.weight is None else self.weight.to(scores.dtype)
         value = reduce(
-            self.per_class(rows),
+            self.per_class(scores),
             labels,
             weight=weight,
             ignore_index=self.ignore_index,
@@ -131,6 +137,8 @@ class Loss(nn.Module):
     def _refuse(self, input: Tensor, target: Tensor) -> None:
         """Let torch say what is wrong, in its own words and exception type."""
         F.cross_entropy(input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing)
+        if not 0.0 <= self.label_smoothing <= 1.0:  # torch says so above 1 only
+            raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {self.label_smoothing}")
         raise ValueError(
             f"target must be class indices or probabilities for scores of shape {tuple(input.shape)}, "
             f"got {target.dtype} of shape {tuple(target.shape)}"

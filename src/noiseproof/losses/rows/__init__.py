@@ -1,0 +1,183 @@
+"""The fast path of the losses: one kernel that makes value and gradient of a row of scores in one visit.
+
+A loss's formula (`per_class`) is its definition; here is its twin, chosen automatically where it gives the same answer
+sooner. `answer` returns None where the formula must answer: soft targets, label smoothing, float64, `torch.func`,
+`torch.compile`, a loss without a form. `NOISEPROOF_KERNEL=0` turns the fast path off.
+
+    forms.py     each loss as a function of a row's statistics, in the paper's symbols
+    program.py   ... traced into a list of steps that every device can run
+    plan.py      which losses have a form
+    cpu.py, *.c  the kernel for CPUs
+    closed.py    the same with torch operations, where there was no C compiler
+    gpu.py       the kernel for GPUs
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.autograd.function import Function
+
+from noiseproof.losses.rows import closed, cpu
+from noiseproof.losses.rows.plan import Plan, plan
+
+if TYPE_CHECKING:
+    from noiseproof.losses.base import Loss
+
+__all__ = ["answer", "enabled", "value_and_grad"]
+
+enabled = os.environ.get("NOISEPROOF_KERNEL", "1") != "0"
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+_SCORES = (torch.float32, torch.bfloat16, torch.float16)
+_LABELS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+_functorch_is_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
+_dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
+
+
+def answer(loss: Loss, input: Tensor, target: Tensor) -> Tensor | None:
+    """The loss of the given labels, with its gradient made at once; None where the formula must answer."""
+    call = _prepare(loss, input, target)
+    if call is None:
+        return None
+    if input.dim() != 2:
+        flat = answer(loss, input.movedim(1, -1).flatten(0, -2), target.flatten())
+        return flat if flat is None or loss.reduction != "none" else flat.reshape(target.shape)
+    if not (input.requires_grad and torch.is_grad_enabled()):
+        return call.run(input, None)
+    try:
+        value: Tensor = _apply(input if input.stride(1) == 1 else input.contiguous(), call)
+    except _LabelOutOfRangeError:
+        return None  # the formula says so in torch's words
+    return value
+
+
+def value_and_grad(
+    loss: Loss, logits: Tensor, target: Tensor, *, upstream: Tensor | None = None, inplace: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The loss and its gradient on the scores at once, outside autograd.
+
+    Args:
+        loss: any loss.
+        logits: (N, K) scores.
+        target: (N,) class indices.
+        upstream: factor of the gradient: a scalar, or one a row under reduction="none".
+        inplace: the gradient overwrites the scores, so that no second (N, K) tensor is needed.
+
+    Example:
+        >>> from noiseproof import losses
+        >>> logits, y = torch.zeros(1, 2), torch.tensor([0])
+        >>> value, grad = value_and_grad(losses.parse("mae"), logits, y, inplace=True)
+        >>> value.item(), grad.tolist(), grad is logits               # 2 (1 - p_y), 2 p_y (p - e_y)
+        (1.0, [[-0.5, 0.5]], True)
+    """
+    logits = logits.detach()
+    call = _prepare(loss, logits, target)
+    if call is not None and logits.dim() == 2 and logits.stride(1) == 1:
+        grad = logits if inplace else torch.empty_like(logits)
+        value = call.run(logits, grad, upstream)
+        if value is not None:
+            return value, grad
+    with torch.enable_grad():
+        leaf = logits.clone().requires_grad_() if inplace else logits.requires_grad_()
+        value = loss.formula(leaf, target)
+        (grad,) = torch.autograd.grad(value, leaf, torch.ones_like(value) if upstream is None else upstream)
+    return value.detach(), logits.copy_(grad) if inplace else grad
+
+
+class _Call:
+    """One call of a loss: all but the scores."""
+
+    __slots__ = ("backend", "ignore_index", "loss", "plan", "reduction", "target", "weight")
+
+    def __init__(
+        self, loss: Loss, backend: ModuleType, plan: Plan, target: Tensor, weight: Tensor | None, ignore_index: int
+    ) -> None:
+        self.loss, self.backend, self.plan = loss, backend, plan
+        self.target, self.weight, self.ignore_index, self.reduction = target, weight, ignore_index, loss.reduction
+
+    def run(self, scores: Tensor, grad: Tensor | None, upstream: Tensor | None = None) -> Tensor | None:
+        value: Tensor | None = self.backend.run(
+            self.plan, scores, self.target, self.weight, self.ignore_index, self.reduction, grad, upstream
+        )
+        return value
+
+
+def _prepare(loss: Loss, input: Tensor, target: Tensor) -> _Call | None:
+    """The call, if a kernel can take it."""
+    if torch.compiler.is_compiling() or not enabled:
+        return None
+    if type(input) not in _PLAIN or type(target) is not Tensor:
+        return None
+    if _functorch_is_active() or _dispatch_modes() or forward_ad._current_level >= 0:
+        return None
+    shape, backend = input.shape, _backend(input)
+    if backend is None or input.dtype not in _SCORES or target.dtype not in _LABELS or len(shape) < 2:
+        return None
+    found = plan(loss)
+    if found is None or loss.label_smoothing != 0 or loss.reduction not in ("mean", "sum", "none"):
+        return None
+    if target.shape != (shape[:1] if len(shape) == 2 else shape[:1] + shape[2:]) or target.device != input.device:
+        return None
+    if not 0 < shape[1] < found.below or not target.numel():
+        return None
+    weight = loss._buffers["weight"]
+    if weight is not None:
+        if weight.requires_grad or weight.shape != shape[1:2] or weight.device != input.device:
+            return None
+        weight = weight.float().contiguous()
+    if target.dtype is not torch.int64 or not target.is_contiguous():
+        target = target.long().contiguous()
+    return _Call(loss, backend, found, target, weight, loss.ignore_index)
+
+
+def _backend(input: Tensor) -> ModuleType | None:
+    if input.is_cpu:
+        return cpu if cpu.kernel is not None else closed
+    return None
+
+
+class _LabelOutOfRangeError(Exception):
+    pass
+
+
+class _Rows(Function):
+    """A loss whose gradient was made together with its value; backward hands it on."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, call: _Call) -> Tensor:
+        ctx.call = call
+        # float16 must not round a gradient before the loss scale is applied: there it is made in backward.
+        ctx.grad = None if scores.dtype is torch.float16 else torch.empty_like(scores)
+        ctx.save_for_backward(scores)
+        value = call.run(scores, ctx.grad)
+        if value is None:
+            raise _LabelOutOfRangeError
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None]:
+        call: _Call = ctx.call
+        grad, ctx.grad = ctx.grad, None  # handed out once; a second backward makes it anew
+        if torch.is_grad_enabled():  # a derivative of this derivative is wanted
+            (scores,) = ctx.saved_tensors
+            value = call.loss.formula(scores, call.target)
+            (differentiable,) = torch.autograd.grad(value, scores, upstream, create_graph=True)
+            return differentiable, None
+        if grad is None:
+            (scores,) = ctx.saved_tensors
+            grad = torch.empty_like(scores)
+            call.run(scores, grad, upstream)
+        else:
+            call.backend.scale(grad, upstream)
+        return grad, None
+
+
+# The base class's `apply` also looks for transforms of torch.func, which `answer` has ruled out.
+_apply: Callable[..., Any] = super(Function, _Rows).apply

@@ -1,0 +1,78 @@
+"""The door to the C kernel (kernel.c): tensors become addresses."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from noiseproof.losses.rows.plan import Plan
+
+__all__ = ["kernel", "run", "scale"]
+
+try:
+    kernel: Any = import_module("noiseproof.losses.rows._kernel")
+except ImportError:  # installed without a C compiler
+    kernel = None
+
+_DTYPE = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+_REDUCTION = {"none": 0, "mean": 1, "sum": 2}
+
+
+def run(
+    plan: Plan,
+    scores: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    grad: Tensor | None,
+    upstream: Tensor | None = None,
+) -> Tensor | None:
+    """The loss of (N, K) scores; fills `grad`, which may be `scores`. None where a label is out of range.
+
+    Args:
+        plan: of the loss.
+        scores: float32, bfloat16 or float16.
+        target: contiguous int64.
+        weight: (K,) contiguous float32.
+        ignore_index: the label of rows that count nothing.
+        reduction: as in `cross_entropy`.
+        grad: of the scores' shape and dtype, contiguous along the classes.
+        upstream: factor of the gradient: a scalar, or one a row under reduction="none".
+    """
+    rows, classes = scores.shape
+    if scores.stride(1) != 1:
+        scores = scores.contiguous()
+    if upstream is not None:
+        upstream = upstream.float()
+    value = torch.empty(rows if reduction == "none" else ())
+    bad_row = kernel.run(
+        plan.packed,
+        scores.data_ptr(),
+        _DTYPE[scores.dtype],
+        scores.stride(0),
+        rows,
+        classes,
+        target.data_ptr(),
+        0 if weight is None else weight.data_ptr(),
+        ignore_index,
+        _REDUCTION[reduction],
+        value.data_ptr(),
+        0 if grad is None else grad.data_ptr(),
+        0 if grad is None else grad.stride(0),
+        0 if upstream is None else upstream.data_ptr(),
+        upstream.stride(0) if upstream is not None and upstream.dim() else 0,
+        torch.get_num_threads(),
+    )
+    return value if bad_row < 0 else None
+
+
+def scale(grad: Tensor, upstream: Tensor) -> None:
+    """Multiplies the rows of a gradient by what arrives from above, which mostly is 1."""
+    if upstream.dim():
+        grad.mul_(upstream.unsqueeze(1))
+    elif upstream.item() != 1:
+        grad.mul_(upstream)

@@ -1,0 +1,91 @@
+/* Numbers: half precision, exp and powers in plain C that a compiler turns into vectors.
+ *
+ * No table, no branch, no call: every function here may stand in a `#pragma omp simd` loop. Infinities and NaN keep
+ * their meaning, so nothing may be compiled with -ffast-math.
+ */
+#ifndef NOISEPROOF_NUMBERS_H
+#define NOISEPROOF_NUMBERS_H
+
+#include <math.h>
+#include <stdint.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef union {
+    float f;
+    uint32_t u;
+} bits;
+
+/* bfloat16 and IEEE half: stored as 16 bits, computed as float, rounded to nearest even. */
+
+INLINE float from_bf16(uint16_t h) { return (bits){.u = (uint32_t)h << 16}.f; }
+
+INLINE uint16_t to_bf16(float f) {
+    bits b = {.f = f};
+    uint16_t rounded = (uint16_t)((b.u + 0x7fffu + ((b.u >> 16) & 1u)) >> 16);
+    return f == f ? rounded : (uint16_t)0x7fc0;
+}
+
+INLINE float from_half(uint16_t h) {
+    bits b = {.u = (uint32_t)(h & 0x7fff) << 13};
+    b.f *= 0x1p112f; /* moves the exponent's bias from 15 to 127, subnormals included */
+    b.u |= (h & 0x7c00) == 0x7c00 ? 0x7f800000u : 0u;
+    b.u |= (uint32_t)(h & 0x8000) << 16;
+    return b.f;
+}
+
+INLINE uint16_t to_half(float f) {
+    bits b = {.f = f};
+    uint32_t sign = (b.u >> 16) & 0x8000u;
+    b.u &= 0x7fffffffu;
+    bits subnormal = {.f = b.f + 0.5f}; /* float addition rounds at 2^-24, half's smallest step */
+    uint32_t normal = (b.u + 0xfffu + ((b.u >> 13) & 1u) - (112u << 23)) >> 13;
+    uint32_t finite = b.u < (113u << 23) ? subnormal.u - 0x3f000000u : normal;
+    uint32_t special = b.u > 0x7f800000u ? 0x7e00u : 0x7c00u;
+    return (uint16_t)(sign | (b.u >= 0x477ff000u ? special : finite)); /* 65520 and above is infinity */
+}
+
+/* 2^lift e^(x + lost) for a tiny `lost`, as scale * (1 + part) with scale a power of two, if that is a normal float. */
+INLINE float exp_parts(float x, float lost, int lift, float *scale) {
+    float shifted = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: the sum's last bits are round(x / ln 2) */
+    float n = shifted - 12582912.0f;
+    float r = (x - n * 0.693359375f) + (n * 2.12194440e-4f + lost); /* ln 2 in two parts, the first exact */
+    bits power = {.f = shifted};
+    power.u = (power.u << 23) + ((uint32_t)(127 + lift) << 23);
+    *scale = power.f;
+    /* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, Chebyshev fit, error 7e-8 */
+    float poly = (((1.39262508e-3f * r + 8.36323288e-3f) * r + 4.16665542e-2f) * r + 1.66665767e-1f) * r + 0.5f;
+    return r + r * r * poly;
+}
+
+/* Exponentials are kept LIFT powers of two too large, so that they stay normal floats down to e^-101. */
+#define LIFT 20
+#define LIFTED 0x1p20
+#define SMALLEST -101.19f /* -(126 + LIFT) ln 2 */
+
+/* LIFTED * e^(x - high) for x <= high; 0 below e^SMALLEST. */
+INLINE float exp_difference(float x, float high) {
+    float below = x - high, part_x = below + high, part_high = part_x - below;
+    float lost = (x - part_x) + (part_high - high); /* what the subtraction rounded away (Knuth's two-sum) */
+    float scale, part = exp_parts(below, lost, LIFT, &scale);
+    float value = scale + scale * part;
+    return below < SMALLEST ? 0.0f : value;
+}
+
+/* 1 - (1-p)^t for p in [0, 1/2], without cancellation for small p. */
+INLINE float one_minus_power(float p, float t) {
+    float s = p / (p - 2.0f), s2 = s * s; /* ln(1-p) = 2 artanh(s), |s| <= 1/3 */
+    float artanh = 1.0f / 15;
+    artanh = artanh * s2 + 1.0f / 13;
+    artanh = artanh * s2 + 1.0f / 11;
+    artanh = artanh * s2 + 1.0f / 9;
+    artanh = artanh * s2 + 1.0f / 7;
+    artanh = artanh * s2 + 1.0f / 5;
+    artanh = artanh * s2 + 1.0f / 3;
+    artanh = artanh * s2 + 1.0f;
+    float log_w = 2.0f * t * s * artanh;
+    float scale, part = exp_parts(log_w > -87.0f ? log_w : -87.0f, 0.0f, 0, &scale);
+    return (1.0f - scale) - scale * part;
+}
+
+#endif
