@@ -71,10 +71,11 @@ def parse_sum(text: str) -> list[tuple[float, Call]]:
     try:
         tree = ast.parse(_hyphens_to_names(text.strip()), mode="eval").body
         return list(_terms(tree, 1.0))
-    except (SyntaxError, _NotThisForm, RecursionError, MemoryError, ValueError) as error:
-        reason = f" ({error})" if isinstance(error, _NotThisForm) else ""
+    except (SyntaxError, _NotThisForm, RecursionError, MemoryError, ValueError, OverflowError) as error:
+        reason = f" ({_short(str(error))})" if isinstance(error, _NotThisForm) else ""
         raise InputError(
-            f"cannot read {text!r}{reason}; write NAME, NAME(key=value, ...) or sums such as 'nce + 4*agce(a=6, q=1.5)'"
+            f"cannot read {_short(repr(text))}{reason}; "
+            "write NAME, NAME(key=value, ...) or sums such as 'nce + 4*agce(a=6, q=1.5)'"
         ) from None
 
 
@@ -82,20 +83,26 @@ class _NotThisForm(Exception):
     """A node that the text form does not have."""
 
 
+def _short(shown: str) -> str:
+    return shown if len(shown) <= 200 else f"{shown[:150]} ... {shown[-40:]}"
+
+
 # `jal-ce` would be a subtraction to Python's grammar; a hyphen between word characters belongs to the name.
 _HYPHEN = "_hyphen_"
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_QUOTED = re.compile(r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
+_NO_ESCAPE = re.compile(r"\\[^'\"abfnrtvxuUN0-7]")
 
 
 def _hyphens_to_names(text: str) -> str:
-    def outside(part: str) -> str:
-        return re.sub(r"(?<=[A-Za-z0-9_])-(?=[A-Za-z_])", _HYPHEN, part)
-
-    pieces, end = [], 0
-    for quoted in _QUOTED.finditer(text):
-        pieces += [outside(text[end : quoted.start()]), quoted.group()]
-        end = quoted.end()
-    return "".join([*pieces, outside(text[end:])])
+    parts = _QUOTED.split(text)  # what stands outside and inside quotes, in turns
+    for outside in parts[::2]:
+        if "#" in outside:  # a comment to Python, which would not look further
+            raise _NotThisForm("'#' stands in quotes only")
+    for quoted in parts[1::2]:
+        if _NO_ESCAPE.search(quoted.replace(r"\\", "")):
+            raise _NotThisForm("inside quotes a backslash is written twice")
+    parts[::2] = [re.sub(r"(?<=[A-Za-z0-9_])-(?=[A-Za-z_])", _HYPHEN, outside) for outside in parts[::2]]
+    return "".join(parts)
 
 
 def _terms(node: ast.expr, factor: float) -> Iterator[tuple[float, Call]]:
@@ -163,20 +170,17 @@ def split_list(text: str) -> list[str]:
         >>> split_list("ce, nce + 4*agce(a=6, q=1.5), jal-ce")
         ['ce', 'nce + 4*agce(a=6, q=1.5)', 'jal-ce']
     """
-    parts, depth, quote = [""], 0, ""
-    for character in text:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "([":
-            depth += 1
-        elif character in ")]":
-            depth -= 1
-        elif character == "," and depth == 0:
-            parts.append("")
+    parts, depth = [""], 0
+    for number, piece in enumerate(_QUOTED.split(text)):
+        if number % 2:
+            parts[-1] += piece
             continue
-        parts[-1] += character
+        for character in piece:
+            depth += (character in "([") - (character in ")]")
+            if character == "," and depth == 0:
+                parts.append("")
+            else:
+                parts[-1] += character
     return [part.strip() for part in parts if part.strip()]
 
 
@@ -195,7 +199,7 @@ def write_value(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        plain = _WORD.match(value) and value not in ("true", "false", "True", "False", "None")
+        plain = _WORD.match(value) and value not in ("true", "false") and _HYPHEN not in value
         return value if plain and not _is_keyword(value) else repr(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
@@ -321,7 +325,7 @@ class Registry(Generic[T]):
         if entry is None:
             hint = did_you_mean(name, self._entries)
             raise UnknownNameError(
-                f"no {self.kind} named {name!r}{hint} (there are: {', '.join(self._entries)}; "
+                f"no {self.kind} named {_short(repr(name))}{hint} (there are: {', '.join(self._entries)}; "
                 f"see `noiseproof list {self.plural}`)"
             )
         return entry
