@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -192,6 +194,10 @@ class NoShiftInvariance(Own):
         return super().per_class(logits) + 1e-3 * logits.clamp(-50, 50).square().sum(1, keepdim=True)
 
 
+class Claims(Own):
+    name = "claims"
+
+
 FAULTS = {
     WrongReduction: {"mean_is_the_average_over_the_samples", "reduction_mean_averages"},
     NoIgnoreIndex: {"ignored_samples_leave_the_mean", "ignored_samples_get_no_gradient", "sum_over_nothing_is_zero"},
@@ -220,6 +226,11 @@ FAULTS = {
 }
 
 
+@cache
+def report_on(cls):
+    return check_loss(cls())
+
+
 def test_the_loss_that_the_faults_are_made_from_passes():
     report = check_loss(Own())
     assert report, str(report)
@@ -227,13 +238,13 @@ def test_the_loss_that_the_faults_are_made_from_passes():
 
 @pytest.mark.parametrize("cls", FAULTS, ids=lambda cls: cls.__name__)
 def test_a_fault_is_caught_by_the_check_that_is_meant_for_it(cls):
-    report = check_loss(cls())
+    report = report_on(cls)
     assert FAULTS[cls] <= {result.name for result in report.failures}, str(report)
 
 
 @pytest.mark.parametrize("cls", FAULTS, ids=lambda cls: cls.__name__)
 def test_most_other_checks_stay_quiet(cls):
-    assert len(check_loss(cls()).named("passed")) > 45
+    assert len(report_on(cls).named("passed")) > 45
 
 
 @pytest.mark.parametrize(
@@ -244,9 +255,6 @@ def test_most_other_checks_stay_quiet(cls):
     ],
 )
 def test_a_false_claim_is_caught(claims, check, monkeypatch):
-    class Claims(Own):
-        name = "claims"
-
     monkeypatch.setitem(losses.LOSSES._entries, "claims", Entry("claims", Claims, claims))
     assert [result.name for result in check_loss(Claims()).failures] == [check]
 

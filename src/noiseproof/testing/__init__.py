@@ -105,8 +105,9 @@ def check_loss(
         if name not in known:
             raise UnknownNameError(f"no check named {name!r}{did_you_mean(name, known)}")
     results = []
+    first = Case(loss, num_classes, shift_invariant)
     for check in CHECKS:
-        case = Case(loss, num_classes, shift_invariant)
+        case = Case(loss, num_classes, shift_invariant, first)
         try:
             if check.name in skip:
                 raise Skip("asked for")
