@@ -332,7 +332,7 @@ class Training:
             mode=self.mode,
             device=str(self.place) if self.team.size == 1 else f"{self.team.size} x {self.place}",
             seconds=sum(self.curves["seconds"]),
-            model=self.network,
+            model=self.network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
             also=also,
             health=self.team.from_first(self._health),
             outputs=self._outputs() if keep_outputs and self.team.rank == 0 else None,

@@ -131,7 +131,7 @@ class Captured:
     def _record(self, inputs: Tensor, given: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         device = inputs.device
         before = [tensor.clone() for tensor in self._state()]
-        aside = torch.cuda.Stream(device)
+        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):
             for _ in range(3):  # lets cuDNN, cuBLAS and the allocator settle before the recording
