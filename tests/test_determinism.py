@@ -44,7 +44,7 @@ SURROUNDINGS: dict[str, tuple[int, int, bool, dict[str, str]]] = {
 def pictures(tmp_path_factory) -> Path:
     """Two class folders of small pictures."""
     folder = tmp_path_factory.mktemp("pictures")
-    for name in ("ä cat", "dog"):
+    for name in ("a cat", "dog"):
         (folder / name).mkdir()
         for number in range(8):
             pixels = np.random.RandomState(number).randint(0, 255, (16, 20, 3)).astype(np.uint8)
