@@ -9,21 +9,23 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from noiseproof import files
 from noiseproof.bench import records
 from noiseproof.bench.lock import WHOLE, Lock, Shard, take
 from noiseproof.bench.pool import Call, Event, Finished, Lost, Pool, Progress, Raised
-from noiseproof.bench.records import Record
+from noiseproof.bench.records import Record, RunText
 from noiseproof.bench.run import Run
-from noiseproof.errors import DataError, DataMissingError, MachineError
+from noiseproof.errors import DataError, DataMissingError, MachineError, NoiseproofError
 
-__all__ = ["Tally", "Watch", "drive", "open_folder", "pending"]
+__all__ = ["Tally", "Watch", "alone", "drive", "estimate", "open_folder", "pending"]
 
 _ATTEMPTS = 3  # of a run that raises
 _LOSSES = 10  # of workers over one run before it has something to tell; more is no accident
@@ -67,23 +69,80 @@ class _Attempt:
     told: bool = False
 
 
-def pending(runs: Iterable[Run], folder: Path, watch: Watch | None = None) -> tuple[list[Run], list[Record]]:
+def pending(
+    runs: Iterable[Run], folder: Path, watch: Watch | None = None, *, retry_failed: bool = False
+) -> tuple[list[Run], list[Record]]:
     """The runs without a record, in their order, and the records of the others.
 
-    A damaged record counts as none. If a `watch` is given it is moved aside, so that the run can be recorded again.
+    A damaged record counts as none, and so does that of a failed run under `retry_failed`. If a `watch` is given such
+    records are moved among the notes, so that the run can be recorded again.
     """
     waiting, known = [], []
     for run in dict.fromkeys(runs):
-        path = records.location(folder, run.run_id)
+        path, why = records.location(folder, run.run_id), ""
         try:
-            known.append(records.read(path))
+            record = records.read(path)
+            if not (retry_failed and record["status"] == "failed"):
+                known.append(record)
+                continue
         except DataMissingError:
-            waiting.append(run)
+            pass
         except DataError as error:
-            waiting.append(run)
-            if watch:
-                watch.note(f"{path} is damaged: {error}; moved to {files.move_aside(path, path.parent / 'notes')}")
+            why = f"is damaged: {error}"
+        waiting.append(run)
+        if watch and path.exists():
+            moved = files.move_aside(path, path.parent / "notes")
+            watch.note(f"{path} {why or 'failed and is tried again'}; moved to {moved}")
     return waiting, known
+
+
+def estimate(waiting: Sequence[Run], known: Sequence[Record]) -> float | None:
+    """Seconds of work that the waiting runs are, by the recorded runs most like each; None if one has no like."""
+    total = 0.0
+    for run in waiting:
+        alike = [record for record in known if _alike(run.told, record["run"])]
+        near = [record for record in alike if record["run"]["method"] == run.told["method"]] or alike
+        if not near:
+            return None
+        epochs = run.told["settings"]["train"]["epochs"]
+        total += epochs * fmean(one["seconds"] / one["run"]["settings"]["train"]["epochs"] for one in near)
+    return total
+
+
+def _alike(one: RunText, other: RunText) -> bool:
+    return (one["data"], one["settings"]["model"]) == (other["data"], other["settings"]["model"])
+
+
+def alone(run: Run, folder: Path, call: Call, *, watch: Watch | None = None) -> Record:
+    """Compute and record one run in this process; one that has a record is only read.
+
+    Several can work in the same folder at a time, one at each run. What the computation raises is left as a note
+    beside the run and raised.
+    """
+    watch = watch or Watch()
+    files.need_space(folder, _ROOM)
+    place = files.make_folder(records.location(folder, run.run_id).parent)
+    lock = take(place)
+    try:
+        _clear(place)
+        waiting, known = pending([run], folder, watch)
+        watch.begin(len(waiting), len(known))
+        if known:
+            return known[0]
+        watch.started(run)
+        try:
+            record: Record = call(progress=lambda content: watch.progress(run, content))
+        except Exception:
+            _leave_note(place, traceback.format_exc())
+            raise
+        if not records.write(folder, record):
+            watch.note("recorded by somebody else in the meantime; this result is discarded")
+            return records.read(records.location(folder, run.run_id))
+        shutil.rmtree(place / "checkpoints", ignore_errors=True)
+        watch.recorded(run, record)
+        return record
+    finally:
+        lock.release()
 
 
 def open_folder(folder: Path, shard: Shard = WHOLE) -> Lock:
@@ -96,10 +155,20 @@ def open_folder(folder: Path, shard: Shard = WHOLE) -> Lock:
     files.make_folder(folder / "runs")
     lock = take(folder, shard)
     for place in [folder, *(folder / "runs").iterdir()]:
-        files.clear_temporaries(place)
-        files.clear_temporaries(place / "checkpoints")
-        files.clear_temporaries(place / "notes")
+        _clear(place)
     return lock
+
+
+def _clear(place: Path) -> None:
+    for inner in (place, place / "checkpoints", place / "notes"):
+        files.clear_temporaries(inner)
+
+
+def _leave_note(place: Path, text: str) -> None:
+    """Keep the text of an error beside a run."""
+    for number in itertools.count(1):
+        if files.create_once(place / "notes" / f"attempt-{number}.txt", text):
+            return
 
 
 def drive(
@@ -110,6 +179,7 @@ def drive(
     *,
     shard: Shard = WHOLE,
     watch: Watch | None = None,
+    retry_failed: bool = False,
 ) -> Tally:
     """Compute and record every run of the shard that has no record.
 
@@ -120,10 +190,11 @@ def drive(
         call: what a worker is to do for a run; it returns the run's record.
         shard: which part of the grid is ours.
         watch: whom to tell.
+        retry_failed: run those again that are recorded as failed.
 
     Raises:
         MachineError: the folder is another driver's, or a disk failed; what is recorded stays.
-        DataMissingError: a run needs files that are not there.
+        InputError: a run cannot be what its text says, or needs files that are not there.
     """
     watch = watch or Watch()
     lock = open_folder(folder, shard)
@@ -131,7 +202,7 @@ def drive(
         if lock.note:
             watch.note(lock.note)
         mine = [run for run in runs if shard.holds(run.run_id)]
-        waiting, known = pending(mine, folder, watch)
+        waiting, known = pending(mine, folder, watch, retry_failed=retry_failed)
         watch.begin(len(waiting), len(known))
         return _Drive(folder, lock, pool, call, watch, Tally(present=len(known))).through(waiting)
     finally:
@@ -182,11 +253,11 @@ class _Drive:
             self._gone(attempt, event)
 
     def _wrong(self, attempt: _Attempt, event: Raised) -> None:
-        """The run raised: stop everything if the machine is at fault, else try again, else record the failure."""
-        if isinstance(event.error, MachineError | DataMissingError):
-            raise event.error
+        """The run raised: stop where a person has to do something, else try again, else record the failure."""
         run, text = attempt.run, str(event.error)
-        self._note(run, event.trace or text)
+        if isinstance(event.error, NoiseproofError):  # what was typed, the data or the disk
+            raise type(event.error)(f"{run}: {text}")
+        _leave_note(self._place(run), event.trace or text)
         self.raised[run] = tries = self.raised.get(run, 0) + 1
         if tries < _ATTEMPTS:
             self.watch.note(f"{run}: {text}; trying again")
@@ -201,7 +272,7 @@ class _Drive:
             self.watch.note(f"{run}: {event.why}; queued again")
             self.waiting.append(run)
         else:
-            self._note(run, event.why)
+            _leave_note(self._place(run), event.why)
             text = f"{losses} workers in a row were lost before the first epoch ended; the last: {event.why}"
             self._record(run, run.failure(text, time.monotonic() - attempt.begun))
 
@@ -222,12 +293,6 @@ class _Drive:
             self.tally.diverged.append(run)
         shutil.rmtree(self._place(run) / "checkpoints", ignore_errors=True)
         self.watch.recorded(run, record)
-
-    def _note(self, run: Run, text: str) -> None:
-        """Leave the text of an error beside the run."""
-        for number in itertools.count(1):
-            if files.create_once(self._place(run) / "notes" / f"attempt-{number}.txt", text):
-                return
 
     def _place(self, run: Run) -> Path:
         return records.location(self.folder, run.run_id).parent

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from noiseproof import recipes
-from noiseproof.bench.run import Run, describe, recipe_for
+from noiseproof.bench.execute import describe, recipe_for
+from noiseproof.bench.run import Run
 from noiseproof.errors import DataMissingError, InputError, did_you_mean
 from noiseproof.recipes import Recipe
 

@@ -50,10 +50,12 @@ def _free_memory() -> int:
 class _Worker:
     """One process, the connection to it, and the attempt it works on."""
 
-    def __init__(self, environment: dict[str, str], inbox: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
+    def __init__(
+        self, environment: dict[str, str], modules: tuple[str, ...], inbox: queue.SimpleQueue[tuple[_Worker, Any]]
+    ) -> None:
         self.connection, theirs = Pipe()
         number = theirs.fileno()
-        program = f"from noiseproof.bench.worker import main; main({number})"
+        program = f"from noiseproof.bench.worker import main; main{(number, *modules)}"
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", program], env=environment, pass_fds=[number], stdout=subprocess.DEVNULL
@@ -98,12 +100,21 @@ class LocalPool:
         threads: of each; the cores are shared out if not given.
         gpus: the workers take turns on that many.
         quiet: seconds of silence after which a worker is taken for hung, killed and its attempt reported lost.
+        modules: to be imported by a new worker ahead of its first call.
     """
 
-    def __init__(self, workers: int, *, threads: int | None = None, gpus: int = 0, quiet: float = _QUIET) -> None:
+    def __init__(
+        self,
+        workers: int,
+        *,
+        threads: int | None = None,
+        gpus: int = 0,
+        quiet: float = _QUIET,
+        modules: tuple[str, ...] = (),
+    ) -> None:
         self.slots = workers
         self.threads = threads or max(1, len(os.sched_getaffinity(0)) // workers)
-        self._gpus, self._quiet = gpus, quiet
+        self._gpus, self._quiet, self._modules = gpus, quiet, modules
         self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
         self._workers: list[_Worker | None] = [None] * workers
 
@@ -148,7 +159,7 @@ class LocalPool:
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
             number = slot % self._gpus
             environment["CUDA_VISIBLE_DEVICES"] = visible[number] if len(visible) == self._gpus else str(number)
-        return _Worker(environment, self._inbox)
+        return _Worker(environment, self._modules, self._inbox)
 
     def _look_after(self) -> None:
         """Kill workers that have fallen silent; the end of their connection reports the loss."""

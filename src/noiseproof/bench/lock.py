@@ -74,7 +74,7 @@ class Lock:
         try:
             newest = _numbered(self.path.parent, _shard(self.path))[-1:]
             return newest == [self.path] and files.read(self.path, at_most=_LARGEST) == self.text
-        except DataError:
+        except (DataError, OSError):  # the folder itself may be gone
             return False
 
     def release(self) -> None:

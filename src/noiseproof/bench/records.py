@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import (
     Any,
@@ -25,7 +27,7 @@ from typing import (
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from noiseproof import files
+from noiseproof import __version__, files
 from noiseproof.errors import DataError, DataMissingError
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "read_folder",
     "run_id",
     "seal",
+    "versions",
     "write",
 ]
 
@@ -137,6 +140,15 @@ def run_id(run: RunText | Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical({"run": run, "schema": SCHEMA}).encode()).hexdigest()
 
 
+def versions() -> dict[str, str]:
+    """What computed here, for a record; without importing any of it."""
+    found = {"noiseproof": __version__, "python": platform.python_version()}
+    for name in ("torch", "numpy"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def location(folder: Path, name: str) -> Path:
     """Where the record of run `name` lies."""
     return folder / "runs" / name / "record.json"
@@ -184,10 +196,10 @@ def _checked(text: bytes, name: str) -> Record:
     try:
         record: Record = _SHAPE.validate_json(text)
     except ValidationError as error:
-        version = _version(text)
-        if version > SCHEMA:
+        schema = _schema(text)
+        if schema > SCHEMA:
             newest = f"this noiseproof reads schemas up to {SCHEMA}: update noiseproof"
-            raise DataError(f"it has schema {version}; {newest}") from None
+            raise DataError(f"it has schema {schema}; {newest}") from None
         first = error.errors()[0]
         raise DataError(f"{'.'.join(map(str, first['loc'])) or 'text'}: {first['msg'].lower()}") from None
     if record["run_id"] != name:
@@ -197,7 +209,7 @@ def _checked(text: bytes, name: str) -> Record:
     return record
 
 
-def _version(text: bytes) -> int:
+def _schema(text: bytes) -> int:
     with suppress(ValueError, RecursionError, AttributeError, TypeError):
         return int(json.loads(text).get("schema"))
     return 0

@@ -1,36 +1,21 @@
-"""A run: one (data, noise, method, recipe, seed), named by the hash of its canonical text, and how it is computed."""
+"""A run: one (data, noise, method, recipe, seed), named by the hash of its canonical text."""
 
 from __future__ import annotations
 
 import json
-import math
-import platform
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from functools import cached_property
+from typing import Any, cast
 
-import numpy as np
-import torch
-
-from noiseproof import __version__, data, losses, noise, recipes
 from noiseproof.bench import records
-from noiseproof.bench.records import Realised, Record, RunText
-from noiseproof.noise import NoisyLabels
-from noiseproof.noise.base import fingerprint
-from noiseproof.recipes import Method, Recipe
-from noiseproof.recipes.schema import check
+from noiseproof.bench.records import Record, RunText
 
-if TYPE_CHECKING:
-    from noiseproof.data import Data
-
-__all__ = ["Run", "describe", "execute", "given_labels", "recipe_for"]
+__all__ = ["Run"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that decides a result, and nothing else.
+    """Everything that decides a result, and nothing else; `execute.describe` makes one of what a person types.
 
     Args:
         text: canonical JSON of a `records.RunText`.
@@ -53,227 +38,24 @@ class Run:
         told = self.told
         return f"{told['data']} {told['noise']} {told['method']} seed {told['seed']}"
 
-    def method(self) -> Method:
-        """The method as it was resolved when the run was described."""
-        told = self.told
-        return Method(told["method"], losses.parse(told["loss"]), **told["settings"]["method"])
-
-    def recipe(self) -> Recipe:
-        """The protocol as it was resolved, without the methods of its file."""
-        told = self.told
-        protocol = {key: value for key, value in told["settings"].items() if key != "method"}
-        file = check({"source": "the run", **protocol}, f"run {self.run_id[:12]}")
-        return Recipe(told["recipe"], file.source, file.model, file.train, file.augment, {})
+    def record(self, **found: Any) -> Record:
+        """The record of this run: what was found, and what every record says."""
+        record = {"schema": records.SCHEMA, "run_id": self.run_id, "run": self.told, "selection": "last epoch", **found}
+        return cast(Record, record)
 
     def failure(self, error: str, seconds: float) -> Record:
         """The record of a run that could not be finished."""
-        return _record(
-            self,
+        return self.record(
             status="failed",
             result={"accuracy": None, "curves": {}},
             noise=None,
             data=None,
             seconds=round(seconds, 3),
             device="",
+            threads=0,
+            versions=records.versions(),
             precision=self.told["precision"],
             mode=self.told["mode"],
             health={},
             error=error.encode("utf-8", "replace").decode(),
         )
-
-
-def describe(
-    data: str,
-    noise_text: str,
-    method: str,
-    *,
-    seed: int,
-    recipe: Recipe,
-    precision: str = "auto",
-    mode: str = "deterministic",
-) -> Run:
-    """The run that these texts name, in canonical form.
-
-    Raises:
-        InputError: one of them names nothing.
-
-    Example:
-        >>> run = describe("digits", "symmetric(0.40)", "jal-ce", seed=1, recipe=recipes.load("digits"))
-        >>> str(run), run.told["loss"], run.told["settings"]["train"]["epochs"]
-        ('digits symmetric(rate=0.4) jal-ce seed 1', 'nce + amse', 60)
-    """
-    noise_text = str(noise.parse(noise_text))
-    chosen = recipe.method(method, noise=noise_text)
-    settings = chosen.settings()
-    told: RunText = {
-        "data": data,
-        "noise": noise_text,
-        "method": chosen.name,
-        "loss": settings.pop("loss"),
-        "recipe": recipe.name,
-        "settings": {**recipe.settings(), "method": settings},
-        "seed": seed,
-        "precision": precision,
-        "mode": mode,
-    }
-    return Run(records.canonical(told))
-
-
-def recipe_for(text: str, root: Path | None = None) -> str:
-    """The recipe of a data set by its name; of the user's own data by what it holds.
-
-    Example:
-        >>> recipe_for("cifar10")
-        'cifar10'
-    """
-    if text in recipes.names():
-        return text
-    inputs = _load(text, root).train.inputs
-    if not isinstance(inputs, torch.Tensor):
-        return "webvision"
-    return "digits" if inputs.dim() == 2 else "cifar10"
-
-
-def given_labels(found: Data, text: str, seed: int, root: Path | None = None) -> NoisyLabels | None:
-    """What a run trains on instead of the labels the data came with; None: those.
-
-    Noise is put on the true labels where they are known, else on the ones there are.
-    """
-    if text == "clean":
-        return None
-    split = found.train
-    return noise.corrupt(
-        split.given if split.clean is None else split.clean,
-        text,
-        num_classes=found.num_classes,
-        seed=seed,
-        data=found.name,
-        inputs=split.inputs,
-        root=root,
-        published=partial(data.published_labels, found.name, root=root),
-    )
-
-
-def execute(
-    run: Run,
-    *,
-    root: Path | None = None,
-    device: str = "auto",
-    checkpoint_dir: Path | None = None,
-    outputs: Path | None = None,
-    progress: Callable[[Mapping[str, Any]], object] = lambda content: None,
-) -> Record:
-    """Compute a run; what `records.write` takes.
-
-    Args:
-        run: what to compute.
-        root: where the data sets lie.
-        device: where to compute; decides no result beyond rounding, so it is no part of the run.
-        checkpoint_dir: where the state is kept as the run goes, and looked for.
-        outputs: a safetensors file to write, with scores and features of the last epoch.
-        progress: called after every epoch with its row of the curves and where it stands.
-    """
-    from noiseproof.train import fit
-
-    told, recipe = run.told, run.recipe()
-    found = _load(told["data"], root)
-    noisy = given_labels(found, told["noise"], told["seed"], root)
-
-    def tell(epoch: int, row: Mapping[str, float]) -> None:
-        progress({"epoch": epoch + 1, "epochs": recipe.train.epochs, "images": len(found.train), **row})
-
-    outcome = fit(
-        found,
-        noisy,
-        run.method(),
-        recipe,
-        seed=told["seed"],
-        device=device,
-        precision=told["precision"],
-        mode=told["mode"],
-        checkpoint_dir=checkpoint_dir,
-        on_epoch=tell,
-        keep_outputs=outputs is not None,
-    )
-    if outputs is not None and outcome.outputs is not None:
-        from safetensors.torch import save
-
-        from noiseproof import files
-
-        files.write_atomic(outputs, save(outcome.outputs))
-    result: records.Result = {"accuracy": _number(outcome.accuracy), "curves": _plain(outcome.curves)}
-    if outcome.also:
-        result["also"] = _plain(outcome.also)
-    where = outcome.diverged_at
-    return _record(
-        run,
-        status=outcome.status,
-        result=result,
-        noise=_realised(found, noisy),
-        data={"name": found.name, "fingerprint": found.fingerprint, "notes": [*found.notes, *outcome.notes]},
-        seconds=round(outcome.seconds, 3),
-        device=outcome.device,
-        precision=outcome.precision,
-        mode=outcome.mode,
-        health=_plain(outcome.health),
-        error=None if where is None else f"the loss was no finite number at step {where}",
-    )
-
-
-@lru_cache(maxsize=1)  # a worker computes run after run on the same data
-def _load(text: str, root: Path | None) -> Data:
-    return data.load(text, root=root)
-
-
-def _record(run: Run, **found: Any) -> Record:
-    """A record: what was found, and what every record says however the run ended."""
-    record = {
-        "schema": records.SCHEMA,
-        "run_id": run.run_id,
-        "run": run.told,
-        "selection": "last epoch",
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "noiseproof": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        **found,
-    }
-    return cast(Record, record)
-
-
-def _realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
-    """How the labels a run trained on differ from the truth; None where nobody knows."""
-    if noisy is not None:
-        return {
-            "rate": noisy.rate,
-            "transition": noisy.transition.tolist(),
-            "sha256": noisy.sha256,
-            "convention": noise.parse(noisy.text).convention,
-        }
-    split = found.train
-    if split.clean is None:
-        return None
-    classes = found.num_classes
-    pairs = torch.bincount(split.clean * classes + split.given, minlength=classes**2).reshape(classes, classes).double()
-    return {
-        "rate": (split.clean != split.given).double().mean().item(),
-        "transition": (pairs / pairs.sum(1, keepdim=True).clamp_min(1)).tolist(),
-        "sha256": fingerprint(split.given.numpy(), classes),
-        "convention": "exact",
-    }
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _plain(value: Any) -> Any:
-    """Nested values with null for numbers that are not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return _number(value) if isinstance(value, float) else value

@@ -12,6 +12,8 @@ import queue
 import signal
 import threading
 import traceback
+from contextlib import suppress
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -66,11 +68,14 @@ class _Line:
             os._exit(0)
 
 
-def main(descriptor: int) -> None:
-    """Serve until the other end goes away."""
+def main(descriptor: int, *modules: str) -> None:
+    """Import `modules` ahead of the first call and serve until the other end goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the driver decides
     line = _Line(Connection(descriptor))
     threading.Thread(target=line.listen, daemon=True).start()
+    with suppress(ImportError):  # a call that needs it will say so
+        for module in modules:
+            import_module(module)
     while True:
         message = line.calls.get()
         ticket = -1

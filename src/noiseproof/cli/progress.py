@@ -1,0 +1,207 @@
+"""How a drive shows: bars on a terminal, plain lines elsewhere; always on stderr, so that stdout stays for results."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noiseproof.bench.driver import Watch
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from noiseproof.bench.records import Record
+    from noiseproof.bench.run import Run
+
+__all__ = ["Epochs", "Lines", "Several", "duration", "shown", "tensorboard"]
+
+
+def duration(seconds: float) -> str:
+    """A time that a person can take in.
+
+    Example:
+        >>> [duration(s) for s in (0.42, 42, 4200, 420000)]
+        ['0.4 s', '42 s', '1 h 10 min', '4 d 21 h']
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for size, word, inner, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= size:
+            whole, rest = divmod(round(seconds), size)
+            return f"{whole} {word}" + (f" {rest // inner} {small}" if rest // inner else "")
+    return f"{seconds:.0f} s"
+
+
+class Several(Watch):
+    """Tells several others."""
+
+    def __init__(self, watches: Sequence[Watch]) -> None:
+        self.watches = watches
+
+    def begin(self, waiting: int, recorded: int) -> None:
+        for watch in self.watches:
+            watch.begin(waiting, recorded)
+
+    def started(self, run: Run) -> None:
+        for watch in self.watches:
+            watch.started(run)
+
+    def progress(self, run: Run, content: Any) -> None:
+        for watch in self.watches:
+            watch.progress(run, content)
+
+    def recorded(self, run: Run, record: Record) -> None:
+        for watch in self.watches:
+            watch.recorded(run, record)
+
+    def note(self, text: str) -> None:
+        for watch in self.watches:
+            watch.note(text)
+
+
+class Lines(Watch):
+    """A line for every run that is recorded."""
+
+    def begin(self, waiting: int, recorded: int) -> None:
+        self._total, self._done = waiting, 0
+        if recorded:
+            self._say(f"{recorded} of {waiting + recorded} runs are recorded already")
+
+    def recorded(self, run: Run, record: Record) -> None:
+        self._done += 1
+        self._say(f"[{self._done}/{self._total}] {run}: {outcome(record)}")
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Bars(Watch):
+    """One bar for the grid and one for each run under way."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[Run, TaskID] = {}
+
+    def begin(self, waiting: int, recorded: int) -> None:
+        known = f" ({recorded} recorded before)" if recorded else ""
+        self._whole = self._progress.add_task(f"runs{known}", total=waiting)
+
+    def started(self, run: Run) -> None:
+        self._close(run)
+        self._bars[run] = self._progress.add_task(_plain(str(run)), total=None)
+
+    def progress(self, run: Run, content: Any) -> None:
+        if run in self._bars:
+            self._progress.update(self._bars[run], completed=content["epoch"], total=content["epochs"])
+
+    def recorded(self, run: Run, record: Record) -> None:
+        self._close(run)
+        self._progress.advance(self._whole)
+        self._progress.console.print(f"{run}: {outcome(record)}", markup=False, highlight=False)
+
+    def note(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def _close(self, run: Run) -> None:
+        if run in self._bars:
+            self._progress.remove_task(self._bars.pop(run))
+
+
+class Epochs(Watch):
+    """A line for every epoch of a single run."""
+
+    def started(self, run: Run) -> None:
+        self._begun = time.monotonic()
+        self._first = 0
+
+    def progress(self, run: Run, content: Any) -> None:
+        epoch, epochs = content["epoch"], content["epochs"]
+        self._first = self._first or epoch  # a resumed run does not begin at 1
+        each = (time.monotonic() - self._begun) / (epoch - self._first + 1)
+        rate = content["images"] / content["seconds"] if content["seconds"] else 0.0
+        print(
+            f"epoch {epoch:{len(str(epochs))}}/{epochs}  test {content['test_accuracy']:5.2f} %  "
+            f"given labels {content['train_accuracy']:5.2f} %  loss {content['train_loss']:.4g}  "
+            f"{rate:,.0f} samples/s  {duration(each * (epochs - epoch))} left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class _TensorBoard(Watch):
+    """Curves for TensorBoard, one run of ours one run of its."""
+
+    def __init__(self, folder: Path, writer: Any) -> None:
+        self._folder, self._make = folder, writer
+        self._writers: dict[Run, Any] = {}
+
+    def progress(self, run: Run, content: Any) -> None:
+        if run not in self._writers:
+            told = run.told
+            name = f"{told['data']} {told['noise']} {told['method']} {told['seed']} {run.run_id[:8]}".replace("/", "_")
+            self._writers[run] = self._make(str(self._folder / name))
+        for key in ("test_accuracy", "train_accuracy", "train_loss"):
+            self._writers[run].add_scalar(key, content[key], content["epoch"])
+
+    def recorded(self, run: Run, record: Record) -> None:
+        if writer := self._writers.pop(run, None):
+            writer.close()
+
+
+def tensorboard(folder: Path) -> Watch:
+    """Writes curves under `folder/tensorboard` as the runs go.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    from noiseproof.errors import InputError
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("--tensorboard needs TensorBoard; type: pip install 'noiseproof[tensorboard]'") from None
+    return _TensorBoard(folder / "tensorboard", SummaryWriter)
+
+
+@contextmanager
+def shown() -> Iterator[Watch]:
+    """Bars if stderr is a terminal, else lines."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
+    ) as progress:
+        yield Bars(progress)
+
+
+def outcome(record: Record) -> str:
+    """How a run ended, in a few words."""
+    if record["status"] == "done":
+        return f"{record['result']['accuracy']:.2f} % in {duration(record['seconds'])}"
+    return f"{record['status']}: {record['error']}"
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
