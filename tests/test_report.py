@@ -124,6 +124,17 @@ def test_our_numbers_stand_beside_the_papers_where_it_has_some():
     assert "Beside the paper" not in Page(report.page([make_record()])).text
 
 
+def test_what_was_learned_by_heart_is_told_with_the_advice():
+    records = [make_record(seed=seed) for seed in (1, 2)]
+    for record, share in zip(records, (0.5, 0.75), strict=True):
+        record["health"] = {"clean_fitted": 1.0, "flipped_memorised": share, "advice": "memorises: use a robust loss"}
+    page = Page(report.page(records))
+    assert "wrong labels learned by heart" in page.text
+    assert "62.5" in page.text
+    assert page.text.count("ce, symmetric(0.4): memorises: use a robust loss") == 1
+    assert "How the training set was fitted" not in the_page().text
+
+
 def test_no_records_are_refused_with_what_makes_some():
     with pytest.raises(
         InputError, match="no record to report on; `noiseproof compare` and `noiseproof sweep` make them"

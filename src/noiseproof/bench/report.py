@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from noiseproof import files
 from noiseproof.bench import figures, paper, style
 from noiseproof.bench.escape import visible
 from noiseproof.bench.rows import Record, Row, rows, short_noise
-from noiseproof.bench.tables import grids, number
+from noiseproof.bench.tables import Cell, Grid, Line, grids, number
 from noiseproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -184,17 +185,54 @@ def _headlines(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _parts(records: Sequence[Record]) -> list[dict[str, Any]]:
+    made = rows(records)
     by_data: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for row in rows(records):
+    for row in made:
         by_data[row.data, row.facts["fingerprint"]] += row.records
     parts = []
-    for table, group in zip(grids(records), by_data.values(), strict=True):
+    for table, (place, group) in zip(grids(records), by_data.items(), strict=True):
         with style.looks():
             curves = _pictures(figures.each_curves, group)
             noisy = [record for record in group if (record.get("noise") or {}).get("rate")]
             matrices = _pictures(figures.each_transition, noisy)
-        parts.append({"title": table.title, "table": table, "curves": curves, "matrices": matrices})
+        fitted = _fitted([row for row in made if (row.data, row.facts["fingerprint"]) == place])
+        parts.append({"title": table.title, "table": table, "curves": curves, "fitted": fitted, "matrices": matrices})
     return parts
+
+
+_FITTED = {
+    "clean_fitted": "right labels fitted",
+    "clean_stuck": "right labels given up",
+    "flipped_memorised": "wrong labels learned by heart",
+    "flipped_corrected": "wrong labels seen through",
+    "fitted": "all labels fitted",
+    "stuck": "labels given up",
+}
+
+
+def _fitted(made: Sequence[Row]) -> Grid | None:
+    """How the trained networks stand to their training sets, the mean over the seeds; None if no run looked."""
+    looked = [row for row in made if any(record["health"] for record in row.records)]
+    known = {key for row in looked for record in row.records for key in record["health"]}
+    told = _FITTED.keys() - ({"fitted", "stuck"} if "clean_fitted" in known else set())
+    keys = [key for key in _FITTED if key in known & told]
+    if not keys:
+        return None
+    lines, advice = [], []
+    for row, name in zip(looked, figures.named(looked), strict=True):
+        found = [record["health"] for record in row.records]
+        shares = [[100 * health[key] for health in found if health.get(key) is not None] for key in keys]
+        cells = [Cell(f"{fmean(share):.1f}", value=fmean(share)) if share else Cell() for share in shares]
+        lines.append(Line((name, short_noise(row.noise)), tuple(cells)))
+        advice += [
+            f"{name}, {short_noise(row.noise)}: {one}" for one in sorted({h.get("advice") or "" for h in found}) if one
+        ]
+    about = (
+        "Percent of the training samples after the last epoch, mean over the seeds. Given up: another label is "
+        "predicted and nothing pulls any more. The true labels are looked at only here, after training."
+    )
+    heads = tuple(_FITTED[key] for key in keys)
+    return Grid("How the training set was fitted", ("method", "noise"), heads, tuple(lines), (about, *advice))
 
 
 def _pictures(each: Callable[[Iterable[Record]], Iterator[tuple[str, Figure]]], group: Sequence[Record]) -> list[Any]:
