@@ -13,7 +13,7 @@ from conftest import seeded
 from noiseproof import data, losses, noise, recipes, rng
 from noiseproof.data import Data, Split
 from noiseproof.errors import InputError, UnknownNameError
-from noiseproof.train import Training, fit
+from noiseproof.train import Training, fit, fit_together
 from noiseproof.train.health import gradients, health
 from noiseproof.train.start import network_for
 from noiseproof.train.step import rate
@@ -297,3 +297,18 @@ def test_the_gradient_of_a_sample_is_measured_against_even_scores():
     assert (pull[1:] < 1e-6).all()
     found = health(loss, scores, torch.tensor([0, 0, 0]), None)
     assert (found["fitted"], found["no_gradient"], found["stuck"]) == pytest.approx((2 / 3, 2 / 3, 1 / 3))
+
+
+def test_runs_side_by_side_give_the_bits_they_give_alone():
+    found, noisy = digits()
+    short, long = (recipes.load("digits", {"train.epochs": epochs}) for epochs in (2, 3))
+    kinds = [("ce", 1, long), ("jal-fl", 2, short), ("lt-apl", 1, short)]
+    alone = [fit(found, noisy, method, recipe, seed=seed, device="cpu") for method, seed, recipe in kinds]
+    together = fit_together([Training(found, noisy, m, r, seed=s, device="cpu") for m, s, r in kinds])
+    for one, other in zip(alone, together, strict=True):
+        assert same(one, other)
+        assert one.curves["train_loss"] == other.curves["train_loss"]
+        assert one.health == other.health
+    mixed = [Training(found, noisy, "ce", short, seed=1, device="cpu", mode=mode) for mode in ("fast", "deterministic")]
+    with pytest.raises(InputError, match="need one mode, device and precision"):
+        fit_together(mixed)

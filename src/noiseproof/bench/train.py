@@ -45,7 +45,6 @@ def run(
         batch: images a step.
         output: a JSON file that takes the result; those of other devices that it holds are kept.
     """
-    torch.manual_seed(0)
     data = _pictures(batch * max(steps, 2))
     ways: dict[str, Step] = {"published loop, fp32": _published(data, device, steps, batch)}
     for precision in ("fp32", "bf16") if device == "cpu" else ("fp32", "tf32", "bf16"):
