@@ -134,6 +134,12 @@ def test_a_diverged_or_failed_seed_is_left_out_and_named():
     assert cell.notes == ("seed 3 diverged and is left out", "seed 4 failed and is left out")
 
 
+def test_a_test_set_without_a_finite_score_counts_as_diverged():
+    record = make_record(data="webvision", noise="clean", accuracy=70.0)
+    record["result"]["also"] = {"ilsvrc12": None}
+    assert [grid.lines[0].cells[0].text for grid in grids([record])] == ["70.00", "diverged"]
+
+
 def test_a_method_without_any_number_says_why():
     both = [make_record(method="ce", status="diverged"), make_record(method="gce", status="failed", accuracy=None)]
     assert (text_of(both, "ce"), text_of(both, "gce")) == ("diverged", "failed")

@@ -150,7 +150,9 @@ def _row(group: Sequence[Record]) -> Row:
         by_seed.setdefault(record["run"]["seed"], record)
     of: dict[str, list[int]] = defaultdict(list)
     for seed in sorted(by_seed):
-        of[by_seed[seed]["status"]].append(seed)
+        record = by_seed[seed]
+        lost = record["status"] == "done" and record["result"]["accuracy"] is None  # no finite score on this test set
+        of["diverged" if lost else record["status"]].append(seed)
     first = group[0]
     facts = flat({key: value for key, value in first["run"].items() if key != "seed"}) | _measured(first)
     done = tuple(by_seed[seed] for seed in of["done"])
