@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from noiseproof import losses
-from noiseproof.errors import UnknownNameError
+from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.testing import CHECKS, check_loss
 from noiseproof.text import Entry
 
@@ -48,6 +48,17 @@ def test_there_are_many_checks_each_with_a_name_and_a_sentence():
     assert len(CHECKS) >= 60
     assert len({check.name for check in CHECKS}) == len(CHECKS)
     assert all(check.expected.endswith((".", ").")) and check.name.isidentifier() for check in CHECKS)
+
+
+@pytest.mark.parametrize("classes", [3, 10, 30])
+def test_any_number_of_classes_from_three_will_do(classes):
+    report = check_loss(losses.parse("nce + amse"), num_classes=classes)
+    assert report, str(report)
+
+
+def test_two_classes_are_too_few_for_the_checks():
+    with pytest.raises(InputError, match="num_classes must be 3 or more, got 2"):
+        check_loss(losses.CE(), num_classes=2)
 
 
 # Losses with one fault each

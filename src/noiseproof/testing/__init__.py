@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from noiseproof.errors import UnknownNameError, did_you_mean
+from noiseproof.errors import InputError, UnknownNameError, did_you_mean
 from noiseproof.testing.case import Case, Check, Skip
 from noiseproof.testing.numerics import CHECKS as NUMERICS
 from noiseproof.testing.objects import CHECKS as OBJECTS
@@ -100,6 +100,8 @@ def check_loss(
         >>> bool(report), "mean_is_the_average_over_the_samples" in report.named("failed")
         (False, True)
     """
+    if num_classes < 3:
+        raise InputError(f"num_classes must be 3 or more, got {num_classes}")
     known = [check.name for check in CHECKS]
     for name in skip:
         if name not in known:
