@@ -21,6 +21,7 @@ from noiseproof.recipes.schema import check
 
 if TYPE_CHECKING:
     from noiseproof.data import Data
+    from noiseproof.train import Team
 
 __all__ = ["describe", "execute", "given_labels", "protocol", "recipe_for"]
 
@@ -105,6 +106,7 @@ def execute(
     device: str = "auto",
     checkpoint_dir: Path | None = None,
     outputs: Path | None = None,
+    team: Team | None = None,
     progress: Callable[[Mapping[str, Any]], object] = lambda content: None,
 ) -> Record:
     """Compute a run; what `records.write` takes.
@@ -115,6 +117,7 @@ def execute(
         device: where to compute; decides no result beyond rounding, so it is no part of the run.
         checkpoint_dir: where the state is kept as the run goes, and looked for.
         outputs: a safetensors file to write, with scores and features of the last epoch.
+        team: the processes that share the work, if there are several; each computes the same record.
         progress: called after every epoch with its row of the curves and where it stands.
     """
     from noiseproof.train import fit
@@ -138,6 +141,7 @@ def execute(
         checkpoint_dir=checkpoint_dir,
         on_epoch=tell,
         keep_outputs=outputs is not None,
+        team=team,
     )
     if outputs is not None and outcome.outputs is not None:
         from safetensors.torch import save

@@ -119,10 +119,14 @@ def train(
     keep_outputs: KeepOutputs = False,
     tensorboard: TensorBoard = False,
 ) -> None:
-    """Train one method once and leave a record; stopped, the same command goes on from the last checkpoint."""
+    """Train one method once and leave a record; stopped, the same command goes on from the last checkpoint.
+
+    Under torchrun its processes share the work: `torchrun --nproc-per-node 4 -m noiseproof train ...`.
+    """
     from noiseproof.bench import grid, records
     from noiseproof.bench.driver import alone
     from noiseproof.cli import progress
+    from noiseproof.train import Team
 
     (run,) = grid.runs(
         [data],
@@ -135,13 +139,16 @@ def train(
         precision=precision or "auto",
         mode=mode or "deterministic",
     )
-    watches: list[Watch] = [progress.Epochs()]
-    if tensorboard:
-        watches.append(progress.tensorboard(out))
+    team = Team.assemble(device)
     path = records.location(out, run.run_id)
-    before = path.exists()
+    before = team.from_first(path.exists)
+    call = partial(_calls(out, data_root, device, keep_outputs)(run), team=team)
     with _stoppable("the same command goes on from the last checkpoint"):
-        call = _calls(out, data_root, device, keep_outputs)(run)
+        if team.rank and not before:
+            call()
+        if team.rank:
+            return  # the first process records and speaks
+        watches = [progress.Epochs(), *([progress.tensorboard(out)] if tensorboard else [])]
         record = alone(run, out, call, watch=progress.Several(watches))
     realised = record["noise"]
     wrong = f"; {realised['rate']:.2%} of the labels were wrong" if realised else ""
