@@ -70,7 +70,7 @@ class Draws:
     Args:
         top, left: where the window starts.
         flip: whether it is mirrored.
-        turn: the affine map of the rotation, (N, 6) in 1/65536 pixel; None: no rotation.
+        turn: the affine map of the rotation, int32 (N, 6) in 1/65536 pixel; None: no rotation.
     """
 
     top: Tensor
@@ -150,15 +150,15 @@ def _mirror(pixels: npt.NDArray[np.uint8], which: npt.NDArray[np.bool_]) -> None
 def rotate(images: Tensor, turn: Tensor) -> Tensor:
     """Turn each image about its middle: nearest pixel, zeros outside, in Pillow's own 16.16 fixed point."""
     _, channels, height, width = images.shape
-    rows = torch.arange(height, device=images.device)[:, None]
-    columns = torch.arange(width, device=images.device)
+    rows = torch.arange(height, device=images.device, dtype=torch.int32)[:, None]
+    columns = torch.arange(width, device=images.device, dtype=torch.int32)
     xx, xy, x0, yx, yy, y0 = (turn[:, i, None, None] for i in range(6))
-    x = (x0 + xx * columns + xy * rows) >> 16
-    y = (y0 + yx * columns + yy * rows) >> 16
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    source = torch.where(inside, y * width + x, height * width)  # one past the end: a zero
-    flat = functional.pad(images.flatten(2), (0, 1))
-    picked = flat.gather(2, source.flatten(1)[:, None].expand(-1, channels, -1))
+    x = (xx * columns + (xy * rows + x0)) >> 16
+    y = (yx * columns + (yy * rows + y0)) >> 16
+    # One pixel of zeros all around stands for everything outside.
+    source = y.clamp_(-1, height).add_(1).mul_(width + 2).add_(x.clamp_(-1, width).add_(1)).long()
+    bordered = functional.pad(images, (1, 1, 1, 1)).flatten(2)
+    picked = bordered.gather(2, source.flatten(1)[:, None].expand(-1, channels, -1))
     return picked.reshape(images.shape)
 
 
@@ -179,7 +179,7 @@ def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.devic
     return scale[:, None, None], shift[:, None, None]
 
 
-def _turns(degrees: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.int64]:
+def _turns(degrees: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.int32]:
     """Where output pixel (x, y) comes from, as `Image.rotate` asks of `Image.transform`: x0 + xx x + xy y, ..."""
     radians = -np.radians(degrees)
     cos, sin = np.round(np.cos(radians), 15), np.round(np.sin(radians), 15)
@@ -188,4 +188,4 @@ def _turns(degrees: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArr
     y0 = -sin * -middle_x + cos * -middle_y + middle_y
     # Pillow samples at pixel centres, hence the halves.
     rows = [cos, sin, x0 + cos * 0.5 + sin * 0.5, -sin, cos, y0 - sin * 0.5 + cos * 0.5]
-    return np.floor(np.stack(rows, axis=1) * 65536 + 0.5).astype(np.int64)
+    return np.floor(np.stack(rows, axis=1) * 65536 + 0.5).astype(np.int32)

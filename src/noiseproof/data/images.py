@@ -133,19 +133,20 @@ class ImageFiles:
                 yield self._batch([future.result() for future in waiting.popleft()])
 
     def _batch(self, samples: list[_Sample]) -> Tensor:
-        pixels = np.stack([sample.pixels for sample in samples]) if samples else np.empty((0, 1, 1, 3), np.uint8)
-        batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
+        pixels = np.stack([sample.pixels for sample in samples]) if samples else np.empty((0, 3, 1, 1), np.uint8)
+        batch = torch.from_numpy(pixels).to(self.device)
         if self.train and self.augment.jitter is not None:
             colours = torch.from_numpy(np.stack([sample.colours for sample in samples])).to(self.device)
             batch = jitter(batch, colours, self.augment.jitter)
-        return normalise(batch, self.augment.mean, self.augment.std).contiguous()
+        return normalise(batch, self.augment.mean, self.augment.std)
 
     def _sample(self, index: int, epoch: int) -> _Sample:
         words = rng.words(_WORDS, self.seed, "augment", epoch, index) if self.train else np.zeros(_WORDS, np.uint64)
         pixels = self._pixels(index, words)
         if self.train and self.augment.flip and int(words[0]) & 1:
             pixels = pixels[:, ::-1]
-        return _Sample(pixels, (words[11:] >> np.uint64(11)).astype(np.float64) / 2**53)
+        planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        return _Sample(planes, (words[11:] >> np.uint64(11)).astype(np.float64) / 2**53)
 
     def _pixels(self, index: int, words: npt.NDArray[np.uint64]) -> Pixels:
         augment, side = self.augment, self.augment.crop
@@ -218,7 +219,7 @@ def box(width: int, height: int, tries: npt.NDArray[np.uint64], place: np.uint64
 
 @dataclass(frozen=True)
 class _Sample:
-    """What a thread hands back: pixels (H, W, 3), and five numbers in [0, 1) for the colours."""
+    """What a thread hands back: pixels (3, H, W), and five numbers in [0, 1) for the colours."""
 
     pixels: Pixels
     colours: npt.NDArray[np.float64]

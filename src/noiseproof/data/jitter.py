@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 
 import torch
 from torch import Tensor
@@ -30,12 +30,19 @@ def jitter(images: Tensor, draws: Tensor, strengths: tuple[float, float, float, 
     high = torch.tensor([1 + s for s in strengths[:3]] + [strengths[3]], device=batch.device)
     amounts = (low + (high - low) * draws[:, :4]).float()
     orders = _ORDERS.to(batch.device)[(draws[:, 4] * len(_ORDERS)).long()]
-    for place in range(4):
-        for number, change in enumerate((brightness, contrast, saturation, hue)):
+    changes = (brightness, contrast, saturation, hue)
+    if batch.device.type == "cpu":  # image by image: each stays in the processor's cache
+        for i, order in enumerate(orders.tolist()):
+            image = batch[i : i + 1]
+            for number in order:
+                image = changes[number](image, amounts[i : i + 1, number]) if strengths[number] else image
+            batch[i] = image[0]
+    else:
+        for place, number in product(range(4), range(4)):
             if strengths[number]:
                 mine = (orders[:, place] == number).nonzero()[:, 0]
-                batch[mine] = change(batch[mine], amounts[mine, number])
-    return batch * 255
+                batch[mine] = changes[number](batch[mine], amounts[mine, number])
+    return batch.mul_(255)
 
 
 def brightness(batch: Tensor, factor: Tensor) -> Tensor:
