@@ -1,0 +1,52 @@
+"""`noiseproof bench`: our speed beside the alternatives, measured in turn within one process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Rounds = Annotated[int, typer.Option(min=1, help="How often each way takes its turn; the median counts.")]
+Out = Annotated[Path | None, typer.Option(help="A JSON file that takes the result.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+
+
+@app.command()
+def train(device: Device = "cpu", rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None:
+    """A training step of CNN-8 beside the published loop."""
+    from noiseproof.bench.train import run
+
+    _show(run(device=device, rounds=rounds, output=out), as_json)
+
+
+@app.command()
+def loader(rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None:
+    """Batches of small pictures and of image files beside Pillow's chain, on one thread."""
+    from noiseproof.bench.loader import run
+
+    _show(run(rounds=rounds, output=out), as_json)
+
+
+def _show(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = [name for name, value in result["rows"][0].items() if not isinstance(value, list)]
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        text = isinstance(result["rows"][0][column], str)
+        table.add_column(column.replace("_", " "), justify="left" if text else "right")
+    for row in result["rows"]:
+        table.add_row(*(str(row[column]) for column in columns))
+    console = Console()
+    console.print(result["what"], style="bold")
+    console.print(table)
+    console.print(f"goal: {result['goal']}, {'reached' if result['reached'] else 'not reached'}")
