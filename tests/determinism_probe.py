@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from noiseproof import data, noise, recipes, rng
-from noiseproof.bench import run
+from noiseproof.bench.execute import describe
 from noiseproof.data import Data, Split
 from noiseproof.data.augment import Augment
 from noiseproof.data.batches import Batches
@@ -78,7 +78,7 @@ def probe(folder: Path, workers: int) -> dict[str, str]:
     jitter = Augment(resize=12, crop=8, resized_crop=True, flip=True, jitter=(0.4, 0.4, 0.4, 0.1))
     found["augmentation of files"] = pictures(own.train, jitter, workers=workers)
     recipe = recipes.load("digits", {"train.epochs": 2, "train.batch_size": 64})
-    described = run.describe("digits", "symmetric(0.4)", "jal-ce", seed=1, recipe=recipe)
+    described = describe("digits", "symmetric(0.4)", "jal-ce", seed=1, recipe=recipe)
     found["name of a run"] = described.run_id
     network = network_for(blobs, recipe.method("jal-ce"), recipe, seed=1)
     found["initial weights"] = digest(*network.state_dict().values())

@@ -98,6 +98,8 @@ def build(name: str, *, shape: Sequence[int], classes: int, generator: torch.Gen
     unknown = options.keys() - entry.parameters.keys()
     if unknown:
         raise InputError(f"model {name} takes no {', '.join(sorted(unknown))}; write {entry.usage}")
+    if not shape or min(shape) < 1 or classes < 1:
+        raise InputError(f"model {name} needs inputs and classes of at least 1, got shape {shape}, {classes} classes")
     with torch.device("meta"):
         network = entry.cls(shape, classes, **options)
     network.to_empty(device="cpu")

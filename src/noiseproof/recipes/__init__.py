@@ -170,8 +170,8 @@ def _find(name: str | Path) -> Path:
 def _parse(path: Path, changed: int) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not TOML: {error}; write it as the recipes beside the package are") from None
 
 
 def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
