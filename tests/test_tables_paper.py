@@ -181,11 +181,10 @@ def test_both_conventions_of_a_cell_stand_apart():
 
 
 def test_a_run_that_left_the_papers_protocol_says_so():
-    from noiseproof import recipes
-    from noiseproof.bench.run import describe
+    from noiseproof.bench import grid as grids_of_runs
 
     def remarks(overrides):
-        run = describe("cifar10", "clean", "jal-ce", seed=1, recipe=recipes.load("cifar10", overrides))
+        (run,) = grids_of_runs.runs(["cifar10"], ["clean"], ["jal-ce"], [1], overrides=overrides)
         (grid,) = paper.grids([make_record() | {"run": run.told}])
         return [remark for remark in grid.remarks if remark.startswith("Not the paper's protocol")]
 
