@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 
 import pytest
@@ -59,6 +61,25 @@ def test_any_number_of_classes_from_three_will_do(classes):
 def test_two_classes_are_too_few_for_the_checks():
     with pytest.raises(InputError, match="num_classes must be 3 or more, got 2"):
         check_loss(losses.CE(), num_classes=2)
+
+
+def test_checking_needs_torch_and_nothing_else():
+    script = (
+        "import sys, torch\n"
+        "blocked = {'numpy', 'scipy', 'sklearn', 'pydantic', 'typer', 'rich', 'matplotlib', 'safetensors', 'PIL'}\n"
+        "for name in [m for m in sys.modules if m.split('.')[0] in blocked]: del sys.modules[name]\n"
+        "class Wall:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in blocked: raise ModuleNotFoundError(name + ' is blocked')\n"
+        "sys.meta_path.insert(0, Wall())\n"
+        "from noiseproof import losses\n"
+        "from noiseproof.testing import check_loss\n"
+        "report = check_loss(losses.parse('nce + amse'), raise_on_failure=True)\n"
+        "print(len(report.named('passed')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
 
 
 # Losses with one fault each

@@ -32,6 +32,11 @@ def focal_weight(log_p: LogProbs, *, gamma: float, detach: bool = False) -> Tens
         log_p: log-probabilities of the classes.
         gamma: from 0 on; 0 makes every weight 1.
         detach: hold the weight constant in the gradient, as all published code does.
+
+    Example:
+        >>> even = torch.zeros(1, 4).log_softmax(1)                   # 1 - p_k = 3/4
+        >>> focal_weight(even, gamma=2.0).tolist()
+        [[0.5625, 0.5625, 0.5625, 0.5625]]
     """
     rest = one_minus_exp(log_p)
     # Below the normal floats the slope, gamma (1 - p)^(gamma - 1), overflows, and weight times -log p is 0.

@@ -63,6 +63,11 @@ def normalized_focal_loss(log_p: LogProbs, *, gamma: float, detach: bool = False
         gamma: from 0 (normalized cross-entropy) on.
         detach: the gradient of the published code: every (1 - p_j)^gamma is held constant.
 
+    Example:
+        >>> import torch
+        >>> normalized_focal_loss(torch.zeros(1, 4).log_softmax(1), gamma=0.5).tolist()
+        [[0.25, 0.25, 0.25, 0.25]]
+
     Source: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
     return normalized(focal_loss(log_p, gamma=gamma, detach=detach))
@@ -97,6 +102,11 @@ def normalized_negative_focal_loss(log_p: LogProbs, *, gamma: float, p_min: floa
         gamma: from 0 (normalized negative cross-entropy) on.
         p_min: below 1/K. The JAL paper's code has 1e-8, that of ANL 1e-7.
         detach: the gradient of the published code: every (1 - p_j)^gamma is held constant.
+
+    Example:
+        >>> import torch
+        >>> normalized_negative_focal_loss(torch.zeros(1, 4).log_softmax(1), gamma=0.5, p_min=1e-8).tolist()
+        [[0.75, 0.75, 0.75, 0.75]]
 
     Source: Ye et al., NeurIPS 2023 (arXiv:2412.02373).
     """

@@ -22,6 +22,8 @@ __all__ = [
     "symmetric_cross_entropy",
 ]
 
+LOG_ZERO = math.log(1e-4)  # what the published code takes for log 0
+
 
 def mean_absolute_error(log_p: LogProbs) -> PerClass:
     """L1 distance of e_k and p: (1 - p_k) + sum of the other p_j = 2 (1 - p_k).
@@ -45,21 +47,34 @@ def reverse_cross_entropy(log_p: LogProbs, *, log_zero: float) -> PerClass:
         log_p: log-probabilities of the classes.
         log_zero: what stands for log 0. Published PyTorch code has ln 1e-4 = -9.21, the paper's text says -4.
 
+    Example:
+        >>> import torch
+        >>> reverse_cross_entropy(torch.zeros(1, 4).log_softmax(1), log_zero=-4.0).tolist()       # 4 * 3/4
+        [[3.0, 3.0, 3.0, 3.0]]
+
     Source: Wang et al., ICCV 2019 (arXiv:1908.06112).
     """
     return -log_zero * one_minus_exp(log_p)
 
 
 def symmetric_cross_entropy(log_p: LogProbs, *, alpha: float, beta: float) -> PerClass:
-    """alpha * cross-entropy + beta * reverse cross-entropy; not symmetric, in spite of its name.
+    """alpha * cross-entropy + beta * reverse cross-entropy (log_zero = ln 1e-4); not symmetric, in spite of its name.
+
+    Args:
+        log_p: log-probabilities of the classes.
+        alpha: from 0 on; the fitting part.
+        beta: from 0 on; the robust part.
+
+    Example:
+        >>> import torch
+        >>> sure = torch.tensor([[0.0, -200.0]])                      # p = (1, 0)
+        >>> symmetric_cross_entropy(sure, alpha=0.1, beta=1.0).tolist()           # 0.1 * 200 + ln 1e4
+        [[-0.0, 29.21034049987793]]
 
     Source: Wang et al., ICCV 2019 (arXiv:1908.06112).
     """
     reverse = beta * reverse_cross_entropy(log_p, log_zero=LOG_ZERO)
-    return alpha * cross_entropy(log_p) + reverse if alpha else reverse
-
-
-LOG_ZERO = math.log(1e-4)
+    return alpha * cross_entropy(log_p) + reverse if alpha else reverse  # 0 * inf at a masked class
 
 
 @LOSSES.register("mae", paper="arXiv:1712.09482", symmetric=True, active=False, bounded=True, asymmetric="completely")
