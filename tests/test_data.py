@@ -99,9 +99,9 @@ def test_an_unknown_name_says_the_nearest_and_a_missing_path_says_so(tmp_path):
         data.load("cifar10", root=tmp_path)
     with pytest.raises(InputError, match="cifar10 has no parameter"):
         data.load("cifar10(size=3)", root=tmp_path)
-    (tmp_path / "odd.txt").write_text("x")
-    with pytest.raises(DataError, match=r"own data is a folder of class folders, a .csv or an .npz file"):
-        data.load(tmp_path / "odd.txt")
+    (tmp_path / "odd.xyz").write_text("x")
+    with pytest.raises(DataError, match=r"own data is a folder of class folders, a .csv, a .txt list or an .npz file"):
+        data.load(tmp_path / "odd.xyz")
 
 
 def test_every_registered_data_set_says_its_size_and_where_it_comes_from():

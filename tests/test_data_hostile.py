@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from conftest import count
-from hostile.corpus import CANARY, Case, write_corpus
+from hostile.corpus import Case, write_corpus
+from hostile.pickles import CANARY
 from hostile.runner import Prober, sound_archive, sound_files
 
 

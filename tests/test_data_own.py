@@ -116,6 +116,14 @@ def test_a_csv_of_paths_reads_them_beside_it_or_under_the_root(tmp_path):
         data.load(tmp_path / "elsewhere.csv")
 
 
+def test_a_list_of_paths_and_labels_is_the_csv_of_the_same(tmp_path):
+    classes_of_pictures(tmp_path, {"a": 5, "b": 5})
+    names = [f"{name}/{i}.png {label}" for label, name in enumerate("ab") for i in range(5)]
+    (tmp_path / "list.txt").write_text("\n".join(names) + "\n")
+    (tmp_path / "list.csv").write_text("path,label\n" + "\n".join(names).replace(" ", ","))
+    assert data.load(tmp_path / "list.txt").fingerprint == data.load(tmp_path / "list.csv").fingerprint
+
+
 def test_whole_numbers_are_the_class_indices_and_a_gap_is_said(tmp_path):
     (tmp_path / "my.csv").write_text("x,label\n" + "".join(f"{i},{(i % 2) * 2}\n" for i in range(20)))
     found = data.load(tmp_path / "my.csv")

@@ -119,7 +119,9 @@ def _text(thing: object) -> str | None:
 
 
 def _kind(thing: object) -> str:
-    return f"a {thing.maker}" if isinstance(thing, Made) else f"a value of type {type(thing).__name__}"
+    if isinstance(thing, Made):
+        return f"a {thing.maker}"
+    return f"the name {thing}" if type(thing) is _Name else f"a value of type {type(thing).__name__}"
 
 
 class _Machine:
@@ -193,7 +195,8 @@ class _Machine:
         thing = self.pop()
         self.push(thing)
         if type(thing) is not kind:
-            raise self.damaged(f"a {kind.__name__} is expected, found {_kind(thing)}")
+            expected = "an object" if kind is Made else f"a {kind.__name__}"
+            raise self.damaged(f"{expected} is expected, found {_kind(thing)}")
         return thing
 
     def mark(self) -> None:

@@ -33,7 +33,7 @@ def checked(found: object, classes: float, where: str, *, count: int | None = No
     Raises:
         DataError: they are not integers in one row, outside the range, or not so many; the first five are shown.
     """
-    if isinstance(found, inert.Made):
+    if isinstance(found, inert.Made):  # as CIFAR-N stores them
         found = inert.array(found, where)
     if isinstance(found, list):
         bad = np.fromiter((type(x) is not int or not 0 <= x < min(classes, 2**31) for x in found), bool, len(found))

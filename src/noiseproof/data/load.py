@@ -21,8 +21,9 @@ def load(text: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = 
 
     Args:
         text: `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `webvision`, `clothing1m`; or the path of a
-            folder of class folders, of a CSV file or of an `.npz` file.
-        root: the folder that holds the files of named data sets; $NOISEPROOF_DATA, else `data`, unless given.
+            folder of class folders, of a `.csv`, of a `.txt` list of images or of an `.npz`.
+        root: the folder that holds the files of named data sets, $NOISEPROOF_DATA or else `data` unless given; paths
+            of images in a CSV or a list are relative to it, or to the folder of that file.
 
     Raises:
         UnknownNameError: neither a name nor a path that exists.

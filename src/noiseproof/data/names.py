@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -141,6 +141,6 @@ def _kind(text: str) -> str:
 
 
 def _leads_out(name: str) -> bool:
-    path = PurePosixPath(name)
+    parts = name.split("/")
     odd = not name or len(name) > 1024 or "\\" in name or "\0" in name
-    return odd or path.is_absolute() or ".." in path.parts or any(len(part.encode()) > 255 for part in path.parts)
+    return odd or name[0] == "/" or ".." in parts or any(len(part.encode("utf-8", "replace")) > 255 for part in parts)

@@ -1,4 +1,4 @@
-"""The user's own data: a folder of class folders, a CSV file, an .npz file."""
+"""The user's own data: a folder of class folders, a CSV file, a list of images, an .npz file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from noiseproof.data.arrays import npz
 from noiseproof.data.labels import Labels, checked
-from noiseproof.data.names import class_numbers, entries, listed
+from noiseproof.data.names import class_numbers, entries, inside, listed, pictures
+from noiseproof.data.reading import MIB, read_text
 from noiseproof.data.split import Data, HeldOut, Split, fingerprint, offenders, stratified
 from noiseproof.data.table import read_table
 from noiseproof.errors import DataError
@@ -26,7 +27,7 @@ _LABELS = {"train": ("y", "y_train", "train_labels", "labels", "given"), "test":
 
 
 def load_own(path: Path, *, root: Path | None = None) -> Data:
-    """Read a folder, a .csv or an .npz; `root` is what the image paths of a CSV are relative to."""
+    """Read a folder, a .csv, a .txt list or an .npz; `root` is what image paths in it are relative to."""
     if path.is_dir():
         return _folder(path)
     kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
@@ -34,7 +35,9 @@ def load_own(path: Path, *, root: Path | None = None) -> Data:
         return _csv(path, root or path.parent)
     if kind == "npz":
         return _npz(path)
-    raise DataError(f"{path}: own data is a folder of class folders, a .csv or an .npz file")
+    if kind == "txt":
+        return _list(path, root or path.parent)
+    raise DataError(f"{path}: own data is a folder of class folders, a .csv, a .txt list or an .npz file")
 
 
 def assemble(name: str, whole: Split, test: Split | None, notes: list[str]) -> Data:
@@ -122,6 +125,17 @@ def _csv(path: Path, root: Path) -> Data:
     is_test = np.array([text == "test" for text in table.split])
     train, test = (whole.take(np.flatnonzero(part)) for part in (~is_test, is_test))
     return assemble(str(path), train, test if is_test.any() else None, [])
+
+
+# A list
+
+
+def _list(path: Path, root: Path) -> Data:
+    """Lines of `PATH LABEL`."""
+    names, labels = pictures(read_text(path, 512 * MIB), str(path))
+    (numbers,), classes = class_numbers([list(map(str, labels))], str(path))
+    whole = Split(inside(root, names, str(path)), torch.from_numpy(numbers), None, tuple(classes))
+    return assemble(str(path), whole, None, [])
 
 
 # An .npz file
