@@ -125,8 +125,8 @@ class ImageFiles:
         with ExitStack() as stack:
             pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            for part in parts:
-                waiting.append([pool.submit(self._sample, i, epoch) for i in part.tolist()])
+            for indices in [part.tolist() for part in parts]:  # all at once: from a GPU each costs a wait
+                waiting.append([pool.submit(self._sample, i, epoch) for i in indices])
                 if len(waiting) > 2:
                     yield self._batch([future.result() for future in waiting.popleft()])
             while waiting:
@@ -134,7 +134,9 @@ class ImageFiles:
 
     def _batch(self, samples: list[_Sample]) -> Tensor:
         pixels = np.stack([sample.pixels for sample in samples]) if samples else np.empty((0, 3, 1, 1), np.uint8)
-        batch = torch.from_numpy(pixels).to(self.device)
+        batch = torch.from_numpy(pixels)
+        if self.device.type == "cuda":
+            batch = batch.pin_memory().to(self.device, non_blocking=True)
         if self.train and self.augment.jitter is not None:
             colours = torch.from_numpy(np.stack([sample.colours for sample in samples])).to(self.device)
             batch = jitter(batch, colours, self.augment.jitter)
