@@ -46,7 +46,7 @@ REFUSED = {
     "no method": (["compare", "digits", "--methods", ""], "method"),
     "seeds": (["compare", "digits", "--seeds", "0"], "seed"),
     "code in a text": (["compare", "digits", "--methods", "__import__('os').system('x')"], "cannot read"),
-    "unknown setting": (["compare", "digits", "--set", "train.epoch=3"], "train.epochs"),
+    "unknown setting": (["compare", "digits", "--set", "train.epoch=3"], "no key 'train.epoch' (there are: epochs"),
     "list": (["list", "lossez"], "did you mean 'losses'"),
     "grid": (["sweep", "table33", "--out", "x"], "table3"),
     "theory": (["theory", "ncee", "--noise", "symmetric(0.8)", "--classes", "10"], "did you mean 'nce'"),
