@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for name, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "compare": runs.compare,
     "train": runs.train,
     "sweep": runs.sweep,
@@ -34,7 +35,8 @@ for name, command in {
     "theory": theory.theory,
     "diagnose": diagnose.diagnose,
     "list": lists.list_names,
-}.items():
+}
+for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(data.app, name="data", help="Download data sets and check what lies on the disk.")
 app.add_typer(bench.app, name="bench", help="Our speed beside the alternatives, measured in one process.")

@@ -25,7 +25,7 @@ def diagnose(
 ) -> None:
     """Estimate the label noise, rank the suspect labels and suggest a method. Uses no clean label."""
     from noiseproof import data as datasets
-    from noiseproof.bench.run import given_labels, recipe_for
+    from noiseproof.bench.execute import given_labels, recipe_for
     from noiseproof.diagnose.doctor import diagnose as examine
 
     chosen = recipe or recipe_for(data, data_root)

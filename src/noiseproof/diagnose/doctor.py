@@ -11,7 +11,7 @@ from typing import Any
 
 from noiseproof import files, recipes
 from noiseproof.bench import escape
-from noiseproof.bench.run import recipe_for
+from noiseproof.bench.execute import recipe_for
 from noiseproof.data import Data, Split, load
 from noiseproof.diagnose.crossfit import Progress, cross_fit
 from noiseproof.diagnose.issues import LabelIssues, issues_from_log
