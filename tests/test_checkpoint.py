@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -133,6 +134,18 @@ def test_every_flipped_bit_is_noticed(tmp_path):
         path.write_bytes(content[:position] + bytes([content[position] ^ bit]) + content[position + 1 :])
         with pytest.raises(DataError):
             checkpoint.load(path)
+
+
+def test_a_checkpoint_without_a_tensor_of_the_network_is_not_believed(tmp_path):
+    digits(checkpoint_dir=tmp_path)
+    path = tmp_path / "checkpoint-000004.safetensors"
+    state = checkpoint.load(path)
+    tensors = {name: tensor for name, tensor in state.tensors.items() if name != "model.fc.bias"}
+    path.unlink()
+    checkpoint.save(tmp_path, replace(state, tensors=tensors))
+    rest = digits(checkpoint_dir=tmp_path)
+    assert "does not hold model.fc.bias of shape (10,)" in rest.notes[0]
+    assert rest.notes[1] == "went on from epoch 3 of 4"
 
 
 def test_the_checkpoints_of_another_run_are_refused_and_the_difference_named(tmp_path):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -312,3 +316,25 @@ def test_runs_side_by_side_give_the_bits_they_give_alone():
     mixed = [Training(found, noisy, "ce", short, seed=1, device="cpu", mode=mode) for mode in ("fast", "deterministic")]
     with pytest.raises(InputError, match="need one mode, device and precision"):
         fit_together(mixed)
+
+
+IN_ANOTHER_PROCESS = """
+import hashlib, torch
+torch.set_num_threads(1)
+from noiseproof import data, noise, recipes
+from noiseproof.train import fit
+found = data.load("digits")
+noisy = noise.corrupt(found.train.clean, "symmetric(0.4)", num_classes=10, seed=1)
+recipe = recipes.load("digits", {"train.epochs": 3})
+weights = fit(found, noisy, "jal-fl", recipe, seed=1, device="cpu").model.state_dict()
+print(hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights.values())).hexdigest())
+"""
+
+
+def test_place_language_time_zone_and_hash_seed_change_no_bit(tmp_path):
+    found, noisy = digits()
+    here = fit(found, noisy, "jal-fl", recipes.load("digits", QUICK), seed=1, device="cpu")
+    elsewhere = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Kathmandu", "LC_ALL": "C", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=elsewhere)
+    assert done.stdout.strip() == hashlib.sha256(b"".join(w.numpy().tobytes() for w in weights(here))).hexdigest()

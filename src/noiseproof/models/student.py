@@ -59,7 +59,8 @@ class StudentHead(nn.Module):
 
     def _distances(self, features: Tensor) -> Tensor:
         """d_k, (N, K): for unit vectors, 1 - the cosine."""
-        return 1 - F.normalize(features.to(self.centres.dtype)) @ F.normalize(self.centres).T
+        with torch.autocast(features.device.type, enabled=False):  # in bf16 the differences between classes drown
+            return 1 - F.normalize(features.to(self.centres.dtype)) @ F.normalize(self.centres).T
 
     def _scores(self, distances: Tensor) -> Tensor:
         nu = self.degrees.flatten().square() + 0.1

@@ -63,8 +63,13 @@ def save(folder: Path, state: State) -> Path:
     return path
 
 
-def newest(folder: Path, run: Mapping[str, Any]) -> tuple[State | None, tuple[str, ...]]:
+def newest(folder: Path, run: Mapping[str, Any], own: Mapping[str, Tensor]) -> tuple[State | None, tuple[str, ...]]:
     """The last state of this run that is whole, and what had to be passed over.
+
+    Args:
+        folder: where to look.
+        run: the run that wants to go on.
+        own: its tensors; a state must hold all of these names and shapes.
 
     Raises:
         InputError: the folder holds the states of another run.
@@ -74,11 +79,15 @@ def newest(folder: Path, run: Mapping[str, Any]) -> tuple[State | None, tuple[st
     for path in _found(folder):
         try:
             state = load(path)
+            foreign = state.run != json.loads(json.dumps(run))
+            lacking = [name for name, tensor in own.items() if _shape(state, name) != tensor.shape]
+            if lacking and not foreign:
+                raise DataError(f"{path} does not hold {lacking[0]} of shape {tuple(own[lacking[0]].shape)}")
         except DataError as error:
             files.move_aside(path, folder / "damaged")
             notes.append(f"checkpoint {path.name} is damaged and was moved aside: {error}")
             continue
-        if state.run != json.loads(json.dumps(run)):
+        if foreign:
             raise InputError(
                 f"{folder} holds the checkpoints of another run ({_difference(state.run, run)}); "
                 "choose another folder or remove them"
@@ -102,6 +111,10 @@ def load(path: Path) -> State:
         raise DataError(f"{path} was written by another version (schema {told['schema']}, this one reads {SCHEMA})")
     tensors = safetensors.torch.load(_join(header, body))
     return State(told["run"], told["epoch"], told["values"], tensors)
+
+
+def _shape(state: State, name: str) -> torch.Size | None:
+    return state.tensors[name].shape if name in state.tensors else None
 
 
 def make_room(folder: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -15,7 +15,7 @@ from noiseproof.losses import LOSSES, Loss
 
 __all__ = ["LIMIT", "gradients", "health"]
 
-LIMIT = 20_000  # samples looked at, from the first on
+LIMIT = 20_000  # samples that are looked at, evenly spread over the set
 
 _NOTHING = 0.01  # of the gradient at even scores: below this a sample no longer moves anything
 

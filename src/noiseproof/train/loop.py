@@ -273,7 +273,7 @@ class Training:
     def _resume(self, folder: Path) -> None:
         own = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
         checkpoint.make_room(folder, own)
-        state, self.notes = self.team.first_alone(lambda: checkpoint.newest(folder, self._identity()))
+        state, self.notes = self.team.first_alone(lambda: checkpoint.newest(folder, self._identity(), own))
         if state is None:
             return
         for name, tensor in own.items():
@@ -307,15 +307,11 @@ class Training:
             broken += (~scores.isfinite()).sum()
         return right, broken
 
-    def _judge(self, batches: Batches, *, at_most: int | None = None) -> tuple[Tensor, Tensor]:
-        """Features and scores, float32, in the samples' order."""
-        features, scores, seen = [], [], 0
-        for some_features, some_scores, _ in predict(self.network, batches, self.place):
-            features.append(some_features.float())
-            scores.append(some_scores.float())
-            seen += len(some_scores)
-            if at_most is not None and seen >= at_most:
-                break
+    def _judge(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Features and scores of all its samples, float32, in their order."""
+        batches = self._as_they_are(split, share=False)
+        parts = [(each.float(), scores.float()) for each, scores, _ in predict(self.network, batches, self.place)]
+        features, scores = zip(*parts, strict=True)
         return torch.cat(features), torch.cat(scores)
 
     def outcome(self, *, keep_outputs: bool = False) -> Outcome:
@@ -343,18 +339,15 @@ class Training:
     def _health(self) -> dict[str, Any]:
         if self.diverged_at is not None:
             return {}
-        clean = self._clean()
-        _, scores = self._judge(self._as_they_are(self.data.train, share=False), at_most=LIMIT)
-        count = len(scores)
-        return health(self.loss, scores, self.given[:count], None if clean is None else clean[:count])
-
-    def _clean(self) -> Tensor | None:
+        chosen = torch.arange(0, len(self.given), math.ceil(len(self.given) / LIMIT))
         clean = self.data.train.clean
-        return None if clean is None else clean.to(self.place.device)
+        _, scores = self._judge(self.data.train.take(chosen.tolist()))
+        chosen = chosen.to(self.place.device)
+        return health(self.loss, scores, self.given[chosen], None if clean is None else clean.to(scores.device)[chosen])
 
     def _outputs(self) -> dict[str, Tensor]:
-        _, train_scores = self._judge(self._as_they_are(self.data.train, share=False))
-        test_features, test_scores = self._judge(self._as_they_are(self.data.test, share=False))
+        _, train_scores = self._judge(self.data.train)
+        test_features, test_scores = self._judge(self.data.test)
         p = train_scores.softmax(1)
         outputs = {
             "train_scores": train_scores,
@@ -364,8 +357,8 @@ class Training:
             "test_features": test_features,
             "test_clean": self.data.test.given if self.data.test.clean is None else self.data.test.clean,
         }
-        if (clean := self._clean()) is not None:
-            outputs["flipped"] = self.given != clean
+        if self.data.train.clean is not None:
+            outputs["flipped"] = self.given.cpu() != self.data.train.clean
         return {name: tensor.cpu().contiguous() for name, tensor in outputs.items()}
 
 
