@@ -4,9 +4,9 @@ The method is NCE + AMSE, the joint asymmetric loss. Its three parameters each a
 
 - `a`, does it tolerate the noise: at least twice the smallest a of the AMSE theorem, and at least 30;
 - NCE's factor, does training start: a model that knows nothing (every p = 1/K) is pulled towards the given label as
-  strongly as with 10 classes and factor 1, where the pull is $(1 - 1/K) / (K \ln K)$;
+  strongly as with 10 classes and factor 0.4, where NCE pulls with $(1 - 1/K) / (K \ln K)$;
 - AMSE's factor, does the noise lose in the end: at p = 1/2 a label is pulled with $2 a \beta / K$ times 1/4, as
-  strongly as with 10 classes, a = 30 and factor 0.1. More learns faster, and wrong labels too.
+  strongly as with 10 classes, a = 30 and factor 0.03. More learns faster, and wrong labels too.
 
 The pulls to match were chosen on the digits; docs/which-loss.md says how well they carry over.
 """
@@ -30,7 +30,8 @@ __all__ = ["Suggestion", "suggest"]
 
 _A = 30.0
 _AT_TEN = 10  # the number of classes whose pulls are matched
-_BETA_AT_TEN = 0.1
+_ALPHA_AT_TEN = 0.4
+_BETA_AT_TEN = 0.03
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,15 @@ def suggest(
 
     Example:
         >>> suggest(10, rate=0.4).method
-        'nce + 0.1*amse'
+        '0.4*nce + 0.03*amse'
         >>> suggest(10, rate=0.87).method                         # 30 is not twice the smallest a any more
-        'nce + 0.05*amse(a=60)'
+        '0.4*nce + 0.015*amse(a=60)'
     """
     classes = checked_classes(num_classes)
     matrix = _matrix(classes, transition, rate)
     need, margin, reasons = _needed(classes, matrix, rate)
     a = _A if not math.isfinite(need) else max(_A, float(f"{2 * need:.2g}"))
-    alpha = _rounded(_starting_pull(_AT_TEN) / _starting_pull(classes))
+    alpha = _rounded(_ALPHA_AT_TEN * _starting_pull(_AT_TEN) / _starting_pull(classes))
     beta = _rounded(_BETA_AT_TEN * _A / _AT_TEN * classes / a)
     loss = alpha * losses.parse("nce") + beta * losses.parse(f"amse(a={a!r})")
     reasons += [
