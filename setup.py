@@ -6,7 +6,7 @@ folder = "src/noiseproof/losses/rows"
 kernel = Extension(
     "noiseproof.losses.rows._kernel",
     sources=[f"{folder}/kernel.c"],
-    depends=[f"{folder}/numbers.h", f"{folder}/passes.h", f"{folder}/program.h"],
+    depends=[f"{folder}/{name}.h" for name in ("block", "numbers", "passes", "program")],
     # no -ffast-math: scores may be infinite or NaN. The two other flags only let loops become vectors.
     extra_compile_args=["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-pthread"],
     extra_link_args=["-pthread"],

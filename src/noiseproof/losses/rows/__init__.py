@@ -74,8 +74,10 @@ def value_and_grad(
         >>> from noiseproof import losses
         >>> logits, y = torch.zeros(1, 2), torch.tensor([0])
         >>> value, grad = value_and_grad(losses.parse("mae"), logits, y, inplace=True)
-        >>> value.item(), grad.tolist(), grad is logits               # 2 (1 - p_y), 2 p_y (p - e_y)
-        (1.0, [[-0.5, 0.5]], True)
+        >>> value.item(), grad.tolist()                               # 2 (1 - p_y), 2 p_y (p - e_y)
+        (1.0, [[-0.5, 0.5]])
+        >>> logits.tolist()                                           # overwritten
+        [[-0.5, 0.5]]
     """
     logits = logits.detach()
     call = _prepare(loss, logits, target)

@@ -88,4 +88,59 @@ INLINE float one_minus_power(float p, float t) {
     return (1.0f - scale) - scale * part;
 }
 
+/* In double, for the few numbers each row has. */
+
+typedef union {
+    double d;
+    uint64_t u;
+} wide_bits;
+
+/* e^x for x <= 0; 0 below e^-708. */
+INLINE double wide_exp(double x) {
+    double kept = x < -708.0 ? -708.0 : x;
+    double shifted = kept * 1.4426950408889634 + 6755399441055744.0; /* 1.5 * 2^52, as above */
+    double n = shifted - 6755399441055744.0;
+    double r = (kept - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+    wide_bits scale = {.d = shifted};
+    scale.u = (scale.u << 52) + (UINT64_C(1023) << 52);
+    double poly = 1.0 / 6227020800; /* Taylor: r^13 / 13! */
+    poly = poly * r + 1.0 / 479001600;
+    poly = poly * r + 1.0 / 39916800;
+    poly = poly * r + 1.0 / 3628800;
+    poly = poly * r + 1.0 / 362880;
+    poly = poly * r + 1.0 / 40320;
+    poly = poly * r + 1.0 / 5040;
+    poly = poly * r + 1.0 / 720;
+    poly = poly * r + 1.0 / 120;
+    poly = poly * r + 1.0 / 24;
+    poly = poly * r + 1.0 / 6;
+    poly = poly * r + 0.5;
+    double value = scale.d + scale.d * (r + r * r * poly);
+    return x < -708.0 ? 0.0 : value;
+}
+
+/* ln(1 + x) for x >= 0. */
+INLINE double wide_log1p(double x) {
+    double u = 1.0 + x, lost = x - (u - 1.0); /* exact up to 2^53; beyond it does not matter */
+    wide_bits b = {.d = u};
+    uint64_t above = b.u - UINT64_C(0x3fe6a09e667f3bcd); /* sqrt(1/2): u = 2^n m with m from there to sqrt(2) */
+    wide_bits m = {.u = (above & UINT64_C(0x000fffffffffffff)) + UINT64_C(0x3fe6a09e667f3bcd)};
+    /* n as a double without a conversion, which AVX2 has not for 64-bit integers */
+    wide_bits n = {.u = (above >> 52) + UINT64_C(0x4330000000000000)};
+    double s = (m.d - 1.0) / (m.d + 1.0), s2 = s * s; /* ln m = 2 artanh(s), |s| <= 0.172 */
+    double artanh = 1.0 / 21;
+    artanh = artanh * s2 + 1.0 / 19;
+    artanh = artanh * s2 + 1.0 / 17;
+    artanh = artanh * s2 + 1.0 / 15;
+    artanh = artanh * s2 + 1.0 / 13;
+    artanh = artanh * s2 + 1.0 / 11;
+    artanh = artanh * s2 + 1.0 / 9;
+    artanh = artanh * s2 + 1.0 / 7;
+    artanh = artanh * s2 + 1.0 / 5;
+    artanh = artanh * s2 + 1.0 / 3;
+    double log_m = 2.0 * s + 2.0 * s * s2 * artanh;
+    double power = (n.d - 4503599627370496.0) * 0.69314718055994531;
+    return (power + (log_m + lost / u)) + 0.0 * x; /* NaN stays NaN */
+}
+
 #endif

@@ -6,6 +6,7 @@
 #define NOISEPROOF_PASSES_H
 
 #include <float.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "numbers.h"

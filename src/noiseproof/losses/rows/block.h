@@ -1,0 +1,335 @@
+/* A block of rows, from scores to values and gradients, in steps that each run over all its rows.
+ *
+ * So no row is read back while its stores are under way, and what is computed in double for each row becomes vectors.
+ */
+#ifndef NOISEPROOF_BLOCK_H
+#define NOISEPROOF_BLOCK_H
+
+#include "passes.h"
+#include "program.h"
+
+typedef struct {
+    const Program *program;
+    const char *scores; /* rows of k numbers of `dtype`, `score_stride` apart */
+    int dtype;
+    long score_stride, n, k;
+    const int64_t *target;
+    const float *weight; /* of each class, or NULL */
+    int64_t ignored;
+    double *values; /* of each row */
+    char *grad;     /* rows `grad_stride` apart, or NULL; may be the scores themselves */
+    long grad_stride;
+    const float *upstream; /* the gradient that arrives at the values, `upstream_stride` apart; NULL: 1 */
+    long upstream_stride;
+    double scale; /* of every gradient: 1 / denominator of the mean */
+} Job;
+
+typedef struct {
+    float *x, *e, *d_psi, *e_psi; /* scores; LIFTED e^(x - high), over them if nothing else needs them; focal psi */
+} Scratch;
+
+/* Of each row of the block. The rival is a class that is singled out, as the label is: its terms are not in the sums. */
+typedef struct {
+    int count, n; /* rows; scores of a row with their padding */
+    int64_t y[BLOCK];
+    int kept[BLOCK];                                /* the label is not `ignored` */
+    float own[BLOCK], high[BLOCK], low[BLOCK];      /* scores: of y, largest, smallest */
+    double top[BLOCK], masked[BLOCK];               /* y is the first of the largest; other scores at -infinity */
+    int rival[BLOCK], clamped[BLOCK];               /* its class, or -1; some p_k is below p_min */
+    double x_rival[BLOCK];                          /* its x - high */
+    double sum_e[BLOCK], sum_e2[BLOCK], sum_x[BLOCK];
+    double inverse_z[BLOCK], log_z[BLOCK];          /* of the sum of all e^(x - high) */
+    double l_rival[BLOCK], p_rival[BLOCK], r_rival[BLOCK];
+    double u_psi[BLOCK], d_psi[BLOCK], e_psi[BLOCK], squares[BLOCK]; /* sums of psi and of p^2 */
+    double u_rival[BLOCK], d_rival[BLOCK], e_rival[BLOCK];           /* psi of the rival */
+    double c0[BLOCK], c1[BLOCK], c2[BLOCK], at_y[BLOCK], at_rival[BLOCK], scale[BLOCK];
+    double stat[REGISTERS][BLOCK];
+    Scratch scratch[BLOCK];
+} Block;
+
+static const size_t SIZES[] = {[FLOAT32] = 4, [BFLOAT16] = 2, [FLOAT16] = 2};
+
+#define MASKED 1e30 /* the cross-entropy of a masked class in a sum, HUGE in exact.py */
+
+#define FOR_BLOCK for (int b = 0; b < block->count; b++)
+#define FOR_KEPT FOR_BLOCK if (block->kept[b])
+
+INLINE int padded_to_vector(long k) { return (int)((k + VECTOR - 1) & ~(long)(VECTOR - 1)); }
+
+INLINE void bury(float *x, int64_t y, long k, int n) {
+    x[y] = -INFINITY;
+    for (int j = (int)k; j < n; j++) x[j] = -INFINITY;
+}
+
+INLINE void load(const Job *job, long i, float *x, int n) {
+    read_row(x, job->scores + (size_t)i * job->score_stride * SIZES[job->dtype], job->dtype, (int)job->k, n);
+}
+
+/* Largest and smallest scores; buries the label and the padding. */
+INLINE void survey(const Job *job, Block *block) {
+    const int k = (int)job->k, n = block->n, needs = job->program->needs;
+    FOR_KEPT {
+        float *x = block->scratch[b].x;
+        const float own = x[block->y[b]], high = largest(x, n);
+        const float low = needs & (NEEDS_S | NEEDS_U | NEEDS_FOCAL) ? smallest(x, n) : 0;
+        block->own[b] = own, block->high[b] = high, block->low[b] = low;
+        block->top[b] = needs & NEEDS_TOP && own == high && first_equal(x, high, k) == block->y[b];
+        long masked = 0;
+        if (low == -INFINITY)
+            for (long j = 0; j < k; j++) masked += x[j] == -INFINITY;
+        block->masked[b] = (double)(masked - (masked && own == -INFINITY));
+        bury(x, block->y[b], k, n);
+    }
+}
+
+/* Where the label has not the largest score, another class has: its p may be near 1, so it is singled out. */
+INLINE void find_rivals(Block *block) {
+    FOR_KEPT {
+        float *x = block->scratch[b].x;
+        block->x_rival[b] = 0;
+        block->rival[b] = block->own[b] < block->high[b] ? first_equal(x, block->high[b], block->n) : -1;
+        if (block->rival[b] >= 0) x[block->rival[b]] = -INFINITY;
+    }
+}
+
+/* Where p_y is so near 1 that no float holds the rest, the largest of the others is singled out, for double. */
+INLINE void find_runner_up(const Job *job, long i, Block *block, int b) {
+    Scratch scratch = block->scratch[b];
+    const int n = block->n;
+    load(job, i, scratch.x, n); /* the exponentials may lie over the scores */
+    bury(scratch.x, block->y[b], job->k, n);
+    const float next = largest(scratch.x, n);
+    if (next > -INFINITY) {
+        block->rival[b] = first_equal(scratch.x, next, n);
+        block->x_rival[b] = (double)next - block->high[b];
+        scratch.x[block->rival[b]] = -INFINITY;
+    }
+    if (scratch.e == scratch.x) memset(scratch.x, 0, (size_t)n * sizeof(float));
+}
+
+INLINE void exponentiate(const Job *job, long first, Block *block) {
+    const int needs = job->program->needs;
+    FOR_KEPT {
+        Scratch scratch = block->scratch[b];
+        Sums sums = exponentials(scratch.x, scratch.e, block->n, block->high[b], needs & NEEDS_Q,
+                                 needs & (NEEDS_S | NEEDS_U));
+        block->sum_e[b] = sums.e, block->sum_e2[b] = sums.e2, block->sum_x[b] = sums.x;
+        if (sums.e == 0 && block->rival[b] < 0) find_runner_up(job, first + b, block, b);
+    }
+}
+
+/* The statistics that need no further look at the row. */
+INLINE void weigh(const Job *job, Block *block) {
+    const double classes = (double)job->k;
+    double(*stat)[BLOCK] = block->stat;
+#pragma omp simd
+    FOR_BLOCK {
+        const double own = block->own[b], high = block->high[b], x_y = own - high, e_y = wide_exp(x_y);
+        const double e_rival = block->rival[b] < 0 ? 0.0 : wide_exp(block->x_rival[b]);
+        const double not_top = block->sum_e[b] + (own == high ? e_rival : e_y), log_z = wide_log1p(not_top);
+        const double rest = block->sum_e[b] + e_rival, inverse_z = 1.0 / (rest + e_y);
+        const double l = x_y - log_z, p = e_y * inverse_z, r = rest * inverse_z;
+        const double p_rival = e_rival * inverse_z, squares = block->sum_e2[b] * inverse_z * inverse_z;
+        block->inverse_z[b] = inverse_z;
+        block->log_z[b] = log_z;
+        block->l_rival[b] = block->x_rival[b] - log_z;
+        block->p_rival[b] = p_rival;
+        block->r_rival[b] = (block->sum_e[b] + e_y) * inverse_z;
+        block->squares[b] = squares;
+        stat[K][b] = classes;
+        stat[L][b] = l;
+        stat[P][b] = p;
+        stat[R][b] = r;
+        const double chord = r > 0.0 ? l / r : -1.0;
+        stat[CHORD][b] = p > 0.0 ? chord : 0.0; /* it comes with a factor p */
+        stat[TOP][b] = block->top[b];
+        stat[S_Y][b] = own > -INFINITY ? l : -MASKED;
+        stat[S_SLOPE][b] = own > -INFINITY ? 1.0 : 0.0;
+        const double s = block->sum_x[b] - (classes - 1.0) * log_z;
+        stat[S][b] = block->masked[b] > 0.0 ? -MASKED * block->masked[b] : s;
+        stat[Q][b] = squares + p_rival * p_rival;
+    }
+}
+
+INLINE void sum_floored(const Job *job, Block *block) {
+    const double floor = job->program->log_floor, others = (double)(job->k - 1);
+    double(*stat)[BLOCK] = block->stat;
+    FOR_KEPT {
+        const double above = stat[L][b] - floor, above_rival = block->l_rival[b] - floor, log_z = block->log_z[b];
+        const int rival = block->rival[b] >= 0;
+        stat[U_Y][b] = above > 0 ? above : 0;
+        stat[U_SLOPE][b] = above >= 0;
+        block->u_rival[b] = rival && above_rival >= 0;
+        block->clamped[b] = !((double)block->low[b] - block->high[b] - log_z >= floor);
+        if (block->clamped[b]) {
+            Floored kept = floored(block->scratch[b].x, block->n, block->high[b], (float)(floor + log_z));
+            stat[U][b] = kept.u + (block->u_rival[b] > 0 ? above_rival : 0);
+            block->u_psi[b] = kept.psi;
+        } else {
+            stat[U][b] = stat[S][b] - others * floor;
+            block->u_psi[b] = others - rival;
+        }
+    }
+}
+
+typedef struct {
+    double d, d_psi, e, e_psi;
+} FocalOne;
+
+/* The focal terms of one class, in double; `rest` is 1 - p. */
+INLINE FocalOne focal_one(const Program *program, double p, double rest, double log_p) {
+    const double w = program->focus == 0.5 ? sqrt(rest) : pow(rest, program->focus), floor = program->log_floor;
+    const double missing = p < 0.5 ? -expm1(program->focus * log1p(-p)) : 1 - w, above = log_p - floor;
+    const double pull = program->attached ? program->focus * p * w : 0;
+    const double chord = rest > 0 ? log_p / rest : -1; /* tends to -1 where p tends to 1 */
+    const int kept = above >= 0, finite = log_p > -INFINITY;
+    return (FocalOne){
+        .d = finite ? w * log_p : -MASKED,
+        .d_psi = finite ? w - (pull > 0 ? pull * chord : 0) : 0,
+        .e = w * (kept ? above : 0) - floor * missing,
+        .e_psi = (kept ? w : 0) - (pull > 0 ? pull * (kept ? chord : floor / rest) : 0),
+    };
+}
+
+INLINE void sum_focal(const Job *job, Block *block) {
+    const Program *program = job->program;
+    const float focus = (float)program->focus, floor = (float)program->log_floor;
+    double(*stat)[BLOCK] = block->stat;
+    FOR_KEPT {
+        const Scratch s = block->scratch[b];
+        const int rival = block->rival[b] >= 0, n = block->n;
+        const float inverse_z = (float)(block->inverse_z[b] / LIFTED), log_z = (float)block->log_z[b];
+        const float high = block->high[b];
+        const Focal rest = program->attached
+                               ? focal(s.x, s.e, s.d_psi, s.e_psi, n, high, inverse_z, log_z, focus, floor, 1)
+                               : focal(s.x, s.e, s.d_psi, s.e_psi, n, high, inverse_z, log_z, focus, floor, 0);
+        const FocalOne own = focal_one(program, stat[P][b], stat[R][b], stat[L][b]), none = {0, 0, 0, 0};
+        const FocalOne other =
+            rival ? focal_one(program, block->p_rival[b], block->r_rival[b], block->l_rival[b]) : none;
+        stat[D_Y][b] = own.d, stat[D_SLOPE][b] = own.d_psi, stat[E_Y][b] = own.e, stat[E_SLOPE][b] = own.e_psi;
+        stat[D][b] = block->masked[b] > 0 ? -MASKED * block->masked[b] : rest.d + other.d;
+        stat[E][b] = rest.e + other.e;
+        block->d_psi[b] = rest.d_psi - (double)(n - job->k + 1 + rival); /* a buried entry has psi = w = 1 */
+        block->e_psi[b] = rest.e_psi;
+        block->d_rival[b] = other.d_psi, block->e_rival[b] = other.e_psi;
+    }
+}
+
+/* A factor beyond the floats only meets probabilities that are 0 as floats. */
+INLINE double within_floats(double v) {
+    double capped = v > FLT_MAX ? FLT_MAX : v;
+    return capped < -FLT_MAX ? -FLT_MAX : capped;
+}
+
+/* From the program's slopes to the gradient of a row: c0 + c1 e + c2 e^2 and multiples of psi, and two own numbers. */
+INLINE void settle(const Job *job, long first, Block *block) {
+    static const double zero[BLOCK];
+    const Program *program = job->program;
+    const double *slope[RESULTS];
+    for (int s = 0; s < RESULTS; s++) slope[s] = program->results[s] < 0 ? zero : block->stat[program->results[s]];
+    FOR_BLOCK {
+        const double weight = job->weight && block->kept[b] ? job->weight[block->y[b]] : 1;
+        block->scale[b] = job->scale * weight * (job->upstream ? job->upstream[(first + b) * job->upstream_stride] : 1);
+    }
+    const double others = (double)(job->k - 1);
+#pragma omp simd
+    FOR_BLOCK {
+        const double p = block->stat[P][b], r = block->stat[R][b], scale = block->scale[b];
+        const double p_rival = block->p_rival[b], r_rival = block->r_rival[b], rival = block->rival[b] < 0 ? 0.0 : 1.0;
+        const double l = slope[BY_L][b], s = slope[BY_S][b], q = slope[BY_Q][b];
+        const double u = slope[BY_U][b], d = slope[BY_D][b], e = slope[BY_E][b];
+        /* psi, weighted by the slopes: summed over the others without the rival, and the rival's own */
+        const double psi = s * (others - rival) + 2.0 * q * block->squares[b] + u * block->u_psi[b] +
+                           d * block->d_psi[b] + e * block->e_psi[b];
+        const double psi_rival = s + u * block->u_rival[b] + d * block->d_rival[b] + e * block->e_rival[b];
+        const double all = psi + rival * (psi_rival + 2.0 * q * p_rival * p_rival);
+        const double c = scale * block->inverse_z[b] / LIFTED;
+        block->c0[b] = scale * (s + (block->clamped[b] ? 0.0 : u));
+        block->c1[b] = within_floats(-c * (l + all));
+        block->c2[b] = 2.0 * q * c * (block->inverse_z[b] / LIFTED);
+        block->at_y[b] = scale * (l * r - p * all);
+        block->at_rival[b] = scale * (psi_rival * r_rival + p_rival * (2.0 * q * p_rival * r_rival - psi - l));
+    }
+}
+
+INLINE void write_gradient(const Job *job, long i, Block *block, int b) {
+    const Program *program = job->program;
+    const int dtype = job->dtype, k = (int)job->k, n = block->n, focal = program->needs & NEEDS_FOCAL;
+    char *grad = job->grad + (size_t)i * job->grad_stride * SIZES[dtype];
+    if (!block->kept[b]) {
+        memset(grad, 0, (size_t)k * SIZES[dtype]);
+        return;
+    }
+    const float c0 = (float)block->c0[b], c1 = (float)block->c1[b], c2 = (float)block->c2[b];
+    const Scratch scratch = block->scratch[b];
+    float *g = scratch.e;
+    if (dtype == FLOAT32 && !focal && !block->clamped[b]) {
+        float *out = (float *)grad, tail[VECTOR];
+        const int whole = k & ~(VECTOR - 1);
+#pragma omp simd
+        for (int j = 0; j < whole; j++) out[j] = c0 + g[j] * (c1 + c2 * g[j]);
+        if (whole < k) {
+#pragma omp simd
+            for (int j = 0; j < VECTOR; j++) tail[j] = c0 + g[whole + j] * (c1 + c2 * g[whole + j]);
+            memcpy(out + whole, tail, (size_t)(k - whole) * sizeof(float));
+        }
+    } else {
+#pragma omp simd
+        for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]);
+        if (block->clamped[b]) {
+            const float *x = scratch.x, high = block->high[b], floor = (float)(program->log_floor + block->log_z[b]);
+            const float u = (float)(block->scale[b] * block->stat[program->results[BY_U]][b]);
+#pragma omp simd
+            for (int j = 0; j < n; j++) g[j] += (x[j] - high) - floor >= 0.0f ? u : 0.0f;
+        }
+        if (focal) {
+            const int by_d = program->results[BY_D], by_e = program->results[BY_E];
+            const float d = by_d < 0 ? 0 : (float)(block->scale[b] * block->stat[by_d][b]);
+            const float e = by_e < 0 ? 0 : (float)(block->scale[b] * block->stat[by_e][b]);
+#pragma omp simd
+            for (int j = 0; j < n; j++) g[j] += d * scratch.d_psi[j] + e * scratch.e_psi[j];
+        }
+        write_row(grad, g, dtype, k);
+    }
+    write_one(grad, block->y[b], (float)block->at_y[b], dtype);
+    if (block->rival[b] >= 0) write_one(grad, block->rival[b], (float)block->at_rival[b], dtype);
+}
+
+/* How many arrays of a row's size a program needs as scratch. */
+INLINE int arrays_needed(const Program *program) {
+    return program->needs & NEEDS_FOCAL ? 4 : program->needs & NEEDS_U ? 2 : 1;
+}
+
+/* Rows first..last. `room` holds `size` rows with their arrays. */
+INLINE void work(const Job *job, long first, long last, float *room, int size, Block *block) {
+    const int n = padded_to_vector(job->k), arrays = arrays_needed(job->program), needs = job->program->needs;
+    memset(block, 0, offsetof(Block, stat)); /* what a program does not need stays 0 */
+    block->n = n;
+    for (int b = 0; b < size; b++) {
+        float *x = room + (size_t)b * arrays * n;
+        block->scratch[b] = (Scratch){x, arrays > 1 ? x + n : x, x + 2 * n, x + 3 * n};
+    }
+    for (long from = first; from < last; from += size) {
+        block->count = (int)(last - from < size ? last - from : size);
+        FOR_BLOCK {
+            block->y[b] = job->target[from + b];
+            block->kept[b] = block->y[b] != job->ignored;
+            if (block->kept[b]) load(job, from + b, block->scratch[b].x, n);
+        }
+        survey(job, block);
+        find_rivals(block);
+        exponentiate(job, from, block);
+        weigh(job, block);
+        if (needs & NEEDS_U) sum_floored(job, block);
+        if (needs & NEEDS_FOCAL) sum_focal(job, block);
+        program_run(job->program, block->stat, block->count);
+        const double *value = block->stat[job->program->results[VALUE]];
+        FOR_BLOCK job->values[from + b] =
+            block->kept[b] ? value[b] * (job->weight ? job->weight[block->y[b]] : 1) : 0;
+        if (!job->grad) continue;
+        settle(job, from, block);
+        FOR_BLOCK write_gradient(job, from + b, block, b);
+    }
+}
+
+#endif
