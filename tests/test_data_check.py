@@ -38,6 +38,7 @@ def test_the_real_cifars_are_usable_and_an_unofficial_copy_is_said(cifar_root):
     assert hundred.usable
     assert hundred.odd == []
     assert "train: 50,000 samples, 500 a class" in hundred.right
+    assert all("training labels: the official ones in their order" in report.right for report in (ten, hundred))
     # 92 images of the copy that the tests use are stand-ins
     assert [line for line in ten.odd if not line.startswith("not the official cifar10 files: data_batch_1")] == []
 
@@ -47,6 +48,7 @@ def test_counts_that_are_not_the_official_ones_are_odd(tmp_path):
     report = check("cifar10", tmp_path)
     assert report.usable
     assert "train: 50 samples, the official number is 50,000" in report.odd
+    assert "training labels: not the official ones in their order; published noise does not fit" in report.odd
     assert "train: 9 classes have no sample (b, c, d, e, f)" in report.odd
 
 

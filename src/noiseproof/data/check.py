@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from noiseproof.data.load import load, named
-from noiseproof.data.published import HUMAN, RATES, published_labels
+from noiseproof.data.published import HUMAN, RATES, is_official_order, published_labels
 from noiseproof.data.registry import DATASETS, default_root
 from noiseproof.data.split import Data, Split
 from noiseproof.errors import DataError
@@ -136,6 +136,11 @@ def _check_counts(data: Data, splits: dict[str, Split], report: Report) -> None:
             empty = np.flatnonzero(counts == 0)
             named = ", ".join(data.classes[label] for label in empty[:5])
             report.odd.append(f"{part}: {len(empty)} classes have no sample ({named})")
+    if data.name in HUMAN:
+        if is_official_order(data.name, data.train.given.numpy()):
+            report.right.append("training labels: the official ones in their order")
+        else:
+            report.odd.append("training labels: not the official ones in their order; published noise does not fit")
     claims = DATASETS[data.name].claims if data.name in DATASETS else {}
     official: dict[str, Any] = {"train": claims.get("train"), "test": claims.get("test"), "ilsvrc12": 2_500}
     for part, split in splits.items():

@@ -13,7 +13,7 @@ from noiseproof.data.labels import Labels, checked, vectors
 from noiseproof.data.registry import DATASETS, Remote, default_root
 from noiseproof.errors import DataError, DataMissingError, InputError
 
-__all__ = ["FILES", "HUMAN", "RATES", "SAMPLES", "find", "published_labels"]
+__all__ = ["FILES", "HUMAN", "RATES", "SAMPLES", "find", "is_official_order", "published_labels"]
 
 SAMPLES = 50_000
 RATES = ("0.2", "0.4", "0.6")
@@ -110,6 +110,11 @@ def published_labels(name: str, *, root: str | os.PathLike[str] | None = None) -
     return found
 
 
+def is_official_order(name: str, labels: Labels) -> bool:
+    """Whether these are CIFAR's training labels as its authors ordered them."""
+    return hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest() == _TRUTH[name]
+
+
 def find(folder: Path, names: tuple[str, ...]) -> Path | None:
     """The first of these files in the folder or where the published repositories keep them."""
     return next((place for place in _places(folder, names) if place.is_file()), None)
@@ -133,7 +138,7 @@ def _human(name: str, folder: Path) -> dict[str, Labels]:
     if missing := sorted(wanted - held.keys()):
         raise DataError(f"{path}: must hold {', '.join(missing)}; it has {', '.join(list(held)[:8]) or 'nothing'}")
     labels = {key: checked(held[key], _CLASSES[name], f"{path}: {key}", count=SAMPLES) for key in sorted(wanted)}
-    if hashlib.sha256(labels["clean_label"].astype(np.uint8).tobytes()).hexdigest() != _TRUTH[name]:
+    if not is_official_order(name, labels["clean_label"]):
         raise DataError(
             f"{path}: refused, its clean_label is not the training labels of {name} in their official order"
             + ("; an _ordered.npy file has TensorFlow's order, use the .pt file" if "_ordered" in path.name else "")
