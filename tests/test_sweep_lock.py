@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,9 @@ from conftest import count
 from made_runs import accuracy, runs
 from noiseproof.bench import lock, records
 from noiseproof.bench.lock import Shard
-from noiseproof.errors import InputError, MachineError
+from noiseproof.errors import DataError, InputError, MachineError
 from noiseproof.process import this_process
+from test_files import FAULTS, Faults
 
 HERE = Path(__file__).parent
 
@@ -184,6 +185,27 @@ def test_a_contender_that_comes_late_with_a_low_number_does_not_hold_the_place(t
     taken = lock.take(tmp_path)
     assert taken.held()
     assert list((tmp_path / "locks").iterdir()) == [taken.path]
+
+
+def test_any_call_of_a_takeover_may_fail_and_the_next_driver_gets_the_place(tmp_path, monkeypatch):
+    written(tmp_path, owner(boot="another"))
+    faults = Faults(monkeypatch)
+    lock.take(tmp_path)
+    calls = list(faults.seen)
+    assert len(calls) >= 8
+    for number, name in enumerate(calls):
+        for error in FAULTS:
+            folder = tmp_path / f"{number}-{error}"
+            folder.mkdir()
+            written(folder, owner(boot="another"))
+            faults.arm(number, OSError(error, os.strerror(error)))
+            with suppress(MachineError, DataError):
+                lock.take(folder).release()
+            faults.arm(-1, Exception())
+            taken = lock.take(folder)
+            assert taken.held(), (name, error)
+            assert [path for path in (folder / "locks").iterdir() if path.name.startswith("shard")] == [taken.path]
+            taken.release()
 
 
 def test_a_vanished_folder_holds_no_lock(tmp_path):

@@ -102,8 +102,12 @@ def take(folder: Path, shard: Shard = WHOLE) -> Lock:
         newest = _numbered(place, shard)[-1:]
         dead = _check_free(newest)
         path = _next(newest[0]) if newest else place / _name(shard, 1)
-        if not files.create_once(path, mine):
-            continue  # another contender was faster; see who it is
+        try:
+            if not files.create_once(path, mine):
+                continue  # another contender was faster; see who it is
+        except files.DurabilityUncertain:
+            path.unlink(missing_ok=True)
+            raise
         lock = Lock(path, mine, f"took over from {dead}, which ended without letting go" if dead else "")
         if lock.held():
             _remove_below(path)

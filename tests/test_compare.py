@@ -1,0 +1,269 @@
+"""`compare`, `train` and `sweep` as a person and a script meet them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from noiseproof.bench import records
+from noiseproof.cli import main
+
+COMMAND = [sys.executable, "-m", "noiseproof"]
+QUICK = ["--noise", "symmetric(0.4)", "--epochs", "2"]
+
+
+def noiseproof(*words: object, cwd: Path, stdin: Any = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    return subprocess.run(
+        [*COMMAND, *map(str, words)], cwd=cwd, stdin=stdin, capture_output=True, text=True, env=environment
+    )
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """One small comparison, as JSON."""
+    folder = tmp_path_factory.mktemp("compared")
+    words = ["compare", "digits", *QUICK, "--methods", "ce, 0.5*nce + 2*agce(a=6, q=1.5)", "--seeds", "3", "--json"]
+    return folder, noiseproof(*words, cwd=folder)
+
+
+def test_json_is_one_object_and_nothing_else_on_stdout(compared):
+    _, done = compared
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["method"] for row in rows] == ["ce", "0.5*nce + 2*agce(a=6, q=1.5)"]
+    assert [row["n"] for row in rows] == [3, 3]
+    assert {row["noise"] for row in rows} == {"symmetric(rate=0.4)"}
+
+
+def test_mean_and_deviation_are_those_of_the_records(compared):
+    folder, done = compared
+    found: dict[str, list[float]] = {}
+    for record in records.read_folder(folder / "results" / "digits").records:
+        assert record["result"]["accuracy"] == record["result"]["curves"]["test_accuracy"][-1]
+        assert len(record["result"]["curves"]["test_accuracy"]) == 2
+        found.setdefault(record["run"]["method"], []).append(record["result"]["accuracy"])
+    for row in json.loads(done.stdout)["rows"]:
+        values = found[row["method"]]
+        mean = sum(values) / 3
+        assert row["mean"] == pytest.approx(mean, rel=1e-12)
+        assert row["std"] == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5, rel=1e-9)
+
+
+def test_the_records_say_what_was_run(compared):
+    folder, _ = compared
+    for record in records.read_folder(folder / "results" / "digits").records:
+        assert record["status"] == "done"
+        assert record["noise"]["rate"] == pytest.approx(0.4, abs=0.001)
+        assert record["noise"]["convention"] == "exact"
+        assert len(record["noise"]["transition"]) == 10
+        assert all(sum(row) == pytest.approx(1) for row in record["noise"]["transition"])
+        assert record["data"]["name"] == "digits"
+        assert (record["precision"], record["mode"], record["threads"]) == ("fp32", "deterministic", 1)
+        assert record["versions"].keys() == {"noiseproof", "torch", "numpy", "python"}
+        assert record["run"]["settings"]["train"]["epochs"] == 2
+
+
+def test_curves_and_report_lie_where_it_says(compared):
+    folder, done = compared
+    assert "curves results/digits/curves.png, report results/digits/report.html" in done.stderr
+    assert (folder / "results/digits/curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "0.5*nce + 2*agce" in (folder / "results/digits/report.html").read_text()
+
+
+def test_no_checkpoint_and_no_temporary_file_stays(compared):
+    folder, _ = compared
+    assert list(folder.rglob("checkpoints")) == []
+    assert list(folder.rglob(".tmp*")) == []
+
+
+def test_comparing_again_trains_nothing_and_prints_the_same(compared):
+    folder, done = compared
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("record.json")}
+    words = ["compare", "digits", *QUICK, "--methods", "ce, 0.5*nce + 2*agce(a=6, q=1.5)", "--seeds", "3"]
+    again = noiseproof(*words, "--json", cwd=folder)
+    assert again.stdout == done.stdout
+    assert "6 of 6 runs are recorded already" in again.stderr
+    table = noiseproof(*words, "--workers", "1", cwd=folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("record.json")} == before
+    for row in json.loads(done.stdout)["rows"]:
+        assert f"{row['mean']:.2f} ± {row['std']:.2f}" in table.stdout
+    assert "over 3 seeds" in table.stdout
+
+
+def test_a_run_gives_the_same_bits_alone_and_among_others(compared, tmp_path):
+    folder, _ = compared
+    done = noiseproof("train", "digits", *QUICK, "--method", "ce", "--seed", "2", "--out", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (alone,) = records.read_folder(tmp_path).records
+    among = records.read(records.location(folder / "results" / "digits", alone["run_id"]))
+    for key in ("test_accuracy", "train_loss", "train_accuracy"):
+        assert alone["result"]["curves"][key] == among["result"]["curves"][key]
+    assert alone["noise"] == among["noise"]
+    assert "epoch 2/2  test" in done.stderr
+    assert "samples/s" in done.stderr
+    assert f"record {tmp_path}/runs/{alone['run_id']}/record.json" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["compare", "digitz"], 2, "no data set named 'digitz'; did you mean 'digits'?"),
+        (["compare", "digits", "--noise", "symetric(0.4)"], 2, "no noise named 'symetric'; did you mean 'symmetric'?"),
+        (["compare", "digits", "--noise", "symmetric(1.5)"], 2, "rate must lie in [0, 1], got rate=1.5"),
+        (
+            ["compare", "digits", "--methods", "ce,jal-cee"],
+            2,
+            "no method or loss named 'jal-cee'; did you mean 'jal-ce'?",
+        ),
+        (["compare", "digits", "--methods", ","], 2, "--methods needs at least one method"),
+        (["compare", "digits", "--set", "train.epoch=3"], 2, "did you mean 'epochs'?"),
+        (
+            ["compare", "digits", "--set", "epochs"],
+            2,
+            "--set takes KEY=VALUE with a key such as train.lr, got 'epochs'",
+        ),
+        (["compare", "digits", "--out", "file"], 3, "cannot make the folder file: a file of that name is there"),
+        (["compare", "cifar10", "--data-root", "nowhere"], 2, "noiseproof data fetch cifar10"),
+        (["compare", "digits", "--noise", "human(worst)"], 2, "use data cifar10 or cifar100"),
+        (["train", "digits", "--device", "cuda:7"], 3, "this machine has no cuda device"),
+        (["sweep", "tabel3"], 2, "did you mean 'table3'?"),
+        (["sweep", "table3", "--shard", "9/8"], 2, "a shard is I/N"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_clear_sentence_before_any_training(words, code, message, tmp_path, monkeypatch, capfd):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    few = {"compare": ["--seeds", "1", "--workers", "1"], "sweep": ["--workers", "1"]}.get(words[0], [])
+    monkeypatch.setattr(sys, "argv", ["noiseproof", *words, "--epochs", "2", *few])
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capfd.readouterr()
+    assert end.value.code == code
+    assert message in told.err
+    assert told.out == ""
+    assert len(told.err.strip().splitlines()) == 1
+    assert list(tmp_path.rglob("record.json")) == []
+
+
+GRID = """
+data = ["digits"]
+noise = ["symmetric(0.2)"]
+methods = ["ce", "jal-ce"]
+seeds = [1, 2]
+[train]
+epochs = 2
+"""
+
+
+def test_a_sweep_in_parts_says_what_is_left_and_the_parts_make_the_whole(tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID)
+    first = noiseproof("sweep", "grid.toml", "--out", "out", "--shard", "1/2", "--workers", "1", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    there = len(list(tmp_path.rglob("record.json")))
+    plan = noiseproof("sweep", "grid.toml", "--out", "out", "--dry-run", cwd=tmp_path).stdout.splitlines()
+    assert len(plan) == 5
+    assert sum(line.startswith("done ") for line in plan) == there
+    assert plan[-1].startswith(f"4 runs: {there} done, {4 - there} to do" + (", about " if 0 < there < 4 else ""))
+    second = noiseproof("sweep", "grid.toml", "--out", "out", "--workers", "1", cwd=tmp_path)
+    assert f"{4 - there} runs recorded, {there} before" in second.stdout
+    assert len(records.read_folder(tmp_path / "out").records) == 4
+    assert records.check(tmp_path / "out") == ()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_sweep_says_how_it_goes_on_and_does(how, tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID.replace("epochs = 2", "epochs = 12"))
+    words = [*COMMAND, "sweep", "grid.toml", "--out", "out", "--workers", "1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stderr:
+            if line.startswith("[1/4]"):
+                process.send_signal(how)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "noiseproof: stopped; what is recorded stays, and the same command goes on from there" in rest
+    assert "Traceback" not in rest
+    assert 1 <= len(records.read_folder(tmp_path / "out").records) < 4
+    again = noiseproof("sweep", "grid.toml", "--out", "out", "--workers", "1", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert len(records.read_folder(tmp_path / "out").records) == 4
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_as_if_nothing_had_been(tmp_path):
+    words = ["train", "digits", "--noise", "symmetric(0.4)", "--method", "jal-ce", "--epochs", "300"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*COMMAND, *words, "--out", "killed"], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("killed/runs/*/checkpoints/*.safetensors")):
+        assert process.poll() is None, "ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    resumed = noiseproof(*words, "--out", "killed", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "epoch   1/300" not in resumed.stderr
+    whole = noiseproof(*words, "--out", "whole", cwd=tmp_path)
+    assert "epoch   1/300" in whole.stderr
+    (one,), (other,) = (records.read_folder(tmp_path / name).records for name in ("killed", "whole"))
+    for key in ("test_accuracy", "train_loss", "train_accuracy"):
+        assert one["result"]["curves"][key] == other["result"]["curves"][key]
+
+
+def test_outputs_and_tensorboard_are_kept_on_request(tmp_path):
+    pytest.importorskip("tensorboard")
+    done = noiseproof(
+        *("train", "digits", *QUICK, "--method", "ce", "--out", "out", "--keep-outputs", "--tensorboard"), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    from safetensors.numpy import load_file
+
+    (path,) = tmp_path.rglob("outputs.safetensors")
+    kept = load_file(path)
+    assert kept["test_features"].shape[0] == kept["test_clean"].shape[0] == 359
+    assert kept["flipped"].sum() == 576  # 0.4 of 1438, each class rounded to the nearest
+    assert len(list(tmp_path.rglob("events.out.tfevents*"))) == 1
+
+
+def test_own_data_is_compared_by_its_path(tmp_path):
+    lines = [f"{i % 7},{i % 5},{i % 3},{'yes' if i % 7 > 3 else 'no'}" for i in range(300)]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b,c,label", *lines]) + "\n")
+    words = (
+        "compare",
+        "mine.csv",
+        "--noise",
+        "clean",
+        "--methods",
+        "ce,gce",
+        "--seeds",
+        "1",
+        "--epochs",
+        "5",
+        "--json",
+    )
+    done = noiseproof(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row["n"] for row in json.loads(done.stdout)["rows"]] == [1, 1]
+    assert (tmp_path / "results" / "mine" / "report.html").is_file()
+
+
+def test_the_choice_without_clean_labels_is_printed_beside_the_table(tmp_path):
+    words = ("compare", "digits", *QUICK, "--methods", "ce,jal-ce", "--seeds", "1", "--tune", "--json")
+    done = noiseproof(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["tune"]["method"] in ("ce", "jal-ce")
+    assert {trial["method"] for trial in told["tune"]["trials"]} == {"ce", "jal-ce"}
