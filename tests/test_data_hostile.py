@@ -69,7 +69,7 @@ def test_damaged_files_are_read_or_refused_and_nothing_else_happens(what, prober
     home = sound_files(tmp_path / "base") / reader
     if what == "cifar10 archive":
         home = sound_archive(tmp_path / "archive")
-    times = count(120, 10_000) if reader != "folder" else count(60, 2_000)
+    times = count(120, 2_000) if reader != "folder" else count(60, 500)
     cases = [Damaged(f"seed {seed}", reader, str(home), str(home / FILES[what]), seed) for seed in range(times)]
     results = list(prober.results(cases))
     assert len(results) == times
