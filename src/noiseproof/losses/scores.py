@@ -69,7 +69,12 @@ def ldr_kl(logits: Logits, *, c: float, lam: float) -> PerClass:
     Args:
         logits: scores of the classes.
         c: margin, from 0 on.
-        lam: above 0; how far the worst case over the labels may go. At most e^80 = exp(c / lam) is accepted.
+        lam: above 0; small looks at the worst label only, large at the average. c / lam is at most 80.
+
+    Example:
+        >>> even = torch.zeros(1, 2)                                  # s = (1, 1)
+        >>> ldr_kl(even, c=math.log(3), lam=1.0).exp().round(decimals=4).tolist()         # (1 + 3) / 2
+        [[2.0, 2.0]]
 
     Source: Zhu et al., ICML 2023 (arXiv:2112.14869), with the normalised softplus of its code.
     """
