@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from noiseproof.losses.rows.plan import Plan, plan
 if TYPE_CHECKING:
     from noiseproof.losses.base import Loss
 
-__all__ = ["answer", "enabled", "value_and_grad"]
+__all__ = ["answer", "enabled", "transforms_are_active", "value_and_grad"]
 
 enabled = os.environ.get("NOISEPROOF_KERNEL", "1") != "0"
 
@@ -89,7 +90,8 @@ def value_and_grad(
     with torch.enable_grad():
         leaf = logits.clone().requires_grad_() if inplace else logits.requires_grad_()
         value = loss.formula(leaf, target)
-        (grad,) = torch.autograd.grad(value, leaf, torch.ones_like(value) if upstream is None else upstream)
+        ones = torch.ones_like(value)
+        (grad,) = torch.autograd.grad(value, leaf, ones if upstream is None else (ones * upstream).to(value.dtype))
     return value.detach(), logits.copy_(grad) if inplace else grad
 
 
@@ -113,11 +115,7 @@ class _Call:
 
 def _prepare(loss: Loss, input: Tensor, target: Tensor) -> _Call | None:
     """The call, if a kernel can take it."""
-    if torch.compiler.is_compiling() or not enabled:
-        return None
-    if type(input) not in _PLAIN or type(target) is not Tensor:
-        return None
-    if _functorch_is_active() or _dispatch_modes() or forward_ad._current_level >= 0:
+    if transforms_are_active() or not enabled or type(input) not in _PLAIN or type(target) is not Tensor:
         return None
     shape, backend = input.shape, _backend(input)
     if backend is None or input.dtype not in _SCORES or target.dtype not in _LABELS or len(shape) < 2:
@@ -139,10 +137,29 @@ def _prepare(loss: Loss, input: Tensor, target: Tensor) -> _Call | None:
     return _Call(loss, backend, found, target, weight, loss.ignore_index)
 
 
+def transforms_are_active() -> bool:
+    """Whether something looks at every operation: torch.compile, torch.func, forward-mode AD, a dispatch mode."""
+    return (
+        torch.compiler.is_compiling()
+        or _functorch_is_active()
+        or _dispatch_modes() > 0
+        or forward_ad._current_level >= 0
+    )
+
+
 def _backend(input: Tensor) -> ModuleType | None:
     if input.is_cpu:
         return cpu if cpu.kernel is not None else closed
-    return None
+    return _gpu() if input.is_cuda else None
+
+
+@cache
+def _gpu() -> ModuleType | None:
+    try:
+        from noiseproof.losses.rows import gpu
+    except ImportError:  # no Triton
+        return None
+    return gpu
 
 
 class _LabelOutOfRangeError(Exception):
