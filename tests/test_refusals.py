@@ -23,7 +23,8 @@ SNAPSHOTS = ROOT / "tests" / "snapshots" / "refusals.json"
 # What tells a reader how to go on: what is accepted, ...
 ACCEPTED = (
     r"must |should be |needs? |takes one of |can only |starts with |is expected|are expected|expected (a|one) "
-    r"|is a folder of class folders|is read from|at (most|least) |exists? (for|on) |is for \d+ classes|is I/N|is written as|such as|for losses of"
+    r"|is a folder of class folders|is read from|at (most|least) |exists? (for|on) |is for \d+ classes|is I/N"
+    r"|is written as|such as|for losses of"
     r"|(it|they) (has|have)\b|there are: |looks at the inputs: corrupt|the header has \d|looked for|lies? in \[|a >= \d"
 )
 # ... or what to do.
