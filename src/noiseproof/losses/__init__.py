@@ -10,12 +10,14 @@ from noiseproof.losses.base import WeightedSum as WeightedSum
 from noiseproof.losses.base import parse as parse
 from noiseproof.losses.entropy import CE as CE
 from noiseproof.losses.entropy import FL as FL
+from noiseproof.losses.linear import linear_loss as linear_loss
 from noiseproof.losses.normalized import NCE as NCE
 from noiseproof.losses.normalized import NFL as NFL
 from noiseproof.losses.normalized import NNCE as NNCE
 from noiseproof.losses.normalized import NNFL as NNFL
 from noiseproof.losses.power import GCE as GCE
 from noiseproof.losses.power import MSE as MSE
+from noiseproof.losses.rows import value_and_grad as value_and_grad
 from noiseproof.losses.scores import ECE as ECE
 from noiseproof.losses.scores import EFL as EFL
 from noiseproof.losses.scores import LC as LC
