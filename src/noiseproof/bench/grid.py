@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def load(
     path = _find(grid)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise InputError(f"{path} is not a TOML file: {error}") from None
     _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "part"))
     above = {key: content[key] for key in _AXES if key in content}
@@ -118,8 +119,9 @@ def _find(grid: str | Path) -> Path:
     if str(grid) in names():
         return _FOLDER / f"{grid}.toml"
     path = Path(grid)
-    if path.is_file():
-        return path
+    with suppress(OSError, ValueError):  # longer than any name, or with a NUL
+        if path.is_file():
+            return path
     hint = did_you_mean(str(grid), names())
     raise DataMissingError(f"no grid {str(grid)!r}{hint} (there are: {', '.join(names())}; or give a .toml file)")
 
