@@ -16,6 +16,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of the 
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
+@app.command("losses")
+def losses_(rounds: Rounds = 7, out: Out = None, as_json: AsJson = False) -> None:
+    """Every loss forward and backward beside F.cross_entropy, its usual spelling and torch.compile; a few minutes."""
+    from noiseproof.bench.losses import run
+
+    result = run(rounds=rounds, output=out)
+    if not as_json:
+        _table("memory beyond the scores, in their size", result["memory"])
+        _table("a linear layer with the loss", result["linear"])
+        _table("goals", result["goals"])
+    _show(result, as_json)
+
+
 @app.command()
 def train(device: Device = "cpu", rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None:
     """A training step of CNN-8 beside the published loop."""
@@ -36,17 +49,21 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result))
         return
+    _table(result["what"], result["rows"])
+    typer.echo(f"goal: {result['goal']}, {'reached' if result['reached'] else 'not reached'}")
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = [name for name, value in result["rows"][0].items() if not isinstance(value, list)]
+    columns = [name for name, value in rows[0].items() if not isinstance(value, list)]
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        text = isinstance(result["rows"][0][column], str)
+        text = isinstance(rows[0][column], str)
         table.add_column(column.replace("_", " "), justify="left" if text else "right")
-    for row in result["rows"]:
-        table.add_row(*(str(row[column]) for column in columns))
+    for row in rows:
+        table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
     console = Console()
-    console.print(result["what"], style="bold")
+    console.print(title, style="bold")
     console.print(table)
-    console.print(f"goal: {result['goal']}, {'reached' if result['reached'] else 'not reached'}")

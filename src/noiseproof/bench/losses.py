@@ -1,0 +1,285 @@
+"""How fast the losses are, forward and backward, beside torch's cross_entropy and two usual ways of writing them.
+
+The ways take turns within one process and on one thread; what counts is the median of the process's CPU time, as a
+multiple of `torch.nn.functional.cross_entropy` at the same size. "Usual" is a plain restatement of how published code
+writes a loss: softmax, one-hot labels, products, mean. "Compiled" is `torch.compile` of this library's formula.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from noiseproof import __version__, files, losses
+from noiseproof.bench.usual import usual_loss
+from noiseproof.losses.rows import cpu
+
+__all__ = ["run"]
+
+ONE_PASS = ("ce", "mae", "gce", "sce", "agce(a=6, q=1.5)", "nce", "amse", "nce + amse", "5*nce + 5*nnce")
+FOCAL = ("nfl(detach=true)", "nfl(detach=true) + amse", "5*nfl(detach=true) + 5*nnfl(detach=true)")
+COMPILED = ("ce", "nce + amse", "5*nce + 5*nnce", "nfl(detach=true) + amse")
+SIZES = ((128, 10), (128, 100), (8192, 1000), (2048, 32000))
+LINEAR = (1024, 256, 32000)  # rows, features, classes
+JAL, ANL = "nce + amse", "5*nce + 5*nnce"
+
+Size = tuple[int, int]
+Way = Callable[[], object]
+
+
+def run(
+    *,
+    sizes: Sequence[Size] = SIZES,
+    texts: Sequence[str] = (*ONE_PASS, *FOCAL),
+    compiled: Sequence[str] = COMPILED,
+    linear: tuple[int, int, int] = LINEAR,
+    rounds: int = 7,
+    output: str | Path | None = None,
+) -> dict[str, Any]:
+    """Measure time, memory and the fused linear layer.
+
+    Args:
+        sizes: (rows, classes) of the scores.
+        texts: the losses.
+        compiled: the losses that are compiled, too; each takes a while at each size.
+        linear: rows, features and classes of the fused linear layer.
+        rounds: how often each way takes its turn; the median counts.
+        output: a JSON file that takes the result.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows = [row for size in sizes for row in _times(size, texts, compiled, rounds)]
+        memory = _memory(max(sizes, key=math.prod))
+        fused = _linear(*linear, rounds=max(1, rounds // 2))
+    finally:
+        torch.set_num_threads(threads)
+    goals = _goals(rows, memory, fused)
+    result = {
+        "what": "losses forward and backward: CPU time as a multiple of F.cross_entropy's, one thread",
+        "device": _processor(),
+        "instructions": "closed form" if cpu.kernel is None else cpu.kernel.instructions,
+        "threads": 1,
+        "versions": {"noiseproof": __version__, "torch": torch.__version__},
+        "date": datetime.now(UTC).date().isoformat(),
+        "rounds": rounds,
+        "rows": rows,
+        "memory": memory,
+        "linear": fused,
+        "goals": goals,
+        "goal": f"{len(goals)} goals",
+        "reached": all(goal["reached"] for goal in goals),
+    }
+    if output is not None:
+        files.write_atomic(output, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+# Time
+
+
+def _times(size: Size, texts: Sequence[str], compiled: Sequence[str], rounds: int) -> list[dict[str, Any]]:
+    scores, target = _batch(*size)
+    ways: dict[tuple[str, str], Way] = {("F.cross_entropy", ""): _step(F.cross_entropy, scores, target)}
+    for text in texts:
+        loss = losses.parse(text)
+        ways[text, "noiseproof"] = _step(loss, scores, target)
+        ways[text, "usual"] = _step(usual_loss(loss), scores, target)
+        if text in compiled:
+            torch._dynamo.reset()
+            ways[text, "compiled"] = _step(torch.compile(losses.parse(text), dynamic=False), scores, target)
+            ways[text, "compiled"]()  # compiles, out of turn
+    times = _interleaved(ways, rounds, repeats=max(1, 200_000 // math.prod(size)))
+    unit = times["F.cross_entropy", ""]
+    return [
+        {
+            "size": f"{size[0]} x {size[1]}",
+            "loss": text,
+            "cross_entropy_us": round(unit * 1e6, 1),
+            **{
+                way: round(times[text, way] / unit, 3) if (text, way) in times else None
+                for way in ("noiseproof", "usual", "compiled")
+            },
+            "times_usual": round(times[text, "usual"] / times[text, "noiseproof"], 1),
+        }
+        for text in texts
+    ]
+
+
+def _batch(rows: int, classes: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.randn(rows, classes, generator=generator, requires_grad=True)
+    return scores, torch.randint(classes, (rows,), generator=generator)
+
+
+def _step(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, target: Tensor) -> Way:
+    def step() -> None:
+        scores.grad = None
+        loss(scores, target).backward()  # type: ignore[no-untyped-call]
+
+    return step
+
+
+def _interleaved(ways: Mapping[Any, Way], rounds: int, repeats: int) -> dict[Any, float]:
+    """The median CPU seconds of each way, which take turns; a first round warms up."""
+    taken: dict[Any, list[float]] = {name: [] for name in ways}
+    gc.collect()
+    gc.disable()
+    try:
+        for turn in range(rounds + 1):
+            for name, way in ways.items():
+                started = time.process_time()
+                for _ in range(repeats):
+                    way()
+                if turn > 0:
+                    taken[name].append((time.process_time() - started) / repeats)
+    finally:
+        gc.enable()
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+# Memory
+
+
+def _memory(size: Size) -> list[dict[str, Any]]:
+    """The largest memory beyond the scores, in units of the scores."""
+    scores, target = _batch(*size)
+    unit = scores.nbytes
+    jal = losses.parse(JAL)
+    ways = {
+        "F.cross_entropy": _step(F.cross_entropy, scores, target),
+        f"{JAL}, usual": _step(usual_loss(jal), scores, target),
+        f"{ANL}, usual": _step(usual_loss(losses.parse(ANL)), scores, target),
+        f"{JAL}, noiseproof": _step(jal, scores, target),
+        f"{ANL}, noiseproof": _step(losses.parse(ANL), scores, target),
+        f"{FOCAL[-1]}, noiseproof": _step(losses.parse(FOCAL[-1]), scores, target),
+        f"{JAL}, noiseproof in place": lambda: losses.value_and_grad(jal, scores, target, inplace=True),
+    }
+    found = []
+    for name, way in ways.items():
+        scores.grad = None
+        extra = _peak(way)
+        found.append(
+            {"size": f"{size[0]} x {size[1]}", "way": name, "extra": None if extra is None else round(extra / unit, 3)}
+        )
+    return found
+
+
+def _peak(way: Way) -> int | None:
+    """The bytes that a way needs beyond what is there before it; None where the system does not tell."""
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    try:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        with reset.open("w") as peak:
+            peak.write("5")  # the highest mark starts anew
+        before = _status(status, "VmRSS")
+        way()
+        return _status(status, "VmHWM") - before
+    except (OSError, AttributeError):
+        return None
+
+
+def _status(path: Path, name: str) -> int:
+    line = next(line for line in path.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+# The fused linear layer
+
+
+def _linear(rows: int, features: int, classes: int, *, rounds: int) -> list[dict[str, Any]]:
+    generator = torch.Generator().manual_seed(1)
+    hidden = torch.randn(rows, features, generator=generator, requires_grad=True)
+    weight = (torch.randn(classes, features, generator=generator) / features**0.5).requires_grad_()
+    target = torch.randint(classes, (rows,), generator=generator)
+    jal = losses.parse(JAL)
+
+    def step(value: Callable[[], Tensor]) -> Way:
+        def way() -> None:
+            hidden.grad = weight.grad = None
+            value().backward()  # type: ignore[no-untyped-call]
+
+        return way
+
+    def separate(loss: Callable[[Tensor, Tensor], Tensor]) -> Way:
+        return step(lambda: loss(F.linear(hidden, weight), target))
+
+    ways = {
+        "linear + F.cross_entropy": separate(F.cross_entropy),
+        f"linear + usual {JAL}": separate(usual_loss(jal)),
+        f"linear + {JAL}": separate(jal),
+        f"linear_loss {JAL}": step(lambda: losses.linear_loss(jal, hidden, weight, target)),
+    }
+    times = _interleaved(ways, rounds, 1)
+    unit = times["linear + F.cross_entropy"]
+    found = []
+    for name, way in ways.items():
+        hidden.grad = weight.grad = None
+        extra = _peak(way)
+        found.append(
+            {
+                "size": f"{rows} x {features} x {classes}",
+                "way": name,
+                "time": round(times[name] / unit, 3),
+                "seconds": round(times[name], 4),
+                "extra_mb": None if extra is None else round(extra / 1e6, 1),
+            }
+        )
+    return found
+
+
+# Goals
+
+
+def _goals(
+    rows: list[dict[str, Any]], memory: list[dict[str, Any]], fused: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    goals: list[dict[str, Any]] = []
+
+    def most(goal: str, limit: float, measured: Iterable[float | None]) -> None:
+        known = [value for value in measured if value is not None]
+        if known:
+            goals.append({"goal": goal, "limit": limit, "measured": max(known), "reached": max(known) <= limit})
+
+    def least(goal: str, limit: float, measured: Iterable[float]) -> None:
+        known = list(measured)
+        if known:
+            goals.append({"goal": goal, "limit": limit, "measured": min(known), "reached": min(known) >= limit})
+
+    def column(name: str, size: str, texts: Iterable[str]) -> list[float]:
+        return [row[name] for row in rows if row["size"] == size and row["loss"] in texts]
+
+    for size, limit in (("128 x 10", 0.9), ("128 x 100", 1.0), ("8192 x 1000", 0.45), ("2048 x 32000", 0.45)):
+        most(f"one-pass losses at {size}, of F.cross_entropy", limit, column("noiseproof", size, ONE_PASS))
+    for size, jal, anl in (("8192 x 1000", 20, 25), ("2048 x 32000", 12, 15)):
+        most(f"normalized focal losses at {size}, of F.cross_entropy", 0.7, column("noiseproof", size, FOCAL))
+        least(f"JAL-CE at {size}, times faster than the usual way", jal, column("times_usual", size, [JAL]))
+        least(f"ANL-CE at {size}, times faster than the usual way", anl, column("times_usual", size, [ANL]))
+    ours = [row for row in memory if row["way"].endswith("noiseproof")]
+    most("memory beyond the scores, in their size", 1.05, (row["extra"] for row in ours))
+    most("the same in place", 0.05, (row["extra"] for row in memory if row["way"].endswith("in place")))
+    most("linear_loss, of linear + F.cross_entropy's time", 0.85, [fused[-1]["time"]])
+    if fused[1]["extra_mb"] and fused[-1]["extra_mb"]:
+        most("linear_loss, of the usual way's memory", 1 / 15, [fused[-1]["extra_mb"] / fused[1]["extra_mb"]])
+    return goals
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
