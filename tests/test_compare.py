@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from noiseproof.bench import records
 from noiseproof.cli import main
 
-COMMAND = [sys.executable, "-m", "noiseproof"]
 QUICK = ["--noise", "symmetric(0.4)", "--epochs", "2"]
 
 
-def noiseproof(*words: object, cwd: Path, stdin: Any = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-    return subprocess.run(
-        [*COMMAND, *map(str, words)], cwd=cwd, stdin=stdin, capture_output=True, text=True, env=environment
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: object
+    out: str
+    err: str
+
+
+def noiseproof(*words: object, cwd: Path) -> Done:
+    """The command line in this process, where torch is imported already; its workers are real ones."""
+    out, err = io.StringIO(), io.StringIO()
+    streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with contextlib.chdir(cwd), streams[0], streams[1], pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("COLUMNS", "120")
+        patch.setattr(sys, "argv", ["noiseproof", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+    return Done(end.value.code or 0, out.getvalue(), err.getvalue())
+
+
+def process(*words: object, cwd: Path) -> subprocess.Popen[str]:
+    """The command line in a process of its own, to be stopped."""
+    command = [sys.executable, "-m", "noiseproof", *map(str, words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=cwd, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     )
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def compared(tmp_path_factory) -> tuple[Path, Done]:
     """One small comparison, as JSON."""
     folder = tmp_path_factory.mktemp("compared")
     words = ["compare", "digits", *QUICK, "--methods", "ce, 0.5*nce + 2*agce(a=6, q=1.5)", "--seeds", "3", "--json"]
@@ -37,8 +61,8 @@ def compared(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
 
 def test_json_is_one_object_and_nothing_else_on_stdout(compared):
     _, done = compared
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)["rows"]
+    assert done.code == 0, done.err
+    rows = json.loads(done.out)["rows"]
     assert [row["method"] for row in rows] == ["ce", "0.5*nce + 2*agce(a=6, q=1.5)"]
     assert [row["n"] for row in rows] == [3, 3]
     assert {row["noise"] for row in rows} == {"symmetric(rate=0.4)"}
@@ -51,7 +75,7 @@ def test_mean_and_deviation_are_those_of_the_records(compared):
         assert record["result"]["accuracy"] == record["result"]["curves"]["test_accuracy"][-1]
         assert len(record["result"]["curves"]["test_accuracy"]) == 2
         found.setdefault(record["run"]["method"], []).append(record["result"]["accuracy"])
-    for row in json.loads(done.stdout)["rows"]:
+    for row in json.loads(done.out)["rows"]:
         values = found[row["method"]]
         mean = sum(values) / 3
         assert row["mean"] == pytest.approx(mean, rel=1e-12)
@@ -74,7 +98,7 @@ def test_the_records_say_what_was_run(compared):
 
 def test_curves_and_report_lie_where_it_says(compared):
     folder, done = compared
-    assert "curves results/digits/curves.png, report results/digits/report.html" in done.stderr
+    assert "curves results/digits/curves.png, report results/digits/report.html" in done.err
     assert (folder / "results/digits/curves.png").read_bytes().startswith(b"\x89PNG")
     assert "0.5*nce + 2*agce" in (folder / "results/digits/report.html").read_text()
 
@@ -90,27 +114,27 @@ def test_comparing_again_trains_nothing_and_prints_the_same(compared):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("record.json")}
     words = ["compare", "digits", *QUICK, "--methods", "ce, 0.5*nce + 2*agce(a=6, q=1.5)", "--seeds", "3"]
     again = noiseproof(*words, "--json", cwd=folder)
-    assert again.stdout == done.stdout
-    assert "6 of 6 runs are recorded already" in again.stderr
+    assert again.out == done.out
+    assert "6 of 6 runs are recorded already" in again.err
     table = noiseproof(*words, "--workers", "1", cwd=folder)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("record.json")} == before
-    for row in json.loads(done.stdout)["rows"]:
-        assert f"{row['mean']:.2f} ± {row['std']:.2f}" in table.stdout
-    assert "over 3 seeds" in table.stdout
+    for row in json.loads(done.out)["rows"]:
+        assert f"{row['mean']:.2f} ± {row['std']:.2f}" in table.out
+    assert "over 3 seeds" in table.out
 
 
 def test_a_run_gives_the_same_bits_alone_and_among_others(compared, tmp_path):
     folder, _ = compared
     done = noiseproof("train", "digits", *QUICK, "--method", "ce", "--seed", "2", "--out", tmp_path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     (alone,) = records.read_folder(tmp_path).records
     among = records.read(records.location(folder / "results" / "digits", alone["run_id"]))
     for key in ("test_accuracy", "train_loss", "train_accuracy"):
         assert alone["result"]["curves"][key] == among["result"]["curves"][key]
     assert alone["noise"] == among["noise"]
-    assert "epoch 2/2  test" in done.stderr
-    assert "samples/s" in done.stderr
-    assert f"record {tmp_path}/runs/{alone['run_id']}/record.json" in done.stdout
+    assert "epoch 2/2  test" in done.err
+    assert "samples/s" in done.err
+    assert f"record {tmp_path}/runs/{alone['run_id']}/record.json" in done.out
 
 
 @pytest.mark.parametrize(
@@ -140,18 +164,14 @@ def test_a_run_gives_the_same_bits_alone_and_among_others(compared, tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_input_is_one_clear_sentence_before_any_training(words, code, message, tmp_path, monkeypatch, capfd):
+def test_bad_input_is_one_clear_sentence_before_any_training(words, code, message, tmp_path):
     (tmp_path / "file").touch()
-    monkeypatch.chdir(tmp_path)
     few = {"compare": ["--seeds", "1", "--workers", "1"], "sweep": ["--workers", "1"]}.get(words[0], [])
-    monkeypatch.setattr(sys, "argv", ["noiseproof", *words, "--epochs", "2", *few])
-    with pytest.raises(SystemExit) as end:
-        main()
-    told = capfd.readouterr()
-    assert end.value.code == code
-    assert message in told.err
-    assert told.out == ""
-    assert len(told.err.strip().splitlines()) == 1
+    done = noiseproof(*words, "--epochs", "2", *few, cwd=tmp_path)
+    assert done.code == code
+    assert message in done.err
+    assert done.out == ""
+    assert len(done.err.strip().splitlines()) == 1
     assert list(tmp_path.rglob("record.json")) == []
 
 
@@ -168,57 +188,61 @@ epochs = 2
 def test_a_sweep_in_parts_says_what_is_left_and_the_parts_make_the_whole(tmp_path):
     (tmp_path / "grid.toml").write_text(GRID)
     first = noiseproof("sweep", "grid.toml", "--out", "out", "--shard", "1/2", "--workers", "1", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
+    assert first.code == 0, first.err
     there = len(list(tmp_path.rglob("record.json")))
-    plan = noiseproof("sweep", "grid.toml", "--out", "out", "--dry-run", cwd=tmp_path).stdout.splitlines()
+    plan = noiseproof("sweep", "grid.toml", "--out", "out", "--dry-run", cwd=tmp_path).out.splitlines()
     assert len(plan) == 5
     assert sum(line.startswith("done ") for line in plan) == there
     assert plan[-1].startswith(f"4 runs: {there} done, {4 - there} to do" + (", about " if 0 < there < 4 else ""))
     second = noiseproof("sweep", "grid.toml", "--out", "out", "--workers", "1", cwd=tmp_path)
-    assert f"{4 - there} runs recorded, {there} before" in second.stdout
+    assert f"{4 - there} runs recorded, {there} before" in second.out
     assert len(records.read_folder(tmp_path / "out").records) == 4
     assert records.check(tmp_path / "out") == ()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_sweep_says_how_it_goes_on_and_does(how, tmp_path):
-    (tmp_path / "grid.toml").write_text(GRID.replace("epochs = 2", "epochs = 12"))
-    words = [*COMMAND, "sweep", "grid.toml", "--out", "out", "--workers", "1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        for line in process.stderr:
-            if line.startswith("[1/4]"):
-                process.send_signal(how)
-                break
-        rest = process.stderr.read()
-    assert process.returncode == 130
+def test_ctrl_c_in_a_sweep_says_how_it_goes_on_and_it_does(tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID.replace("epochs = 2", "epochs = 8"))
+    words = ("sweep", "grid.toml", "--out", "out", "--workers", "1")
+    with process(*words, cwd=tmp_path) as sweep:
+        assert any(line.startswith("[1/4]") for line in sweep.stderr)
+        os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does: the workers hear it too
+        rest = sweep.stderr.read()
+    assert sweep.returncode == 130
     assert "noiseproof: stopped; what is recorded stays, and the same command goes on from there" in rest
     assert "Traceback" not in rest
     assert 1 <= len(records.read_folder(tmp_path / "out").records) < 4
-    again = noiseproof("sweep", "grid.toml", "--out", "out", "--workers", "1", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    again = noiseproof(*words, cwd=tmp_path)
+    assert again.code == 0, again.err
     assert len(records.read_folder(tmp_path / "out").records) == 4
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_as_if_nothing_had_been(tmp_path):
-    words = ["train", "digits", "--noise", "symmetric(0.4)", "--method", "jal-ce", "--epochs", "300"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*COMMAND, *words, "--out", "killed"], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+def test_a_run_that_a_batch_system_stops_goes_on_from_its_checkpoint_and_ends_as_if_nothing_had_been(tmp_path):
+    words = (
+        "train",
+        "digits",
+        "--noise",
+        "symmetric(0.4)",
+        "--method",
+        "jal-ce",
+        "--epochs",
+        "30",
+        "--save-every",
+        "0",
     )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("killed/runs/*/checkpoints/*.safetensors")):
-        assert process.poll() is None, "ended before its first checkpoint"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    resumed = noiseproof(*words, "--out", "killed", cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "epoch   1/300" not in resumed.stderr
+    with process(*words, "--out", "stopped", cwd=tmp_path) as train:
+        assert any(line.startswith("epoch  3/30") for line in train.stderr)
+        train.send_signal(signal.SIGTERM)
+        rest = train.stderr.read()
+    assert train.returncode == 130
+    assert "noiseproof: stopped; what is recorded stays, and the same command goes on from the last checkpoint" in rest
+    assert list(tmp_path.rglob("record.json")) == []
+    resumed = noiseproof(*words, "--out", "stopped", cwd=tmp_path)
+    assert resumed.code == 0, resumed.err
+    assert "epoch  1/30" not in resumed.err
+    assert "epoch 30/30" in resumed.err
     whole = noiseproof(*words, "--out", "whole", cwd=tmp_path)
-    assert "epoch   1/300" in whole.stderr
-    (one,), (other,) = (records.read_folder(tmp_path / name).records for name in ("killed", "whole"))
+    assert "epoch  1/30" in whole.err
+    (one,), (other,) = (records.read_folder(tmp_path / name).records for name in ("stopped", "whole"))
     for key in ("test_accuracy", "train_loss", "train_accuracy"):
         assert one["result"]["curves"][key] == other["result"]["curves"][key]
 
@@ -228,7 +252,7 @@ def test_outputs_and_tensorboard_are_kept_on_request(tmp_path):
     done = noiseproof(
         *("train", "digits", *QUICK, "--method", "ce", "--out", "out", "--keep-outputs", "--tensorboard"), cwd=tmp_path
     )
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     from safetensors.numpy import load_file
 
     (path,) = tmp_path.rglob("outputs.safetensors")
@@ -255,15 +279,27 @@ def test_own_data_is_compared_by_its_path(tmp_path):
         "--json",
     )
     done = noiseproof(*words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert [row["n"] for row in json.loads(done.stdout)["rows"]] == [1, 1]
+    assert done.code == 0, done.err
+    assert [row["n"] for row in json.loads(done.out)["rows"]] == [1, 1]
     assert (tmp_path / "results" / "mine" / "report.html").is_file()
 
 
 def test_the_choice_without_clean_labels_is_printed_beside_the_table(tmp_path):
-    words = ("compare", "digits", *QUICK, "--methods", "ce,jal-ce", "--seeds", "1", "--tune", "--json")
+    words = (
+        "compare",
+        "digits",
+        *QUICK,
+        "--methods",
+        "ce,jal-ce",
+        "--seeds",
+        "1",
+        "--workers",
+        "1",
+        "--tune",
+        "--json",
+    )
     done = noiseproof(*words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
     assert told["tune"]["method"] in ("ce", "jal-ce")
     assert {trial["method"] for trial in told["tune"]["trials"]} == {"ce", "jal-ce"}

@@ -105,6 +105,7 @@ def execute(
     root: Path | None = None,
     device: str = "auto",
     checkpoint_dir: Path | None = None,
+    save_every: float = 30.0,
     outputs: Path | None = None,
     team: Team | None = None,
     progress: Callable[[Mapping[str, Any]], object] = lambda content: None,
@@ -116,6 +117,7 @@ def execute(
         root: where the data sets lie.
         device: where to compute; decides no result beyond rounding, so it is no part of the run.
         checkpoint_dir: where the state is kept as the run goes, and looked for.
+        save_every: seconds between two saves of it.
         outputs: a safetensors file to write, with scores and features of the last epoch.
         team: the processes that share the work, if there are several; each computes the same record.
         progress: called after every epoch with its row of the curves and where it stands.
@@ -139,6 +141,7 @@ def execute(
         precision=told["precision"],
         mode=told["mode"],
         checkpoint_dir=checkpoint_dir,
+        checkpoint_every=save_every,
         on_epoch=tell,
         keep_outputs=outputs is not None,
         team=team,

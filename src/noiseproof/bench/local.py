@@ -97,7 +97,7 @@ class LocalPool:
 
     Args:
         workers: how many.
-        threads: of each; the cores are shared out if not given.
+        threads: of each; $OMP_NUM_THREADS, or else the cores shared out, if not given.
         gpus: the workers take turns on that many.
         quiet: seconds of silence after which a worker is taken for hung, killed and its attempt reported lost.
         modules: to be imported by a new worker ahead of its first call.
@@ -113,7 +113,9 @@ class LocalPool:
         modules: tuple[str, ...] = (),
     ) -> None:
         self.slots = workers
-        self.threads = threads or max(1, len(os.sched_getaffinity(0)) // workers)
+        wanted = os.environ.get("OMP_NUM_THREADS", "")
+        shared_out = max(1, len(os.sched_getaffinity(0)) // workers)
+        self.threads = threads or (int(wanted) if wanted.isdecimal() and int(wanted) else shared_out)
         self._gpus, self._quiet, self._modules = gpus, quiet, modules
         self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
         self._workers: list[_Worker | None] = [None] * workers

@@ -40,6 +40,9 @@ Mode = Annotated[str | None, typer.Option(help="deterministic (the same bits eve
 KeepOutputs = Annotated[
     bool, typer.Option("--keep-outputs", help="Also keep scores and features, for `figure histogram` and `tsne`.")
 ]
+SaveEvery = Annotated[
+    float, typer.Option("--save-every", min=0, metavar="SECONDS", help="Between two checkpoints of a run.")
+]
 TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [one a GPU, else one a core]")]
 
@@ -116,6 +119,7 @@ def train(
     device: Device = "auto",
     precision: Precision = None,
     mode: Mode = None,
+    save_every: SaveEvery = 30.0,
     keep_outputs: KeepOutputs = False,
     tensorboard: TensorBoard = False,
 ) -> None:
@@ -142,7 +146,7 @@ def train(
     team = Team.assemble(device)
     path = records.location(out, run.run_id)
     before = team.from_first(path.exists)
-    call = partial(_calls(out, data_root, device, keep_outputs)(run), team=team)
+    call = partial(_calls(out, data_root, device, keep_outputs, save_every)(run), team=team)
     with _stoppable("the same command goes on from the last checkpoint"):
         if team.rank and not before:
             call()
@@ -172,6 +176,7 @@ def sweep(
     device: Device = "auto",
     precision: Precision = None,
     mode: Mode = None,
+    save_every: SaveEvery = 30.0,
     keep_outputs: KeepOutputs = False,
     tensorboard: TensorBoard = False,
 ) -> None:
@@ -194,7 +199,8 @@ def sweep(
         pool = RayPool(ray, slots=workers)
     else:
         pool = _local_pool(len(runs), workers, device)
-    calls = _calls(out.absolute() if ray else out, data_root and data_root.absolute(), device, keep_outputs)
+    place, data = (out.absolute(), data_root and data_root.absolute()) if ray else (out, data_root)
+    calls = _calls(place, data, device, keep_outputs, save_every)
     tally = _drive(runs, out, pool, calls, "the same command", extra=extra, shard=part, retry_failed=retry_failed)
     typer.echo(f"{tally.recorded} runs recorded, {tally.present} before; see `noiseproof table {out}`")
     _complain_of_failures(tally, _records_of(runs, out))
@@ -247,7 +253,7 @@ def _local_pool(runs: int, workers: int | None, device: str) -> LocalPool:
     return pool
 
 
-def _calls(folder: Path, root: Path | None, device: str, keep_outputs: bool) -> Any:
+def _calls(folder: Path, root: Path | None, device: str, keep_outputs: bool, save_every: float = 30.0) -> Any:
     """What a worker is asked to do for a run."""
     from noiseproof.bench import records
     from noiseproof.bench.execute import execute
@@ -255,7 +261,15 @@ def _calls(folder: Path, root: Path | None, device: str, keep_outputs: bool) -> 
     def call(run: Run) -> Call:
         place = records.location(folder, run.run_id).parent
         outputs = place / "outputs.safetensors" if keep_outputs else None
-        return partial(execute, run, root=root, device=device, checkpoint_dir=place / "checkpoints", outputs=outputs)
+        return partial(
+            execute,
+            run,
+            root=root,
+            device=device,
+            checkpoint_dir=place / "checkpoints",
+            save_every=save_every,
+            outputs=outputs,
+        )
 
     return call
 
