@@ -43,7 +43,6 @@ CAUSE_ALONE = {
     "data: a class folder without images",
     "data: a test class that is not trained",
     "recipe: no such file",
-    "recipe: no TOML",
     "recipe: a missing part",
     "recipe: itself",
     "train: labels of another length",

@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from noiseproof import recipes
+from noiseproof import files, recipes
 from noiseproof.bench.execute import describe, recipe_for
 from noiseproof.bench.run import Run
 from noiseproof.errors import DataMissingError, InputError, did_you_mean
@@ -29,6 +29,7 @@ from noiseproof.recipes import Recipe
 __all__ = ["load", "names", "runs"]
 
 _FOLDER = Path(__file__).parent / "grids"
+_LARGEST = 2**20  # bytes
 _AXES = ("data", "noise", "methods", "seeds")
 _TABLES = ("train", "model", "augment")
 _WORDS = ("recipe", "precision", "mode")
@@ -65,8 +66,8 @@ def load(
     """
     path = _find(grid)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
+        content = tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
+    except (ValueError, OSError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
         raise InputError(f"{path} is not a TOML file: {error}") from None
     _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "part"))
     above = {key: content[key] for key in _AXES if key in content}

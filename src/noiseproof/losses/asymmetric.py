@@ -6,6 +6,7 @@ $\arg\min_p \sum_k w_k L(p, k) = e_m$: always ("completely"), or where w_m / w_n
 
 from __future__ import annotations
 
+import math
 from typing import Unpack
 
 import torch
@@ -123,6 +124,9 @@ def power_of_distance(log_p: LogProbs, *, a: float, q: float) -> PerClass:
     return torch.where(normal, rest.where(normal, 1.0).pow(q), (q * log_complement(log_p)).exp())
 
 
+_MOST = 69.0  # e^69 = 1e30: what a loss is made of fits float32
+
+
 @LOSSES.register("agce", paper="arXiv:2106.03110", symmetric=False, active=True, bounded=True, asymmetric="completely")
 class AGCE(Loss):
     """Asymmetric generalized cross-entropy, see `asymmetric_generalized_cross_entropy`."""
@@ -131,6 +135,7 @@ class AGCE(Loss):
         super().__init__(**options)
         self.a = in_range("a", a, 1e-9)
         self.q = in_range("q", q, 0, above=True)
+        in_range("q ln(a + 1)", self.q * math.log(self.a + 1), 0, _MOST)
 
     def per_class(self, logits: Logits) -> PerClass:
         return asymmetric_generalized_cross_entropy(log_softmax(logits), a=self.a, q=self.q)
@@ -144,6 +149,7 @@ class AUL(Loss):
         super().__init__(**options)
         self.a = in_range("a", a, 1)
         self.q = in_range("q", q, 0, above=True)
+        in_range("q ln a", self.q * math.log(self.a), 0, _MOST)
 
     def per_class(self, logits: Logits) -> PerClass:
         return asymmetric_unhinged_loss(log_softmax(logits), a=self.a, q=self.q)
@@ -169,6 +175,7 @@ class AMSE(Loss):
         super().__init__(**options)
         self.a = in_range("a", a, 1)
         self.q = in_range("q", q, 0, above=True)
+        in_range("q ln a", self.q * math.log(self.a), 0, _MOST)
 
     def per_class(self, logits: Logits) -> PerClass:
         return asymmetric_mean_squared_error(log_softmax(logits), a=self.a, q=self.q)

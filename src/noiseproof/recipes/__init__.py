@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from noiseproof import losses
+from noiseproof import files, losses
 from noiseproof.data.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
@@ -22,6 +23,7 @@ from noiseproof.text import parse_call, parse_sum
 __all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "names"]
 
 _FOLDER = Path(__file__).parent
+_LARGEST = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
 def _find(name: str | Path) -> Path:
     if str(name).endswith(".toml"):
         path = Path(name)
-        if not path.is_file():
+        if not _is_file(path):
             raise DataMissingError(f"no recipe file at {path}")
         return path
     if str(name) not in names():
@@ -169,8 +171,8 @@ def _find(name: str | Path) -> Path:
 @lru_cache
 def _parse(path: Path, changed: int) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
         raise InputError(f"{path} is not TOML: {error}; write it as the recipes beside the package are") from None
 
 
@@ -185,7 +187,13 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(parent, str):
         raise InputError(f"{path}: extends must name a recipe, got {parent!r}")
     beside = path.parent / parent
-    return _merge(_read(beside if beside.is_file() else _find(parent), (*chain, path)), own)
+    return _merge(_read(beside if _is_file(beside) else _find(parent), (*chain, path)), own)
+
+
+def _is_file(path: Path) -> bool:
+    with suppress(OSError, ValueError):  # longer than any name, or with a NUL
+        return path.is_file()
+    return False
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
