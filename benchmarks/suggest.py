@@ -1,6 +1,6 @@
 """How close `noiseproof.suggest` comes to the best of a grid that was trained and measured on clean labels.
 
-    python benchmarks/suggest.py [--seeds 3] [--data digits,fashion-mnist] [--quick]
+    python benchmarks/suggest.py [--seeds 2] [--data digits,fashion-mnist] [--quick]
 
 The pulls that `suggest` matches were chosen on the digits with 10 and 4 classes (symmetric 0.4, 0.6 and 0.8, pairflip
 0.3; seeds 1 to 3). Everything here is held out from that: other numbers of classes, other rates, other seeds, and
@@ -35,8 +35,8 @@ GRID = [
     "3*nce + 0.3*amse",
 ]
 SETTINGS = {
-    "digits": ([3, 5, 7], ["symmetric(0.3)", "symmetric(0.5)", "pairflip(0.25)", "pairflip(0.35)", "instance(0.3)"]),
-    "fashion-mnist": ([10, 6], ["symmetric(0.4)", "symmetric(0.6)", "pairflip(0.3)", "instance(0.4)"]),
+    "digits": ([3, 5, 7], ["symmetric(0.5)", "pairflip(0.25)", "instance(0.3)"]),
+    "fashion-mnist": ([10, 6], ["symmetric(0.5)", "pairflip(0.3)"]),
 }
 EPOCHS = {"digits": {}, "fashion-mnist": {"train.epochs": 20, "train.batch_size": 128}}
 
@@ -68,7 +68,7 @@ def subset(name: str, classes: int, seed: int) -> Data:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--data", default="digits,fashion-mnist")
     parser.add_argument("--quick", action="store_true", help="one setting, two methods; writes nothing")
     arguments = parser.parse_args()

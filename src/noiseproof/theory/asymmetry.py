@@ -94,7 +94,7 @@ def _over_simplex(loss: HasPerClass, risk: Risk) -> Asymmetry:
     vertex, continuous = risk.at_vertex()
     slopes, errors = risk.edge_slopes()
     margin, towards = float(slopes.min()), int(slopes.argmin())
-    falls = margin < -float(errors[towards]) * _size(risk.only_clean().edge_slopes()[0])
+    falls = margin < 0 and margin < -float(errors[towards]) * _size(risk.only_clean().edge_slopes()[0])
     ends, values = risk.lowest()
     lowest = float(values.min())
     allowed = 1e-9 * max(1.0, abs(min(vertex, lowest)))

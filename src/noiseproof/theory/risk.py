@@ -168,13 +168,14 @@ class Risk:
         )
 
     def starts(self) -> Tensor:
-        """Where the search begins: the even point, the weights, all vertices and edges from m, random points."""
+        """Where the search begins: the even point, the weights, vertices, edges from m, random points."""
+        count = max(8, min(64, 6400 // self.classes))
         near = torch.full((self.classes, self.classes), -7.0, dtype=torch.float64).fill_diagonal_(0.0)
         edges = near.clone()
         edges[:, self.clean] = 0.0
         special = torch.stack([torch.zeros_like(self.weights), self.weights.clamp_min(1e-30).log()])
-        few = slice(0, 64)
-        return torch.cat([special, near[few], edges[few], points(64, self.classes, "theory/starts")]).log_softmax(1)
+        few = slice(0, count)
+        return torch.cat([special, near[few], edges[few], points(count, self.classes, "theory/starts")]).log_softmax(1)
 
     def lowest(self, steps: int = 150) -> tuple[Tensor, Tensor]:
         """Scores and values that many descents end at; each also with one class sent away altogether."""
