@@ -14,7 +14,7 @@ from noiseproof import losses
 
 ENTRIES = list(losses.LOSSES)
 NAMES = losses.LOSSES.names()
-EXAMPLES = settings(max_examples=count(25, 250), deadline=None, derandomize=True, database=None)
+EXAMPLES = settings(max_examples=count(25, 100), deadline=None, derandomize=True, database=None)
 
 
 @pytest.fixture(params=ENTRIES, ids=lambda entry: entry.name)

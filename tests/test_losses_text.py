@@ -15,7 +15,7 @@ from noiseproof import losses
 from noiseproof.errors import InputError, UnknownNameError
 
 ENTRIES = list(losses.LOSSES)
-EXAMPLES = settings(max_examples=count(25, 250), deadline=None, derandomize=True, database=None)
+EXAMPLES = settings(max_examples=count(25, 100), deadline=None, derandomize=True, database=None)
 
 
 @pytest.fixture(params=ENTRIES, ids=lambda entry: entry.name)

@@ -14,7 +14,7 @@ from conftest import count
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.text import Call, Registry, parse_call, parse_sum, split_list, write_call, write_value
 
-EXAMPLES = settings(max_examples=count(200, 2000), deadline=None, derandomize=True, database=None)
+EXAMPLES = settings(max_examples=count(200, 1000), deadline=None, derandomize=True, database=None)
 
 plain_words = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}(-[A-Za-z_][A-Za-z0-9_]{0,5}){0,2}", fullmatch=True)
 keys = st.from_regex(r"[a-z][a-z_]{0,6}[a-z]", fullmatch=True).filter(str.isidentifier)

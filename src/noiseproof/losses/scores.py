@@ -82,15 +82,16 @@ def ldr_kl(logits: Logits, *, c: float, lam: float) -> PerClass:
     s = K * log_softmax(log_softplus(logits)).exp()
     x = (s - 1) / lam  # the mean of s is 1
     log_r = log_softmax(x)
-    even = x.abs().amax(1, keepdim=True) < 1
-    log_Kr = torch.where(even, x - x.clamp(-1, 1).expm1().mean(1, keepdim=True).log1p(), log_r + math.log(K))
+    even = x.abs().amax(1, keepdim=True) < 1  # then log K r is small: x - log(mean of e^x)
+    less = torch.where(even, x.clamp(-1, 1).expm1().mean(1, keepdim=True).log1p(), -math.log(K))
+    log_Kr = torch.where(even, x, log_r) - less
     return lam * ((math.expm1(c / lam) * one_minus_exp(log_r)).log1p() - log_Kr)
 
 
 def log_softplus(logits: Logits) -> Tensor:
     """log(log(1 + e^z)), exact where softplus itself is too small for a float."""
-    low = logits.clamp(max=-20)
-    return torch.where(logits < -20, low - low.exp() / 2, (-logsigmoid(-logits.clamp(min=-20))).log())
+    low, high = logits.clamp(max=-20), logits.clamp(min=-20)
+    return torch.where(logits < -20, low - low.exp() / 2, (-logsigmoid(-high)).log())  # torch's softplus rounds from 20
 
 
 @LOSSES.register(
