@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -113,6 +115,36 @@ def test_a_task_that_falls_silent_is_given_up_and_its_run_is_queued_again(two_no
     assert any("its task was silent for" in note for note in watch.notes)
 
 
+LOCAL = """
+import sys
+from pathlib import Path
+from made_runs import calling, runs, work
+from noiseproof.bench.cluster import RayPool
+from noiseproof.bench.driver import Watch, drive
+
+class Look(Watch):
+    def recorded(self, run, record):
+        import ray, psutil
+        mine = psutil.Process()
+        for process in [mine, *mine.children(recursive=True)]:
+            for connection in process.net_connections("inet"):
+                if connection.status == "LISTEN":
+                    print("listens", connection.laddr.ip)
+
+print(drive(runs(1), Path(sys.argv[1]), RayPool("local", slots=1), calling(work), watch=Look()))
+"""
+
+
+def test_a_private_cluster_computes_and_listens_to_this_machine_alone(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    words = [sys.executable, "-c", LOCAL, tmp_path / "out"]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert results(tmp_path / "out") == expected(1)
+    listening = {line.split()[1].removeprefix("::ffff:") for line in done.stdout.splitlines() if "listens" in line}
+    assert listening == {"127.0.0.1"}
+
+
 def test_a_cluster_that_cannot_be_reached_is_one_sentence():
     with pytest.raises(MachineError, match=r"cannot reach a Ray cluster at 127\.0\.0\.1:1"):
         RayPool("127.0.0.1:1")
@@ -126,6 +158,6 @@ def test_an_old_or_missing_ray_says_what_to_install(monkeypatch):
     monkeypatch.setattr(ray, "__version__", "2.51.1")
     with pytest.raises(InputError, match=r"needs Ray 2\.52 or newer .*, got 2\.51\.1"):
         cluster._import_ray()
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="pip install"):
         cluster._import_ray()

@@ -76,15 +76,12 @@ class RayPool:
     def __init__(
         self, address: str = "local", *, slots: int | None = None, gpus: float = 0.0, quiet: float = _QUIET
     ) -> None:
-        self._ray = ray = _import_ray()
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self._ray = ray = _import_ray(private=address == "local")
         if address == "local":
             ray.init(
                 address="local",
                 num_cpus=slots or len(os.sched_getaffinity(0)),
                 include_dashboard=False,
-                _node_ip_address="127.0.0.1",
                 log_to_driver=False,
                 logging_level="error",
             )
@@ -98,7 +95,11 @@ class RayPool:
         self.slots = slots or max(1, int(have.get("GPU", 0) / gpus) if gpus else int(have.get("CPU", 1)))
         self._quiet = quiet
         self._task = ray.remote(_serve).options(max_retries=0, num_cpus=1, num_gpus=gpus)
-        self._mailbox = ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1).remote()
+        beside_us = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=True
+        )
+        mailbox = ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1, scheduling_strategy=beside_us)
+        self._mailbox = mailbox.remote()
         self._flying: dict[Any, int] = {}
         self._heard: dict[int, float] = {}
         self._where: dict[int, Process] = {}
@@ -138,7 +139,7 @@ class RayPool:
     def _end(self, reference: Any) -> Event:
         ticket = self._forget(reference)
         try:
-            kind, content = self._ray.get(reference)
+            kind, content = self._ray.get(reference, timeout=60)  # its node may have died with the value
         except self._ray.exceptions.RayTaskError as error:  # our own code returns its errors; this is before it
             words = "the cluster's nodes cannot run this noiseproof; install the same version on all of them"
             return Raised(ticket, MachineError(f"{words} ({error.cause!r})"), str(error))
@@ -178,11 +179,17 @@ def _knock(address: str) -> None:
         raise MachineError(f"cannot reach a Ray cluster at {address}: {error}") from None
 
 
-def _import_ray() -> Any:
+def _import_ray(private: bool = False) -> Any:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if private:
+        # Ray reads this when it is imported: "no cluster" makes all its processes listen on 127.0.0.1 alone.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import ray
+            import ray.util.scheduling_strategies
     except ImportError:
         raise InputError("--ray needs Ray; type: pip install 'noiseproof[cluster]'") from None
     if tuple(int(part) for part in ray.__version__.split(".")[:2]) < _OLDEST:
