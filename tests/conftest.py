@@ -26,11 +26,16 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def count(quick: int, ci: int) -> int:
-    """How often a test repeats: `quick` by default, `ci` where CI is set, N times `ci` in `./test --campaign N`."""
+    """How often a test repeats: `quick` by default, `ci` where CI is set, N times `ci` in `./test --campaign N`.
+
+    NOISEPROOF_SHARE, from 0 to 1, takes that share of `ci`, `quick` at least.
+    """
     campaign = os.environ.get("NOISEPROOF_CAMPAIGN")
     if campaign:
         return int(campaign) * ci
-    return ci if os.environ.get("CI") else quick
+    if os.environ.get("CI"):
+        return max(quick, round(ci * float(os.environ.get("NOISEPROOF_SHARE", "1"))))
+    return quick
 
 
 @pytest.fixture(scope="session")
