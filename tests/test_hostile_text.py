@@ -7,6 +7,7 @@ import random
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,8 @@ from conftest import count
 from made_records import made
 from noiseproof import data, models, noise, recipes
 from noiseproof.bench import grid, lock, records
-from noiseproof.errors import InputError, MachineError, NoiseproofError
+from noiseproof.errors import DataError, InputError, MachineError, NoiseproofError
+from noiseproof.train import checkpoint
 
 EXAMPLES = settings(
     max_examples=count(60, 2000),
@@ -96,19 +98,50 @@ def test_a_resealed_record_of_any_content_is_read_or_listed(tmp_path):
     listed = 0
     for _ in range(count(300, 5000)):
         content = json.loads(json.dumps(made()))
-        place, key = content, chance.choice(list(content))
-        while isinstance(place[key], dict) and place[key] and chance.random() < 0.7:
-            place, key = place[key], chance.choice(list(place[key]))
-        if chance.random() < 0.3:
-            del place[key]
-        else:
-            place[key] = chance.choice(kinds)
+        spoil(content, chance, kinds)
         with suppress(UnicodeEncodeError):  # no file holds a lone surrogate
             path.write_bytes(records.seal(content))
         reading = records.read_folder(tmp_path)
         assert len(reading.records) + len(reading.damaged) == 1
         listed += len(reading.damaged)
     assert listed > 100
+
+
+def test_a_resealed_checkpoint_of_any_content_is_read_or_refused(tmp_path):
+    path = checkpoint.save(tmp_path, STATE)
+    sound, body = checkpoint._split(path.read_bytes(), path)
+    chance = random.Random(3)
+    kinds = [None, True, 0, -1, 1e308, "", "x", [], {}, {"a": {}}, "\ud800", [None] * 3, 2**70, [0, 10**9]]
+    found = {"read": 0, "refused": 0}
+    for _ in range(count(400, 5000)):
+        header = json.loads(json.dumps(sound))
+        inner = json.loads(header["__metadata__"]["state"])
+        spoil(inner if chance.random() < 0.5 else header, chance, kinds)
+        with suppress(TypeError, KeyError):
+            header["__metadata__"]["state"] = json.dumps(inner)
+        with suppress(TypeError, KeyError, AttributeError):  # nothing left to seal
+            header["__metadata__"]["sha256"] = checkpoint._digest(header, body)
+            path.write_bytes(checkpoint._join(header, body))
+        try:
+            checkpoint.load(path)
+            found["read"] += 1
+        except DataError:
+            found["refused"] += 1
+    assert min(found.values()) > 20
+
+
+STATE = checkpoint.State({"seed": 1}, 2, {"curves": {"seconds": [0.1, 0.1]}}, {"model.w": torch.arange(4.0)})
+
+
+def spoil(content: dict, chance: random.Random, kinds: list) -> None:
+    """Replace or remove one entry, somewhere in nested dicts."""
+    place, key = content, chance.choice(list(content))
+    while isinstance(place[key], dict) and place[key] and chance.random() < 0.7:
+        place, key = place[key], chance.choice(list(place[key]))
+    if chance.random() < 0.3:
+        del place[key]
+    else:
+        place[key] = chance.choice(kinds)
 
 
 def test_a_damaged_lock_is_a_clear_refusal_or_a_takeover(tmp_path):

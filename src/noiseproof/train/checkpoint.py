@@ -106,11 +106,17 @@ def load(path: Path) -> State:
     metadata = header.get("__metadata__", {})
     if metadata.get("sha256") != _digest(header, body):
         raise DataError(f"{path} does not match its own SHA-256")
-    told = json.loads(metadata["state"])
-    if told["schema"] != SCHEMA:
-        raise DataError(f"{path} was written by another version (schema {told['schema']}, this one reads {SCHEMA})")
-    tensors = safetensors.torch.load(_join(header, body))
-    return State(told["run"], told["epoch"], told["values"], tensors)
+    try:
+        told = json.loads(metadata["state"])
+        if told["schema"] != SCHEMA:
+            raise DataError(f"{path} was written by another version (schema {told['schema']}, this one reads {SCHEMA})")
+        curves = {str(name): [float(value) for value in curve] for name, curve in told["values"]["curves"].items()}
+        tensors = safetensors.torch.load(_join(header, body))
+        return State(dict(told["run"]), int(told["epoch"]), {"curves": curves}, tensors)
+    except DataError:
+        raise
+    except Exception as error:  # whoever can compute a hash can seal anything
+        raise DataError(f"{path} is no checkpoint ({type(error).__name__}: {str(error)[:200]})") from None
 
 
 def _shape(state: State, name: str) -> torch.Size | None:
