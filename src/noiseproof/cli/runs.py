@@ -89,7 +89,7 @@ def compare(
             precision=precision or "auto",
             mode=mode or "deterministic",
         )
-        tally = _drive(runs, folder, pool, _calls(folder, data_root, device, keep_outputs), "the same command")
+        tally = _drive(runs, folder, pool, _calls(folder, data_root, device, keep_outputs))
     finally:
         pool.close()
     chosen = _tuned(runs, data_root, device) if tune else None
@@ -201,7 +201,7 @@ def sweep(
         pool = _local_pool(len(runs), workers, device)
     place, data = (out.absolute(), data_root and data_root.absolute()) if ray else (out, data_root)
     calls = _calls(place, data, device, keep_outputs, save_every)
-    tally = _drive(runs, out, pool, calls, "the same command", extra=extra, shard=part, retry_failed=retry_failed)
+    tally = _drive(runs, out, pool, calls, extra=extra, shard=part, retry_failed=retry_failed)
     typer.echo(f"{tally.recorded} runs recorded, {tally.present} before; see `noiseproof table {out}`")
     _complain_of_failures(tally, _records_of(runs, out))
 
@@ -296,7 +296,6 @@ def _drive(
     folder: Path,
     pool: Pool,
     call: Any,
-    again: str,
     *,
     extra: Sequence[Watch] = (),
     shard: Shard | None = None,
@@ -306,7 +305,7 @@ def _drive(
     from noiseproof.bench.lock import WHOLE
     from noiseproof.cli import progress
 
-    with _stoppable(f"{again} goes on from there"), progress.shown() as watch:
+    with _stoppable("the same command goes on from there"), progress.shown() as watch:
         watches = progress.Several([watch, *extra])
         return drive(runs, folder, pool, call, shard=shard or WHOLE, watch=watches, retry_failed=retry_failed)
 
