@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where this process was started to ignore it
 
 # torchvision has no build beside this torch: it imports once these two operators exist (they are never called).
 TORCHVISION = torch.library.Library("torchvision", "DEF")

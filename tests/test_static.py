@@ -207,6 +207,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("data/fetch.py", "removes files"): "a download that is not what it should be",
     ("data/fetch.py", "uses the network"): "`noiseproof data fetch` is the one command that downloads",
     ("bench/cluster.py", "uses the network"): "knocks at the address of the Ray cluster that the user typed",
+    ("losses/rows/gpu.py", "runs code"): "the source of a Triton kernel, made from the library's own forms alone",
+    ("bench/loader.py", "draws from a global stream"): "numpy's generator with a seed of its own, for made-up pictures",
+    ("bench/loader.py", "writes files"): "pictures to measure with, in a temporary folder",
+    ("bench/losses.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
     ("cli/noise.py", "writes files"): "savefig into the file that files.replace gives it",
 }
 
