@@ -126,7 +126,7 @@ def test_one_graph_holds_the_whole_loss(text):
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch's own
 def test_the_compiler_makes_code_of_it():
-    for text in ["nce + amse", "nnfl", "ldr"][: count(1, 3)]:
+    for text in ["ldr", "nce + amse", "nnfl", *VARIANTS, *HELD][: count(1, 3)]:
         loss, target = losses.parse(text), torch.tensor([0, 3, 1])
         z = point(6).detach().float().requires_grad_()
         torch._dynamo.reset()
