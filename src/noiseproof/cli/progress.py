@@ -25,7 +25,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> [duration(s) for s in (0.42, 42, 4200, 420000)]
-        ['0.4 s', '42 s', '1 h 10 min', '4 d 21 h']
+        ['0.4 s', '42 s', '1 h 10 min', '4 d 20 h']
     """
     if seconds < 10:
         return f"{seconds:.1f} s"
