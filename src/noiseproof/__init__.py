@@ -3,7 +3,7 @@
 >>> import torch
 >>> from noiseproof import losses
 >>> loss = losses.parse("nce + amse(a=30)")                 # JAL-CE, a drop-in for cross_entropy
->>> loss(torch.zeros(2, 10), torch.tensor([3, 7])).round(decimals=2).item()
+>>> round(loss(torch.zeros(2, 10), torch.tensor([3, 7])).item(), 2)
 89.51
 """
 

@@ -93,7 +93,7 @@ def asymmetric_exponential_loss(log_p: LogProbs, *, a: float) -> PerClass:
 
 
 def asymmetric_mean_squared_error(log_p: LogProbs, *, a: float, q: float = 2.0) -> PerClass:
-    """Mean over classes of abs(a e_k - p)^q: ((a - p_k)^q + sum of the other p_j^q) / K. The smallest value is (a-1)^q/K.
+    """Mean over classes of abs(a e_k - p)^q: ((a - p_k)^q + sum of the other p_j^q) / K; at least (a-1)^q/K.
 
     q = 2 is the loss of the paper: mean absolute error with a small reward for confidence.
     Strictly asymmetric for q > 1 (for q = 2 where w_m - w_n >= 1/a), completely for q <= 1.

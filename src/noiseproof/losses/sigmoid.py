@@ -32,7 +32,7 @@ class SigmoidLoss(nn.Module):
         InputError: the loss has no sigmoid form.
 
     Example:
-        >>> scores, target = torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]])
+        >>> scores, target = torch.tensor([[0.0, 2.0]]).double(), torch.tensor([[1.0, 0.0]])
         >>> SigmoidLoss("mae", reduction="none")(scores, target).round(decimals=4).tolist()       # 2 |t - sigma(z)|
         [[1.0, 1.7616]]
     """
