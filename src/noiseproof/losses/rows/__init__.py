@@ -39,6 +39,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 _SCORES = (torch.float32, torch.bfloat16, torch.float16)
 _LABELS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _functorch_is_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
+_is_batched: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 
 
@@ -189,6 +190,10 @@ class _Rows(Function):
             value = call.loss.formula(scores, call.target)
             (differentiable,) = torch.autograd.grad(value, scores, upstream, create_graph=True)
             return differentiable, None
+        if _is_batched(upstream):  # rows of a Jacobian, all at once
+            (scores,) = ctx.saved_tensors
+            call.run(scores, plain := torch.empty_like(scores))
+            return plain * (upstream.unsqueeze(-1) if upstream.dim() else upstream), None
         if grad is None:
             (scores,) = ctx.saved_tensors
             grad = torch.empty_like(scores)

@@ -26,35 +26,40 @@
 
 typedef void (*Worker)(const Job *, long, long, float *, int, Block *);
 
-static void work_anywhere(const Job *job, long first, long last, float *room, int size, Block *block) {
-    work(job, first, last, room, size, block);
-}
-static Worker worker = work_anywhere;
-static const char *instructions = "plain";
+#define WORKER(name)                                                                                      \
+    static void name(const Job *job, long first, long last, float *room, int size, Block *block) {        \
+        work(job, first, last, room, size, block);                                                        \
+    }
 
+WORKER(work_anywhere)
 #if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx2,fma"))) static void work_avx2(const Job *job, long first, long last, float *room, int size, Block *block) {
-    work(job, first, last, room, size, block);
-}
+__attribute__((target("avx2,fma"))) WORKER(work_avx2)
 #ifdef __clang__
-__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma")))
+__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))) WORKER(work_avx512)
 #else
-__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,prefer-vector-width=512")))
+__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,prefer-vector-width=512"))) WORKER(work_avx512)
 #endif
-static void work_avx512(const Job *job, long first, long last, float *room, int size, Block *block) {
-    work(job, first, last, room, size, block);
+#define HAS(feature) __builtin_cpu_supports(feature)
+static int has_avx2(void) { return HAS("avx2") && HAS("fma"); }
+static int has_avx512(void) {
+    return HAS("avx512f") && HAS("avx512dq") && HAS("avx512bw") && HAS("avx512vl") && HAS("fma");
 }
-static void pick_worker(void) {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl"))
-        worker = work_avx512, instructions = "avx512";
-    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        worker = work_avx2, instructions = "avx2";
-}
-#else
-static void pick_worker(void) {}
 #endif
+static int has_anything(void) { return 1; }
+
+static const struct {
+    const char *name;
+    Worker worker;
+    int (*is_supported)(void);
+} WORKERS[] = {
+#if defined(__x86_64__) && defined(__GNUC__)
+    {"avx512", work_avx512, has_avx512},
+    {"avx2", work_avx2, has_avx2},
+#endif
+    {"plain", work_anywhere, has_anything},
+};
+
+static Worker worker = work_anywhere;
 
 /* Threads: each takes a share of the rows; they live for one call, which is only worth it for large work. */
 
@@ -164,21 +169,44 @@ static PyObject *run(PyObject *module, PyObject *const *argument, Py_ssize_t cou
     return failed ? PyErr_NoMemory() : PyLong_FromLong(-1);
 }
 
+static PyObject *use(PyObject *module, PyObject *wanted) {
+    char *name;
+    Py_ssize_t size;
+    PyObject *text = PyUnicode_AsUTF8String(wanted);
+    if (!text) return NULL;
+    int found = 0;
+    if (!PyBytes_AsStringAndSize(text, &name, &size))
+        for (size_t i = 0; i < sizeof WORKERS / sizeof *WORKERS && !found; i++)
+            if (!strcmp(WORKERS[i].name, name) && WORKERS[i].is_supported()) worker = WORKERS[i].worker, found = 1;
+    if (found) found = PyObject_SetAttrString(module, "instructions", wanted) == 0;
+    Py_DECREF(text);
+    return found ? Py_NewRef(Py_True) : PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
+}
+
 static PyMethodDef methods[] = {
     {"run", (PyCFunction)(void (*)(void))run, METH_FASTCALL,
      "Value and gradient of a row program; the number of the first row with a label out of range, else -1."},
+    {"use", use, METH_O, "Use the instructions of this name (avx512, avx2, plain); False if they are not there."},
     {NULL, NULL, 0, NULL},
 };
 
 static int prepare(PyObject *module) {
-    pick_worker();
-    return PyModule_AddStringConstant(module, "instructions", instructions);
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+#endif
+    size_t i = 0;
+    while (!WORKERS[i].is_supported()) i++;
+    worker = WORKERS[i].worker;
+    return PyModule_AddStringConstant(module, "instructions", WORKERS[i].name);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, prepare}, {0, NULL}};
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_kernel", .m_doc = "The row kernel of the losses, see kernel.c.", .m_slots = slots,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_kernel",
+    .m_doc = "The row kernel of the losses, see block.h.",
+    .m_slots = slots,
     .m_methods = methods,
 };
 
