@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,6 +42,42 @@ def count(quick: int, ci: int) -> int:
     if os.environ.get("CI"):
         return max(quick, round(ci * float(os.environ.get("NOISEPROOF_SHARE", "1"))))
     return quick
+
+
+def size() -> str:
+    """Which of the three sizes runs."""
+    if campaign := os.environ.get("NOISEPROOF_CAMPAIGN"):
+        return f"./test --campaign {campaign}"
+    if not os.environ.get("CI"):
+        return "./test"
+    share = float(os.environ.get("NOISEPROOF_SHARE", "1"))
+    return "CI=true ./test" if share == 1 else f"{share:.0%} of CI=true ./test"
+
+
+# What was done, counted by the tests themselves; NOISEPROOF_COUNTS=FILE keeps it, for `scripts/trust`.
+
+_done: dict[str, int] = defaultdict(int)
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Callable[[str, int], None]:
+    """`tally("training processes killed", 200)`: counts if the test passes; several tests may add to one count."""
+    return lambda what, number: record_property(f"tally: {what}", number)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed:
+        for what, number in report.user_properties:
+            if what.startswith("tally: "):
+                _done[what.removeprefix("tally: ")] += int(str(number))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = os.environ.get("NOISEPROOF_COUNTS")
+    if path and _done and not hasattr(session.config, "workerinput"):  # the process that heard all the others
+        kept = json.loads(Path(path).read_text()) if Path(path).is_file() else {}
+        kept |= {what: {"count": n, "by": size(), "on": time.strftime("%Y-%m-%d")} for what, n in _done.items()}
+        Path(path).write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
 @pytest.fixture(scope="session")

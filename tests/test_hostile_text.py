@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import count
+from limits import each_within_limits
 from made_records import made
 from noiseproof import data, models, noise, recipes
 from noiseproof.bench import grid, lock, records
@@ -50,53 +57,117 @@ def damaged(text: bytes, seed: int) -> bytes:
     return bytes(raw)
 
 
-def outcomes(read, path: Path, sound: bytes, times: int) -> dict[str, int]:
-    """How often each thing came of reading damaged copies; anything but an answer or our own error fails the test."""
-    found = {"read": 0, "refused": 0}
-    for seed in range(times):
+def outcomes(read: Callable[[Path], object], path: Path, sound: bytes, times: int) -> dict[str, int]:
+    """How often each thing came of reading damaged copies, in a child with limits on memory and time.
+
+    Anything but an answer or our own error fails the test, and so does a crash or a hang.
+    """
+
+    def work(seed: int) -> str:
         path.write_bytes(damaged(sound, seed))
         try:
             read(path)
-            found["read"] += 1
         except InputError:
-            found["refused"] += 1
-        except Exception as error:
-            raise AssertionError(f"seed {seed}: {type(error).__name__}: {str(error)[:300]}") from error
-    return found
+            return "refused"
+        return "read"
+
+    return {"read": 0, "refused": 0} | each_within_limits(work, range(times))
 
 
-def test_a_damaged_recipe_is_read_or_refused(tmp_path):
-    found = outcomes(recipes.load, tmp_path / "mine.toml", RECIPE.encode(), count(300, 10_000))
+@pytest.mark.parametrize(
+    ("deed", "told"),
+    [
+        (lambda case: os.kill(os.getpid(), signal.SIGKILL), r"case 2: the child ended with signal 9"),
+        (lambda case: time.sleep(60) or "", r"case 2: the child ended with signal 14"),
+        (lambda case: str(len(bytes(2 << 30))), r"case 2: Traceback[\s\S]*MemoryError"),
+        (lambda case: {}[case], r"case 2: Traceback[\s\S]*KeyError: 2"),
+    ],
+    ids=["crash", "hang", "greed", "foreign exception"],
+)
+def test_a_reader_that_misbehaves_is_told_with_its_case(deed, told, monkeypatch):
+    """What the tests below rest on."""
+    monkeypatch.setattr("limits.SECONDS", 1)
+    with pytest.raises(AssertionError, match=told):
+        each_within_limits(lambda case: deed(case) if case == 2 else "fine", range(5))
+    assert each_within_limits(lambda case: f"{case % 2}", range(5)) == {"0": 3, "1": 2}
+
+
+def test_a_damaged_recipe_is_read_or_refused(tmp_path, tally):
+    times = count(300, 10_000)
+    found = outcomes(recipes.load, tmp_path / "mine.toml", RECIPE.encode(), times)
     assert min(found.values()) > 0
+    tally("damaged recipes read or refused", times)
 
 
-def test_a_damaged_grid_is_read_or_refused(tmp_path):
-    found = outcomes(grid.load, tmp_path / "grid.toml", GRID.encode(), count(300, 10_000))
+def test_a_damaged_grid_is_read_or_refused(tmp_path, tally):
+    times = count(300, 10_000)
+    found = outcomes(grid.load, tmp_path / "grid.toml", GRID.encode(), times)
     assert min(found.values()) > 0
+    tally("damaged grids read or refused", times)
 
 
-def test_a_damaged_record_is_always_listed_as_such(tmp_path):
+def test_a_damaged_record_is_always_listed_as_such(tmp_path, tally):
     """The hash leaves nothing to luck: whatever differs is found."""
     records.write(tmp_path, made())
     path = records.location(tmp_path, made()["run_id"])
-    sound = path.read_bytes()
+    sound, times = path.read_bytes(), count(300, 10_000)
 
     def read(path: Path) -> None:
         same = path.read_bytes() == sound
         reading = records.read_folder(tmp_path)
         assert (len(reading.records), len(reading.damaged)) == ((1, 0) if same else (0, 1))
 
-    assert outcomes(read, path, sound, count(300, 10_000))["refused"] == 0
+    assert outcomes(read, path, sound, times)["refused"] == 0
+    tally("damaged records noticed", times)
 
 
-def test_a_resealed_record_of_any_content_is_read_or_listed(tmp_path):
+def test_a_damaged_checkpoint_is_never_believed(tmp_path, tally):
+    path = checkpoint.save(tmp_path, STATE)
+    sound, times = path.read_bytes(), count(300, 10_000)
+
+    def read(path: Path) -> None:
+        same = path.read_bytes() == sound
+        checkpoint.load(path)
+        assert same, "a damaged checkpoint was taken for a whole one"
+
+    assert outcomes(read, path, sound, times)["refused"] > 0.9 * times
+    tally("damaged checkpoints noticed", times)
+
+
+@pytest.mark.parametrize("kind", ["record", "checkpoint"])
+def test_every_single_flipped_bit_is_noticed(kind, tmp_path, tally):
+    """Where CI is set all of them, else every eighth."""
+    if kind == "record":
+        records.write(tmp_path, made())
+        path, read = records.location(tmp_path, made()["run_id"]), records.read
+    else:
+        path, read = checkpoint.save(tmp_path, STATE), checkpoint.load
+    sound = path.read_bytes()
+    read(path)
+
+    def flip(bit: int) -> str:
+        changed = bytearray(sound)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            read(path)
+        except DataError:
+            return "noticed"
+        return f"missed bit {bit}"
+
+    bits = range(0, 8 * len(sound), 1 if count(0, 1) else 8)
+    assert each_within_limits(flip, bits) == {"noticed": len(bits)}
+    tally(f"single bits flipped in a {kind}, all noticed", len(bits))
+
+
+def test_a_resealed_record_of_any_content_is_read_or_listed(tmp_path, tally):
     """Somebody who can compute a hash can still not hand over anything but a record."""
     path = records.location(tmp_path, made()["run_id"])
     path.parent.mkdir(parents=True)
     chance = random.Random(1)
     kinds = [None, True, 0, -1, 1e308, "", "x" * 1000, [], [[]], {}, {"a": {}}, "\ud800", 10**400, [None] * 100]
-    listed = 0
-    for _ in range(count(300, 5000)):
+    listed, times = 0, count(300, 5000)
+    for _ in range(times):
         content = json.loads(json.dumps(made()))
         spoil(content, chance, kinds)
         with suppress(UnicodeEncodeError):  # no file holds a lone surrogate
@@ -105,15 +176,16 @@ def test_a_resealed_record_of_any_content_is_read_or_listed(tmp_path):
         assert len(reading.records) + len(reading.damaged) == 1
         listed += len(reading.damaged)
     assert listed > 100
+    tally("records of any content, sealed anew", times)
 
 
-def test_a_resealed_checkpoint_of_any_content_is_read_or_refused(tmp_path):
+def test_a_resealed_checkpoint_of_any_content_is_read_or_refused(tmp_path, tally):
     path = checkpoint.save(tmp_path, STATE)
     sound, body = checkpoint._split(path.read_bytes(), path)
     chance = random.Random(3)
     kinds = [None, True, 0, -1, 1e308, "", "x", [], {}, {"a": {}}, "\ud800", [None] * 3, 2**70, [0, 10**9]]
-    found = {"read": 0, "refused": 0}
-    for _ in range(count(400, 5000)):
+    found, times = {"read": 0, "refused": 0}, count(400, 5000)
+    for _ in range(times):
         header = json.loads(json.dumps(sound))
         inner = json.loads(header["__metadata__"]["state"])
         spoil(inner if chance.random() < 0.5 else header, chance, kinds)
@@ -128,9 +200,12 @@ def test_a_resealed_checkpoint_of_any_content_is_read_or_refused(tmp_path):
         except DataError:
             found["refused"] += 1
     assert min(found.values()) > 20
+    tally("checkpoints of any content, sealed anew", times)
 
 
-STATE = checkpoint.State({"seed": 1}, 2, {"curves": {"seconds": [0.1, 0.1]}}, {"model.w": torch.arange(4.0)})
+STATE = checkpoint.State(
+    {"seed": 1, "name": "\u00e9"}, 2, {"curves": {"seconds": [0.1, 0.1]}}, {"model.w": torch.arange(4.0)}
+)
 
 
 def spoil(content: dict, chance: random.Random, kinds: list) -> None:
@@ -144,21 +219,24 @@ def spoil(content: dict, chance: random.Random, kinds: list) -> None:
         place[key] = chance.choice(kinds)
 
 
-def test_a_damaged_lock_is_a_clear_refusal_or_a_takeover(tmp_path):
-    chance = random.Random(2)
+def test_a_damaged_lock_is_a_clear_refusal_or_a_takeover(tmp_path, tally):
     sound = json.dumps({"host": "h", "pid": 1, "start": "1", "boot": "b", "since": "noon"}).encode()
-    refused: list[bool] = []
-    for seed in range(count(200, 3000)):
-        folder = tmp_path / str(seed)
+    times = count(200, 10_000)
+
+    def work(seed: int) -> str:
+        folder = tmp_path / str(seed % 100)
+        shutil.rmtree(folder, ignore_errors=True)
         (folder / "locks").mkdir(parents=True)
-        text = damaged(sound, seed) if seed else b""
-        (folder / "locks" / f"shard-1-of-1.{chance.randint(1, 5):09d}").write_bytes(text)
+        (folder / "locks" / f"shard-1-of-1.{1 + seed % 5:09d}").write_bytes(damaged(sound, seed) if seed else b"")
         try:
-            assert lock.take(folder).held()
+            return "taken" if lock.take(folder).held() else "not held"
         except (MachineError, InputError) as error:
-            refused.append(str(error).count(str(folder)) > 0)
-    assert len(refused) > 50
-    assert all(refused), "a refusal does not name the place"
+            return "refused" if str(folder) in str(error) else f"a refusal that does not name the place: {error}"
+
+    found = each_within_limits(work, range(times))
+    assert found.keys() <= {"taken", "refused"}
+    assert found["refused"] > times / 4
+    tally("damaged locks refused or taken over", times)
 
 
 NAMES = [
