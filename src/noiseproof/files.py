@@ -32,10 +32,12 @@ __all__ = [
     "clear_temporaries",
     "create_once",
     "grow",
+    "listing",
     "make_folder",
     "move_aside",
     "need_space",
     "read",
+    "remove",
     "rename",
     "replace",
     "write_atomic",
@@ -146,6 +148,35 @@ def read(path: Name, *, at_most: int) -> bytes:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
 
 
+def listing(folder: Name) -> list[Path]:
+    """What lies in a folder, in the order of the names; nothing if there is no such folder.
+
+    Raises:
+        DataError: it cannot be read, or is no folder.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror}") from None
+    return [Path(folder, name) for name in names]
+
+
+def remove(path: Name) -> None:
+    """Remove a file that may be gone already.
+
+    Raises:
+        NotCommitted: it is still there.
+    """
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+    except OSError as error:
+        raise NotCommitted(f"could not remove {path}: {error.strerror}") from error
+
+
 def make_folder(path: Name) -> Path:
     """The folder, made with its parents if need be, and on the disk.
 
@@ -205,7 +236,7 @@ def clear_temporaries(folder: Name) -> list[Path]:
         What was removed.
     """
     removed = []
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if (owner := _owner(entry.name)) and owner.alive() is False:
                 with suppress(OSError):

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,7 @@ class Lock:
         try:
             newest = _numbered(self.path.parent, _shard(self.path))[-1:]
             return newest == [self.path] and files.read(self.path, at_most=_LARGEST) == self.text
-        except (DataError, OSError):  # the folder itself may be gone
+        except DataError:  # the folder itself may be gone
             return False
 
     def release(self) -> None:
@@ -106,13 +107,13 @@ def take(folder: Path, shard: Shard = WHOLE) -> Lock:
             if not files.create_once(path, mine):
                 continue  # another contender was faster; see who it is
         except files.DurabilityUncertain:
-            path.unlink(missing_ok=True)
+            files.remove(path)
             raise
         lock = Lock(path, mine, f"took over from {dead}, which ended without letting go" if dead else "")
         if lock.held():
             _remove_below(path)
             return lock
-        path.unlink(missing_ok=True)  # we came late, below a number that exists by now
+        files.remove(path)  # we came late, below a number that exists by now
 
 
 def _check_free(newest: list[Path]) -> str:
@@ -169,11 +170,12 @@ def _next(path: Path) -> Path:
 
 
 def _numbered(place: Path, shard: Shard | None = None) -> list[Path]:
-    found = sorted(path for path in place.iterdir() if _NAME.match(path.name))
+    found = (path for path in files.listing(place) if _NAME.match(path.name))
     return [path for path in found if shard is None or _shard(path) == shard]
 
 
 def _remove_below(path: Path) -> None:
     for older in _numbered(path.parent, _shard(path)):
         if older < path:
-            older.unlink(missing_ok=True)
+            with suppress(MachineError):  # what stays has a low number and holds nothing
+                files.remove(older)

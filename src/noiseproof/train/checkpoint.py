@@ -59,7 +59,7 @@ def save(folder: Path, state: State) -> Path:
     older = [each for each in _found(folder) if each != path]
     load(path)  # before anything is removed
     for each in older[1:]:
-        each.unlink(missing_ok=True)
+        files.remove(each)
     return path
 
 
@@ -137,9 +137,7 @@ def make_room(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _found(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the newest first."""
-    if not folder.is_dir():
-        return []
-    return sorted((path for path in folder.iterdir() if _NAME.match(path.name)), reverse=True)
+    return [path for path in reversed(files.listing(folder)) if _NAME.match(path.name)]
 
 
 # The file: eight bytes with the header's length, the header as JSON, the tensors' bytes
