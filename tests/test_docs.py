@@ -13,9 +13,17 @@ from types import ModuleType
 
 import pytest
 
-from conftest import ROOT, count
+import sympy
+import torch
+
+from conftest import ROOT, count, seeded
+from noiseproof import losses
 from noiseproof.losses import LOSSES
 from noiseproof.testing import CHECKS
+
+sys.path.insert(0, str(ROOT / "docs"))
+import formulas
+import imports
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -46,6 +54,48 @@ def run(command: str) -> None:
         [sys.executable, "-m", *words], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+# The losses' pages
+
+
+def by_hand(formula: formulas.Formula, parameters: dict[str, float], z: list[float], label: int) -> float:
+    """A page's formula with numbers in it."""
+    numbers = {"K": len(z), "k": label + 1, formulas.top.name: z.index(max(z)) + 1, **parameters}
+    total = sum(map(sympy.exp, z))
+    vectors = {formulas.z: z, formulas.p: [sympy.exp(score) / total for score in z]}
+
+    def number(expression: sympy.Expr) -> sympy.Expr:
+        letters = {letter: numbers[letter.name] for letter in expression.free_symbols if letter.name in numbers}
+        plain = expression.subs(letters).doit()
+        return plain.replace(sympy.Indexed, lambda base, index: vectors[base][int(index) - 1]).evalf()
+
+    for letter, value in formula.where.items():
+        if isinstance(letter, sympy.Indexed):
+            vectors[letter.base] = [number(value.subs(formulas.j, index + 1)) for index in range(len(z))]
+        else:
+            numbers[letter.name] = number(value)
+    return float(number(formula.loss))
+
+
+@pytest.mark.parametrize("name", formulas.FORMULAS)
+def test_the_formula_on_a_losss_page_is_what_the_loss_computes(name):
+    loss, scores = losses.parse(name), 2 * torch.randn(2, 4, generator=seeded(1), dtype=torch.float64)
+    parameters = {key: getattr(loss, key) for key in LOSSES[name].parameters if key != "detach"}
+    expected = [[by_hand(formulas.FORMULAS[name], parameters, z, k) for k in range(4)] for z in scores.tolist()]
+    torch.testing.assert_close(loss.per_class(scores), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_every_loss_has_a_formula_on_its_page():
+    assert set(formulas.FORMULAS) == set(LOSSES.names())
+
+
+def test_the_import_diagram_shows_every_part_and_points_down():
+    table, picture = imports.diagram(), imports.draw()
+    for part, used in imports.uses().items():
+        assert f"| `{part}` |" in table
+        assert all(imports.floor(name) < imports.floor(part) for name in used)
+    assert picture.count('<g id="text_') == len(imports.uses())
 
 
 def test_the_names_in_the_pages_links_exist():
