@@ -110,7 +110,13 @@ def estimate(waiting: Sequence[Run], known: Sequence[Record]) -> float | None:
 
 
 def _alike(one: RunText, other: RunText) -> bool:
-    return (one["data"], one["settings"]["model"]) == (other["data"], other["settings"]["model"])
+    """Whether an epoch of the two takes about as long."""
+    return _work(one) == _work(other)
+
+
+def _work(told: RunText) -> tuple[object, ...]:
+    settings = told["settings"]
+    return told["data"], settings["model"], settings["train"].get("samples"), settings["train"]["batch_size"]
 
 
 def alone(run: Run, folder: Path, call: Call, *, watch: Watch | None = None) -> Record:

@@ -129,7 +129,8 @@ def execute(
     noisy = given_labels(found, told["noise"], told["seed"], root)
 
     def tell(epoch: int, row: Mapping[str, float]) -> None:
-        progress({"epoch": epoch + 1, "epochs": recipe.train.epochs, "images": len(found.train), **row})
+        images = min(recipe.train.samples or math.inf, len(found.train))
+        progress({"epoch": epoch + 1, "epochs": recipe.train.epochs, "images": images, **row})
 
     outcome = fit(
         found,

@@ -40,7 +40,7 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['table3', 'table4', 'table5', 'table6']
+        ['fashion-mnist', 'paper', 'precision', 'small-cifar10', 'table3', 'table4', 'table5', 'table6']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 

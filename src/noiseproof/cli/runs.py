@@ -161,7 +161,7 @@ def train(
 
 
 def sweep(
-    grid: Annotated[str, typer.Argument(metavar="GRID", help="table3, table4, table5, table6 or a .toml file.")],
+    grid: Annotated[str, typer.Argument(metavar="GRID", help="table3 to table6, paper, small-cifar10, fashion-mnist or a .toml file.")],
     out: Annotated[Path, typer.Option(help="The results folder.")] = Path("results"),
     workers: Workers = None,
     ray: Annotated[
@@ -260,7 +260,7 @@ def _calls(folder: Path, root: Path | None, device: str, keep_outputs: bool, sav
 
     def call(run: Run) -> Call:
         place = records.location(folder, run.run_id).parent
-        outputs = place / "outputs.safetensors" if keep_outputs else None
+        outputs = place / records.OUTPUTS if keep_outputs else None
         return partial(
             execute,
             run,

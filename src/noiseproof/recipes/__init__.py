@@ -120,7 +120,7 @@ class Recipe:
         """The protocol as plain values: what decides a run beside its method."""
         return {
             "model": self.model.model_dump(mode="json", exclude_none=True),
-            "train": self.train.model_dump(mode="json"),
+            "train": self.train.model_dump(mode="json", exclude_none=True),
             "augment": asdict(self.augment),
         }
 

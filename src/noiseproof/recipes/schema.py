@@ -35,6 +35,7 @@ class Train(_Strict):
 
     epochs: Count
     batch_size: Count
+    samples: Count | None = None  # train on the first so many samples only; None: on all
     eval_batch_size: Count = 1000  # changes no number: nothing in evaluation depends on the batch
     optimizer: Literal["sgd", "adam"] = "sgd"
     lr: Positive

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +142,15 @@ class Training:
             method = recipe.method(method, noise=None if noisy is None else noisy.text)
         self.data, self.noisy, self.method, self.recipe, self.seed, self.mode = data, noisy, method, recipe, seed, mode
         self.team = team = team or Team()
+        self.notes: tuple[str, ...] = ()
         given = data.train.given if noisy is None else torch.as_tensor(noisy.labels)
         if len(given) != len(data.train):
             raise InputError(f"noise gives {len(given)} labels, the training set of {data.name} has {len(data.train)}")
+        if recipe.train.samples is not None and recipe.train.samples < len(data.train):
+            # The labels were drawn for all samples, so a short run sees some of those that a whole run sees.
+            self.notes += (f"trained on the first {recipe.train.samples} of {len(data.train)} samples",)
+            self.data = data = replace(data, train=data.train.take(range(recipe.train.samples)))
+            given = given[: recipe.train.samples]
         if method.head is not None and team.size > 1:
             raise InputError(f"method {method.name} has a head of its own, which trains in one process only")
         self.augment = measured(recipe.augment, data.train)
@@ -168,7 +175,6 @@ class Training:
             name: [] for name in ("test_accuracy", "train_loss", "train_accuracy", "seconds")
         }
         self.diverged_at: int | None = None
-        self.notes: tuple[str, ...] = ()
 
     def _as_they_are(self, split: Split, *, share: bool = True) -> Batches:
         """The samples of a split in their own order, not augmented; or this process's share of them."""
@@ -273,7 +279,8 @@ class Training:
     def _resume(self, folder: Path) -> None:
         own = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
         checkpoint.make_room(folder, own)
-        state, self.notes = self.team.first_alone(lambda: checkpoint.newest(folder, self._identity(), own))
+        state, notes = self.team.first_alone(lambda: checkpoint.newest(folder, self._identity(), own))
+        self.notes += notes
         if state is None:
             return
         for name, tensor in own.items():
