@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import os
@@ -338,3 +339,17 @@ def test_place_language_time_zone_and_hash_seed_change_no_bit(tmp_path):
     command = [sys.executable, "-c", IN_ANOTHER_PROCESS]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=elsewhere)
     assert done.stdout.strip() == hashlib.sha256(b"".join(w.numpy().tobytes() for w in weights(here))).hexdigest()
+
+
+def test_a_recipe_can_train_on_the_first_samples_with_the_labels_of_the_whole():
+    digits = data.load("digits")
+    noisy = noise.corrupt(digits.train.given, "symmetric(0.4)", num_classes=10, seed=1)
+    short = recipes.load("digits", {**QUICK, "train.samples": 300})
+    first = dataclasses.replace(digits, train=digits.train.take(range(300)))
+    cut = dataclasses.replace(noisy, labels=noisy.labels[:300])
+    found = fit(digits, noisy, "ce", short, seed=1)
+    assert (
+        found.curves["test_accuracy"]
+        == fit(first, cut, "ce", recipes.load("digits", QUICK), seed=1).curves["test_accuracy"]
+    )
+    assert found.notes == (f"trained on the first 300 of {len(digits.train)} samples",)
