@@ -46,6 +46,7 @@ FILES = {
     "cifar10": "cifar-10-batches-py/data_batch_1",
     "cifar10 meta": "cifar-10-batches-py/batches.meta",
     "cifar10 archive": "cifar-10-python.tar.gz",
+    "pickle": "labels.pkl",
     "human": "CIFAR-10_human.pt",
     "dependent": "cifar10_dependent_0.2.json",
     "own.csv": "own.csv",
@@ -54,11 +55,13 @@ FILES = {
     "fashion-mnist labels": "train-labels-idx1-ubyte",
     "webvision": "webvision_mini_train.txt",
     "clothing1m": "noisy_label_kv.txt",
-    "folder jpg": "a/0.jpg",
-    "folder png": "a/1.png",
-    "folder webp": "a/2.webp",
-    "folder gif": "a/4.gif",
-    "folder ppm": "a/5.ppm",
+    "folder": "a/1.png",
+    "image jpg": "a/0.jpg",
+    "image png": "a/1.png",
+    "image webp": "a/2.webp",
+    "image bmp": "a/3.bmp",
+    "image gif": "a/4.gif",
+    "image ppm": "a/5.ppm",
 }
 
 
@@ -66,11 +69,13 @@ FILES = {
 @pytest.mark.parametrize("what", FILES)
 def test_damaged_files_are_read_or_refused_and_nothing_else_happens(what, prober, tmp_path):
     reader = what.split()[0]
-    home = sound_files(tmp_path / "base") / reader
+    home = sound_files(tmp_path / "base") / ("folder" if reader == "image" else reader)
     if what == "cifar10 archive":
         home = sound_archive(tmp_path / "archive")
-    times = count(120, 2_000) if reader != "folder" else count(60, 500)
-    cases = [Damaged(f"seed {seed}", reader, str(home), str(home / FILES[what]), seed) for seed in range(times)]
+    file = str(home / FILES[what])
+    read = file if reader == "image" else str(home)
+    times = count(120, 10_000) if reader != "folder" else count(60, 500)  # whose pictures are of the kinds below
+    cases = [Damaged(f"seed {seed}", reader, read, file, seed) for seed in range(times)]
     results = list(prober.results(cases))
     assert len(results) == times
     assert {r["name"]: r["outcome"] for r in results if r["outcome"] not in ("read", "refused")} == {}

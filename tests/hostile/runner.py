@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,27 @@ from hostile.corpus import Case, good_cifar, torch_file
 
 PROBE = Path(__file__).with_name("probe.py")
 
+_AHEAD = 50  # cases that the child is given at once: few enough for a pipe, enough not to wait for each
+
 
 def sound_files(root: Path) -> Path:
     """A small sound data set for each reader, in a folder of the reader's name; read before anything is watched."""
-    good_cifar(root / "cifar10", 12)
-    for name in ("human", "dependent", "own.csv", "own.npz", "folder", "webvision", "clothing1m", "fashion-mnist"):
+    good_cifar(root / "cifar10", 2)
+    for name in (
+        "human",
+        "pickle",
+        "dependent",
+        "own.csv",
+        "own.npz",
+        "folder",
+        "webvision",
+        "clothing1m",
+        "fashion-mnist",
+    ):
         (root / name).mkdir()
     torch_file(root / "human" / "CIFAR-10_human.pt", pickle.dumps({"clean_label": np.zeros(3, np.int64)}, 2))
+    held = {"clean": np.arange(30) % 10, "worse": list(range(10)), "coarse": np.zeros(20, np.uint8)}
+    (root / "pickle" / "labels.pkl").write_bytes(pickle.dumps(held, 2))
     (root / "dependent" / "cifar10_dependent_0.2.json").write_text(json.dumps([i % 10 for i in range(50_000)]))
     rows = "".join(f"{i},{i / 7},{i % 2}\n" for i in range(30))
     (root / "own.csv" / "own.csv").write_text("a,b,label\n" + rows)
@@ -78,28 +93,31 @@ class Prober:
 
     def results(self, cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
         """What became of each case, in order; a child that died is an outcome too."""
-        for case in cases:
+        done = 0
+        while done < len(cases):
+            ahead = cases[done : done + _AHEAD]
             child = self.child or self._start()
             assert child.stdin is not None
             assert child.stdout is not None
-            child.stdin.write(json.dumps(asdict(case)) + "\n")
-            child.stdin.flush()
-            if line := child.stdout.readline():
-                yield json.loads(line)
-            else:
+            with suppress(BrokenPipeError):
+                child.stdin.write("".join(json.dumps(asdict(case)) + "\n" for case in ahead))
+                child.stdin.flush()
+            for case in ahead:
+                line = child.stdout.readline()
+                done += 1
+                if line:
+                    yield json.loads(line)
+                    continue
                 code = child.wait()
                 self.close()
-                yield {
-                    "name": case.name,
-                    "outcome": f"the child ended with {code}",
-                    "events": [],
-                    "told": "",
-                    "grown": 0,
-                }
+                dead = f"the child ended with {code}"
+                yield {"name": case.name, "outcome": dead, "events": [], "told": "", "grown": 0}
+                break
 
     def close(self) -> None:
         if self.child is not None:
-            self.child.communicate()
+            with suppress(BrokenPipeError):
+                self.child.communicate()
             self.child = None
 
     def _start(self) -> subprocess.Popen[str]:
