@@ -17,6 +17,11 @@ release = version = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "generate"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
+myst_url_schemes = {
+    "http": None,
+    "https": None,
+    "gh": {"url": "https://github.com/{{path}}/issues/{{fragment}}", "title": "{{path}}#{{fragment}}"},
+}
 exclude_patterns = ["_build", "examples", "import-diagram.md"]
 
 html_theme = "furo"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 
 import pytest
@@ -15,13 +14,17 @@ from noiseproof.integrations.huggingface import causal_loss, compute_loss
 
 transformers = pytest.importorskip("transformers")
 
+transformers.utils.logging.set_verbosity_error()
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 
 
 def encoder(task: str, classes: int = 3) -> torch.nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = transformers.BertConfig(vocab_size=50, num_labels=classes, max_position_embeddings=32, **SIZES)
+        still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        config = transformers.BertConfig(
+            vocab_size=50, num_labels=classes, max_position_embeddings=32, **SIZES, **still
+        )  # fmt: skip
         return getattr(transformers, f"BertFor{task}")(config).eval()
 
 
@@ -88,24 +91,87 @@ def test_the_fused_head_equals_the_head_with_its_logits(text):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_the_trainer_trains_with_it_on_noisy_labels(tmp_path):
-    ids, labels = tokens(64), tokens(64)[:, 0] % 2
-    given = torch.where(torch.rand(64, generator=seeded(3)) < 0.2, 1 - labels, labels)
-    rows = [{"input_ids": row, "labels": label} for row, label in zip(ids, given, strict=True)]
-    model = encoder("SequenceClassification", 2)
-    before = copy.deepcopy(model.state_dict())
+class RobustTrainer(transformers.Trainer):
+    """As the documentation writes it."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        return causal_loss("nce + amse(a=30)", model, inputs, num_items_in_batch)
+
+
+def trained(model, rows, folder, *, batch=8, accumulate=1, trainer=transformers.Trainer, **options):
+    """The Trainer after two steps of SGD on the CPU."""
     arguments = transformers.TrainingArguments(
-        tmp_path, num_train_epochs=2, per_device_train_batch_size=8, gradient_accumulation_steps=2, report_to=[],
-        use_cpu=True, save_strategy="no", disable_tqdm=True, logging_strategy="no", dataloader_pin_memory=False, seed=0,
+        folder, max_steps=2, optim="sgd", learning_rate=0.5, lr_scheduler_type="constant", report_to=[], use_cpu=True,
+        per_device_train_batch_size=batch, gradient_accumulation_steps=accumulate, save_strategy="no", seed=0,
+        disable_tqdm=True, logging_strategy="no", dataloader_pin_memory=False,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # transformers' own
-        trainer = transformers.Trainer(
-            model, arguments, train_dataset=rows, compute_loss_func=compute_loss(losses.parse("nce + amse(a=30)"))
-        )
-        result = trainer.train()
-    assert torch.tensor(result.training_loss).isfinite()
-    assert any(not torch.equal(before[name], value) for name, value in model.state_dict().items())
+        made = trainer(model, arguments, train_dataset=rows, eval_dataset=rows, **options)
+        made.train()
+    return made
+
+
+def examples(task: str, count: int = 16) -> list[dict[str, torch.Tensor]]:
+    """Token ids with noisy labels: one a sequence, one a token, or the tokens themselves; some are left out."""
+    ids = tokens(count)
+    wrong = torch.rand(ids.shape, generator=seeded(3)) < 0.2
+    labels = {"CausalLM": ids.clone(), "TokenClassification": torch.where(wrong, ids + 1, ids) % 3}.get(
+        task, ids[:, 0] % 3
+    )
+    if labels.dim() == 2:
+        labels[::2, 5:] = -100
+    return [{"input_ids": row, "labels": label} for row, label in zip(ids, labels, strict=True)]
+
+
+def model_for(task: str) -> torch.nn.Module:
+    return language_model() if task == "CausalLM" else encoder(task)
+
+
+def assert_equal_parameters(one, other, tolerance):
+    for mine, theirs in zip(one.model.parameters(), other.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("task", ["SequenceClassification", "TokenClassification", "CausalLM"])
+def test_the_trainer_accumulates_gradients_as_if_in_one_big_batch(task, tmp_path):
+    rows, function = examples(task), compute_loss("nce + amse(a=30)", shift_labels=task == "CausalLM")
+    before = model_for(task)
+    whole = trained(model_for(task), rows, tmp_path, compute_loss_func=function)
+    parts = trained(model_for(task), rows, tmp_path, batch=2, accumulate=4, compute_loss_func=function)
+    assert_equal_parameters(whole, parts, 1e-6)
+    moved = [not torch.equal(a, b) for a, b in zip(before.parameters(), whole.model.parameters(), strict=True)]
+    assert sum(moved) > len(moved) / 2
+
+
+def test_the_trainer_with_the_fused_head_trains_and_evaluates_the_same(tmp_path):
+    rows, function = examples("CausalLM"), compute_loss("nce + amse(a=30)", shift_labels=True)
+    plain = trained(language_model(), rows, tmp_path, compute_loss_func=function)
+    fused = trained(
+        language_model(), rows, tmp_path, batch=4, accumulate=2, trainer=RobustTrainer, compute_loss_func=function
+    )
+    assert_equal_parameters(plain, fused, 1e-5)
+    assert fused.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-5)
+
+
+def test_a_head_whose_scores_are_changed_afterwards_is_refused():
+    model, ids = language_model(), tokens(2)
+    model.config.final_logit_softcapping = 30.0
+    with pytest.raises(InputError, match="changes its head's scores"):
+        causal_loss("ce", model, {"input_ids": ids, "labels": ids})
+    with pytest.raises(InputError, match=r"plain \.\.\.ForCausalLM"):
+        causal_loss("ce", torch.nn.Linear(2, 2), {"input_ids": ids, "labels": ids})
+
+
+def test_what_the_trainer_cannot_count_is_refused():
+    with pytest.raises(InputError, match="not -100; got ignore_index=-1"):
+        compute_loss(losses.parse("ce", ignore_index=-1))
+    with pytest.raises(InputError, match="no `labels`"):
+        compute_loss("ce")({"logits": torch.zeros(2, 3)}, None)
+    with pytest.raises(InputError, match="do not index scores"):
+        compute_loss("ce")({"logits": torch.zeros(2, 3)}, torch.zeros(2, 3))
 
 
 def test_an_output_without_logits_is_refused():
