@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "execute", "given_labels", "protocol", "recipe_for"]
 
+_SMALL = 64  # pixels a side: pictures that are taken as they are, without cutting
+
 
 def describe(
     data: str,
@@ -74,9 +76,11 @@ def recipe_for(text: str, root: Path | None = None) -> str:
     if text in recipes.names():
         return text
     inputs = _load(text, root).train.inputs
-    if not isinstance(inputs, torch.Tensor):
-        return "webvision"
-    return "digits" if inputs.dim() == 2 else "cifar10"
+    if isinstance(inputs, torch.Tensor):
+        return "digits" if inputs.dim() == 2 else "cifar10"
+    from noiseproof.data.images import size_of  # Pillow, only where it is needed
+
+    return "cifar10" if max(size_of(inputs[0])) <= _SMALL else "webvision"
 
 
 def given_labels(found: Data, text: str, seed: int, root: Path | None = None) -> NoisyLabels | None:

@@ -38,12 +38,13 @@ from noiseproof.data.cache import Cache
 from noiseproof.data.jitter import jitter
 from noiseproof.errors import DataError, DataMissingError, InputError
 
-__all__ = ["MOST_PIXELS", "ImageFiles", "box", "opened", "resized"]
+__all__ = ["MOST_PIXELS", "ImageFiles", "box", "in_memory", "opened", "resized", "size_of"]
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 MOST_PIXELS = 64_000_000
+_IN_MEMORY = 4 * 2**30  # bytes
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")  # none of those that run other programs
 _WORDS = 16  # 64-bit words a sample: 0 flip and window, 1..10 tries of a box, 11..15 colours
 _TRIES = 10
@@ -78,6 +79,39 @@ def opened(path: Path, reduced_to: tuple[int, int] | None = None) -> Image.Image
         if reduced_to is not None:
             image.draft("RGB", reduced_to)
         return image.convert("RGB")
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width of the picture in a file."""
+    with reading(path) as image:
+        return image.height, image.width
+
+
+def in_memory(paths: tuple[Path, ...], size: tuple[int, int]) -> Tensor:
+    """All pictures as they are, RGB uint8 (N, 3, H, W); they must have this height and width.
+
+    Raises:
+        InputError: one has another size, or together they are larger than 4 GiB.
+        DataError: one cannot be decoded.
+    """
+    height, width = size
+    remedy = "give the recipe resize and crop (such as resize = 256, crop = 224), so that they are cut as they are read"
+    if 3 * height * width * len(paths) > _IN_MEMORY:
+        raise InputError(f"{len(paths)} pictures of {width} x {height} are too many to keep in memory; {remedy}")
+    pixels = np.empty((len(paths), 3, height, width), np.uint8)
+
+    def read(index: int) -> None:
+        found = np.asarray(opened(paths[index]))
+        if found.shape[:2] != size:
+            raise InputError(
+                f"{paths[index]}: {found.shape[1]} x {found.shape[0]} pixels, others have {width} x {height}; {remedy}"
+            )
+        pixels[index] = found.transpose(2, 0, 1)
+
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="decode") as pool:
+        for _ in pool.map(read, range(len(paths))):
+            pass
+    return torch.from_numpy(pixels)
 
 
 def resized(image: Image.Image, size: int | tuple[int, int]) -> Image.Image:

@@ -28,7 +28,7 @@ from noiseproof.train import checkpoint
 from noiseproof.train.health import LIMIT, health
 from noiseproof.train.outcome import Outcome
 from noiseproof.train.place import Place, choose, flags
-from noiseproof.train.start import measured, network_for
+from noiseproof.train.start import in_reach, measured, network_for
 from noiseproof.train.step import Captured, Step, optimiser, rate, set_rate
 from noiseproof.train.team import Team
 
@@ -151,6 +151,7 @@ class Training:
             self.notes += (f"trained on the first {recipe.train.samples} of {len(data.train)} samples",)
             self.data = data = replace(data, train=data.train.take(range(recipe.train.samples)))
             given = given[: recipe.train.samples]
+        self.data = data = in_reach(data, recipe.augment)
         if method.head is not None and team.size > 1:
             raise InputError(f"method {method.name} has a head of its own, which trains in one process only")
         self.augment = measured(recipe.augment, data.train)

@@ -16,7 +16,7 @@ from noiseproof.models import Network, StudentHead
 from noiseproof.recipes import Method, Recipe
 from noiseproof.text import parse_call
 
-__all__ = ["measured", "network_for"]
+__all__ = ["in_reach", "measured", "network_for"]
 
 
 def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Network:
@@ -25,10 +25,12 @@ def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Net
     inputs = data.train.inputs
     if isinstance(inputs, Tensor):
         shape: Sequence[int] = inputs.shape[1:]
-    elif recipe.augment.crop is None:
-        raise InputError(f"recipe {recipe.name}: image files need augment.crop, the size to cut out, such as 224")
-    else:
+    elif recipe.augment.crop is not None:
         shape = (3, recipe.augment.crop, recipe.augment.crop)
+    elif isinstance(recipe.augment.resize, tuple):
+        shape = (3, *recipe.augment.resize)
+    else:
+        raise InputError(f"recipe {recipe.name}: files of different sizes need augment.crop beside augment.resize")
     generator = rng.generator(seed, "init")
     network = models.build(recipe.model.name, shape=shape, classes=data.num_classes, generator=generator, **options)
     if recipe.model.weights is not None:
@@ -41,6 +43,22 @@ def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Net
         head.initialise(rng.generator(seed, "init", "head"))
         network.fc = head
     return network
+
+
+def in_reach(data: Data, augment: Augment) -> Data:
+    """With image files read into memory, where the recipe does not say how to cut them to one size."""
+    paths = data.train.inputs
+    if isinstance(paths, Tensor) or augment.crop is not None or augment.resize is not None:
+        return data
+    from noiseproof.data.images import in_memory, size_of  # Pillow, only where it is needed
+
+    size = size_of(paths[0])
+
+    def read(split: Split) -> Split:
+        return split if isinstance(split.inputs, Tensor) else replace(split, inputs=in_memory(split.inputs, size))
+
+    also = {name: read(split) for name, split in data.also.items()}
+    return replace(data, train=read(data.train), test=read(data.test), also=also)
 
 
 def measured(augment: Augment, split: Split) -> Augment:
