@@ -45,6 +45,50 @@ def test_losses_of_the_scores_themselves_are_refused(text):
         SigmoidLoss(text)
 
 
+class Own(losses.Loss):
+    """A loss that nobody registered: of the softmax, or of the scores themselves."""
+
+    def __init__(self, softmax: bool) -> None:
+        super().__init__()
+        self.softmax = softmax
+
+    def per_class(self, logits):
+        return -(logits.log_softmax(1) if self.softmax else logits).tanh()
+
+
+def test_a_loss_of_ones_own_is_asked_whether_its_definition_carries_over():
+    scores, target = batch()
+    p = scores.sigmoid()
+    expected = -(target * p.log().tanh() + (1 - target) * (1 - p).log().tanh())
+    torch.testing.assert_close(SigmoidLoss(Own(softmax=True), reduction="none")(scores, target), expected)
+    with pytest.raises(InputError, match="Own has no sigmoid form"):
+        SigmoidLoss(Own(softmax=False))
+
+
+def test_options_given_to_the_loss_are_refused_rather_than_forgotten():
+    with pytest.raises(InputError, match=r"give weight, pos_weight and reduction to SigmoidLoss itself.*'sum'"):
+        SigmoidLoss(losses.parse("ce", reduction="sum"))
+
+
+def test_robust_sigmoid_losses_learn_multi_label_data_that_cross_entropy_spoils():
+    """Four labels of 20 features, 30 % of the entries wrong, a network that can learn them all by heart."""
+    x = torch.randn(300, 20, generator=seeded(1))
+    clean = (x @ torch.randn(20, 4, generator=seeded(2)) > 0).float()
+    given = (clean - (torch.rand(300, 4, generator=seeded(3)) < 0.3).float()).abs()
+    wrong = {}
+    for text in ("ce", "mae"):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = torch.nn.Sequential(torch.nn.Linear(20, 256), torch.nn.ReLU(), torch.nn.Linear(256, 4))
+        optimizer, loss = torch.optim.Adam(model.parameters(), lr=0.01), SigmoidLoss(text)
+        for _ in range(150):
+            optimizer.zero_grad()
+            loss(model(x), given).backward()
+            optimizer.step()
+        wrong[text] = ((model(x) > 0).float() != clean).float().mean().item()
+    assert wrong["mae"] < wrong["ce"] - 0.05, wrong
+
+
 @pytest.mark.parametrize("name", CARRIES_OVER)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_value_and_gradient_stay_finite_at_extreme_scores(name, dtype):

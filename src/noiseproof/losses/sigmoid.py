@@ -29,7 +29,7 @@ class SigmoidLoss(nn.Module):
         reduction: "mean" over all entries, "sum" or "none".
 
     Raises:
-        InputError: the loss has no sigmoid form.
+        InputError: the loss has no sigmoid form, or options of its own.
 
     Example:
         >>> scores, target = torch.tensor([[0.0, 2.0]]).double(), torch.tensor([[1.0, 0.0]])
@@ -50,8 +50,10 @@ class SigmoidLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.loss = parse(loss) if isinstance(loss, str) else loss
+        if self.loss.options():
+            raise InputError(f"give weight, pos_weight and reduction to SigmoidLoss itself; got {self.loss!r}")
         for _, term in self.loss.terms():
-            if not LOSSES[term.name].claims.get("shift_invariant", True):
+            if not _depends_on_p_alone(term):
                 raise InputError(
                     f"{term} has no sigmoid form: it depends on the scores themselves, not on their softmax alone; "
                     "use another loss, or two scores per label"
@@ -78,3 +80,12 @@ class SigmoidLoss(nn.Module):
         if self.reduction == "none":
             return value
         return value.mean() if self.reduction == "mean" else value.sum()
+
+
+def _depends_on_p_alone(loss: Loss) -> bool:
+    """Whether one number added to all scores changes nothing: what a registered loss says, or what others answer."""
+    claims = LOSSES[loss.name].claims if hasattr(loss, "name") else {}
+    if "shift_invariant" in claims:
+        return bool(claims["shift_invariant"])
+    z = torch.linspace(-8, 8, 17, dtype=torch.float64)[:, None] * torch.tensor([0.0, 1.0])
+    return torch.allclose(loss.per_class(z), loss.per_class(z - z.mean(1, keepdim=True)), rtol=1e-9, atol=1e-12)
