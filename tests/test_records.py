@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -13,6 +14,7 @@ from conftest import count
 from made_records import made
 from noiseproof import files
 from noiseproof.bench import records
+from noiseproof.cli import main
 from noiseproof.errors import DataError, DataMissingError
 
 
@@ -24,8 +26,6 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_the_hash_covers_the_canonical_text_without_itself(tmp_path):
-    import hashlib
-
     records.write(tmp_path, made())
     raw = records.location(tmp_path, made()["run_id"]).read_text()
     content = json.loads(raw)
@@ -171,6 +171,47 @@ def test_merging_copies_what_is_absent_and_reports_what_differs(tmp_path):
     assert (again.copied, again.present) == (0, 2)
 
 
+def test_merging_takes_along_what_a_run_kept_and_leaves_the_other_folder_as_it_was(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    records.write(theirs, made(1))
+    records.location(theirs, made(1)["run_id"]).with_name("outputs.safetensors").write_bytes(b"scores")
+    before = {path: path.stat().st_mtime_ns for path in theirs.rglob("*")}
+    assert records.merge(theirs, ours).copied == 1
+    assert records.location(ours, made(1)["run_id"]).with_name("outputs.safetensors").read_bytes() == b"scores"
+    assert {path: path.stat().st_mtime_ns for path in theirs.rglob("*")} == before
+
+
+def command(monkeypatch, capsys, *words: object) -> tuple[object, str, str]:
+    monkeypatch.setattr("sys.argv", ["noiseproof", "records", *map(str, words)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code or 0, *capsys.readouterr()
+
+
+def test_the_command_line_checks_and_merges(tmp_path, monkeypatch, capsys):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for record in (made(1), made(2), made(3, status="failed")):
+        records.write(ours, record)
+    for record in (made(2, accuracy=50.0), made(4), made(5)):
+        records.write(theirs, record)
+    code, out, err = command(monkeypatch, capsys, "check", ours)
+    assert (code, out, err) == (0, f"{ours}: 3 records are whole (1 failed, 2 done)\n", "")
+    damaged, differing = (records.location(folder, made(seed)["run_id"]) for folder, seed in ((theirs, 5), (ours, 2)))
+    damaged.write_text("{}")
+    code, out, err = command(monkeypatch, capsys, "merge", theirs, ours)
+    assert (code, err) == (2, "")
+    assert f"! left out {damaged}: its content does not match its SHA-256\n" in out
+    assert f"! {differing}: the other folder has another result of this run; this one stays\n" in out
+    assert f"{ours}: 1 records copied, 0 were there already\n" in out
+    code, out, _ = command(monkeypatch, capsys, "check", theirs)
+    assert code == 2
+    assert out.splitlines()[0] == f"! {damaged}: its content does not match its SHA-256"
+    assert "1 damaged; the same sweep moves them aside and computes their runs again" in out
+    code, out, err = command(monkeypatch, capsys, "check", tmp_path / "absent")
+    assert (code, out) == (2, "")
+    assert "there is no folder" in err
+
+
 def test_records_survive_copying_the_folder(tmp_path):
     for seed in range(3):
         records.write(tmp_path / "a", made(seed))
@@ -216,7 +257,9 @@ def test_a_damaged_cache_is_not_used(cached):
     before = records.read_folder(cached, whole=False)
     path = cached / "records.cache"
     raw = path.read_bytes()
-    for bad in (b"", b"{}", raw[:-1], raw.replace(b"90.0", b"99.0"), b"\xff" * 100):
+    forged = b'{"0":["1",{"status":"done"}]}'  # whoever can compute a hash can seal anything
+    sealed = hashlib.sha256(forged).hexdigest().encode() + b"\n" + forged
+    for bad in (b"", b"{}", raw[:-1], raw.replace(b"90.0", b"99.0"), b"\xff" * 100, sealed):
         path.write_bytes(bad)
         assert records.read_folder(cached, whole=False) == before
         assert path.read_bytes() == raw

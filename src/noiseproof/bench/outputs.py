@@ -38,7 +38,7 @@ def beside(folder: str | Path) -> Callable[[Record], Arrays | None]:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        path = record_files.location(Path(folder), str(record["run_id"])).with_name("outputs.safetensors")
+        path = record_files.location(Path(folder), str(record["run_id"])).with_name(record_files.OUTPUTS)
         if not path.is_file():
             return None
         try:

@@ -50,7 +50,9 @@ __all__ = [
 
 SCHEMA: Literal[1] = 1
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+OUTPUTS = "outputs.safetensors"  # scores and features, kept on request beside the record
 _LARGEST = 32 << 20  # bytes; a record with the matrix of 1000 classes has about 10 MB
+_LARGEST_OUTPUTS = 4 << 30
 
 
 @with_config(_STRICT)
@@ -120,6 +122,7 @@ class Record(TypedDict):
 
 
 _SHAPE = TypeAdapter(Record)
+_CACHED = TypeAdapter(dict[str, tuple[str, Record]])  # by run: the hash of its file, and the record without its bulk
 
 
 # One record
@@ -236,20 +239,22 @@ class Reading:
     damaged: tuple[Damaged, ...]
 
 
-def read_folder(folder: str | os.PathLike[str], *, whole: bool = True) -> Reading:
+def read_folder(folder: str | os.PathLike[str], *, whole: bool = True, cached: bool = True) -> Reading:
     """Every record under `folder`, verified.
 
     Args:
         folder: what was given as `--out`.
-        whole: False leaves `result.curves` and `noise.transition` empty and may use a cache of the rest, which
-            makes large folders quick. The cache is keyed by the hash of each file and can be deleted at any time.
+        whole: False leaves `result.curves` and `noise.transition` empty, which most of a record is.
+        cached: with `whole=False`, a large folder may keep the rest in a cache, `records.cache`. It is keyed by the
+            hash of each file and can be deleted at any time. False takes nothing from it and leaves it alone.
 
     Raises:
         DataMissingError: there is no such folder.
     """
     folder = Path(folder)
     names = _names(folder)
-    cached = {} if whole or len(names) < _WORTH_A_CACHE else _read_cache(folder)
+    worth = cached and not whole and len(names) >= _WORTH_A_CACHE
+    known = _read_cache(folder) if worth else {}
     rows: dict[str, tuple[str, Record]] = {}
     damaged = []
     for name in names:
@@ -257,9 +262,8 @@ def read_folder(folder: str | os.PathLike[str], *, whole: bool = True) -> Readin
         try:
             raw = files.read(path, at_most=_LARGEST)
             digest = hashlib.sha256(raw).hexdigest()
-            known = cached.get(name)
-            if known and known[0] == digest:
-                rows[name] = known
+            if name in known and known[name][0] == digest:
+                rows[name] = known[name]
             else:
                 record = _opened(path, raw)
                 rows[name] = digest, record if whole else _without_bulk(record)
@@ -267,14 +271,14 @@ def read_folder(folder: str | os.PathLike[str], *, whole: bool = True) -> Readin
             continue
         except DataError as error:
             damaged.append(Damaged(path, str(error)))
-    if not whole and len(rows) >= _WORTH_A_CACHE and rows != cached:
+    if worth and rows != known:
         _write_cache(folder, rows)
     return Reading(tuple(record for _, record in rows.values()), tuple(damaged))
 
 
 def check(folder: str | os.PathLike[str]) -> tuple[Damaged, ...]:
     """Verify every record; what is wrong, if anything."""
-    return read_folder(folder).damaged
+    return read_folder(folder, whole=False, cached=False).damaged
 
 
 class Merged(NamedTuple):
@@ -287,12 +291,14 @@ class Merged(NamedTuple):
 
 
 def merge(other: str | os.PathLike[str], into: str | os.PathLike[str]) -> Merged:
-    """Copy the records that `into` lacks; none is replaced."""
+    """Copy the records that `into` lacks, and what their runs kept beside them; none is replaced."""
     other, into = Path(other), Path(into)
-    reading, copied, present, differing = read_folder(other, whole=False), 0, 0, []
+    reading, copied, present, differing = read_folder(other, whole=False, cached=False), 0, 0, []
     for record in reading.records:
-        target = location(into, record["run_id"])
-        text = files.read(location(other, record["run_id"]), at_most=_LARGEST)
+        source, target = location(other, record["run_id"]), location(into, record["run_id"])
+        text = files.read(source, at_most=_LARGEST)
+        if not target.exists() and (kept := source.with_name(OUTPUTS)).is_file():
+            files.write_atomic(target.with_name(OUTPUTS), files.read(kept, at_most=_LARGEST_OUTPUTS))
         if files.create_once(target, text):
             copied += 1
         elif files.read(target, at_most=_LARGEST) == text:
@@ -303,13 +309,9 @@ def merge(other: str | os.PathLike[str], into: str | os.PathLike[str]) -> Merged
 
 
 def _names(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder / "runs") as entries:
-            return sorted(entry.name for entry in entries)
-    except (FileNotFoundError, NotADirectoryError):
-        if folder.is_dir():
-            return []
-        raise DataMissingError(f"there is no folder {folder}; `noiseproof sweep` and `compare` make one") from None
+    if not folder.is_dir():
+        raise DataMissingError(f"there is no folder {folder}; `noiseproof sweep` and `compare` make one")
+    return [path.name for path in files.listing(folder / "runs")]
 
 
 # The cache
@@ -330,10 +332,8 @@ def _cache(folder: Path) -> Path:
 def _read_cache(folder: Path) -> dict[str, tuple[str, Record]]:
     try:
         digest, _, text = files.read(_cache(folder), at_most=1 << 30).partition(b"\n")
-        if hashlib.sha256(text).hexdigest().encode() != digest:
-            return {}
-        return {name: (known, record) for name, (known, record) in json.loads(text).items()}
-    except (DataError, ValueError):
+        return _CACHED.validate_json(text) if hashlib.sha256(text).hexdigest().encode() == digest else {}
+    except (DataError, ValidationError):
         return {}
 
 
