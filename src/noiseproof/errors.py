@@ -17,6 +17,7 @@ import difflib
 import math
 import sys
 from collections.abc import Iterable
+from numbers import Real
 
 __all__ = [
     "DataError",
@@ -110,7 +111,7 @@ def in_range(
         Traceback (most recent call last):
         noiseproof.errors.InputError: q must lie in (0, 1], got q=1.7
     """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if number and (low < value if above else low <= value) and (value < high if below else value <= high):
         return float(value)
     left, right = "(" if above else "[", ")" if below or high == math.inf else "]"

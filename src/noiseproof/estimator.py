@@ -6,7 +6,9 @@ joblib, and cleanlab's CleanLearning. Needs the extra `noiseproof[sklearn]`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -18,8 +20,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from noiseproof import losses
-from noiseproof.errors import InputError, UnknownNameError, did_you_mean
+from noiseproof import losses, recipes
+from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range
+from noiseproof.train import place
 
 try:
     from skorch import NeuralNetClassifier
@@ -41,18 +44,18 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     else give `module`.
 
     Args:
-        loss: a method such as "jal-ce", with the parameters of the paper's recipe for 10 or for 100 classes, whichever
-            is nearer; or a loss text such as "nce + 4*agce(a=6, q=1.5)".
+        loss: a method such as "jal-ce", whose loss has the parameters of the paper's recipe for 10 or for 100 classes,
+            whichever is nearer; a loss text such as "nce + 4*agce(a=6, q=1.5)"; or a loss.
         loss_params: parameters to change in it, `{"a": 20}`; also set as `loss__a` (GridSearchCV).
         module: called as `module(features, classes)` with the shape of one sample and the number of classes, it
             returns the network, from (N, *shape) to (N, classes) scores; None: a perceptron.
-        hidden: widths of the perceptron's hidden layers.
+        hidden: widths of the perceptron's hidden layers, such as (128,) or (256, 256).
         epochs, batch_size, lr, momentum, weight_decay: stochastic gradient descent with a cosine schedule and
             gradients clipped at norm 5.
         validation_fraction: share of the samples held out to stop early; their given labels are all that is looked
             at. 0 trains for all epochs.
         patience: epochs without a better validation accuracy after which training stops.
-        device: where to train, "cpu" or "cuda".
+        device: where to train: "cpu", "cuda", "mps" or "auto", the fastest that is there.
         random_state: seed of the initial weights, of the order and of the split.
         verbose: 1 prints a line an epoch.
 
@@ -70,7 +73,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def __init__(
         self,
-        loss: str = "jal-ce",
+        loss: str | losses.Loss = "jal-ce",
         *,
         loss_params: dict[str, Any] | None = None,
         module: Callable[[tuple[int, ...], int], nn.Module] | None = None,
@@ -125,7 +128,12 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             X: dense numbers.
             y: class labels of any kind scikit-learn takes: numbers or strings.
             sample_weight: (N,) factor for each sample's loss; 0 leaves it out.
+
+        Raises:
+            InputError: a loss that does not exist, a number out of range.
+            ValueError, TypeError: data that no scikit-learn classifier takes; sparse features.
         """
+        self._check_numbers()
         features, labels = validate_data(self, X, y, dtype=_FLOATS, ensure_min_samples=2, allow_nd=True)
         check_classification_targets(labels)
         self.dtype_ = features.dtype
@@ -144,21 +152,41 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self.net_.fit({"X": features, "sample_weight": weights}, codes)
         return self
 
-    def _loss(self, classes: int) -> losses.Loss:
-        from noiseproof import recipes
+    def _check_numbers(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            _whole(name, getattr(self, name))
+        widths = self.hidden if isinstance(self.hidden, Sequence) and not isinstance(self.hidden, str) else None
+        if widths is None:
+            raise InputError(f"hidden must be widths such as (128,) or (256, 256), got hidden={self.hidden!r}")
+        for width in widths:
+            _whole("a width of hidden", width)
+        in_range("lr", self.lr, 0, above=True)
+        in_range("momentum", self.momentum, 0, 1, below=True)
+        in_range("weight_decay", self.weight_decay, 0)
+        in_range("validation_fraction", self.validation_fraction, 0, 1, below=True)
 
-        loss = recipes.load("cifar10" if classes < 32 else "cifar100").method(self.loss).loss
+    def _loss(self, classes: int) -> losses.Loss:
+        if isinstance(self.loss, str):
+            method = recipes.load("cifar10" if classes < 32 else "cifar100").method(self.loss)
+            if method.head is not None:
+                raise InputError(f"{self.loss} replaces the network's last layer ({method.head}); use a loss alone")
+            loss = method.loss
+        elif isinstance(self.loss, losses.Loss):
+            loss = self.loss
+        else:
+            raise InputError(f"loss must be a method, a loss text or a loss of noiseproof.losses, got {self.loss!r}")
         for name, value in (self.loss_params or {}).items():
             loss = _with_parameter(loss, name, value)
-        return losses.parse(str(loss), reduction="none")
+        return loss.with_options(reduction="none")
 
     def _net(self, X: npt.NDArray[np.floating[Any]], weights: npt.NDArray[np.floating[Any]], seed: int) -> Any:
-        stop = self.validation_fraction > 0
+        held_out = math.ceil(self.validation_fraction * len(X))
+        left_alone = (len(X) - held_out) % self.batch_size == 1 < len(X) - held_out
         callbacks: list[Callback] = [
             GradientNormClipping(5.0),
             LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=self.epochs),
         ]
-        if stop:
+        if held_out:
             callbacks.append(EarlyStopping("valid_acc", patience=self.patience, lower_is_better=False, load_best=True))
         module = self.module or (lambda shape, classes: perceptron(shape, classes, self.hidden))
         mean = np.average(X, axis=0, weights=weights)
@@ -174,10 +202,11 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             max_epochs=self.epochs,
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
-            train_split=ValidSplit(self.validation_fraction, stratified=True, random_state=seed) if stop else None,
+            iterator_train__drop_last=left_alone,  # batch normalisation cannot train on one sample
+            train_split=ValidSplit(self.validation_fraction, stratified=True, random_state=seed) if held_out else None,
             classes=np.arange(len(self.classes_)),
             callbacks=callbacks,
-            device=self.device,
+            device=str(place.choose(self.device, "fp32", network).device),
             verbose=self.verbose,
         )
 
@@ -189,7 +218,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         features = validate_data(self, X, dtype=self.dtype_, reset=False, allow_nd=True)
         network = self.net_.module_.eval()
         with torch.inference_mode():
-            parts = [network(part.to(self.device)) for part in torch.split(torch.from_numpy(features), 1024)]
+            parts = [network(part.to(self.net_.device)) for part in torch.split(torch.from_numpy(features), 1024)]
         p: npt.NDArray[np.float64] = torch.cat(parts).double().softmax(1).cpu().numpy()
         return p
 
@@ -227,6 +256,11 @@ def perceptron(shape: tuple[int, ...], classes: int, hidden: Sequence[int]) -> n
         layers += [nn.Linear(width, wider), nn.ReLU()]
         width = wider
     return nn.Sequential(*layers, nn.Linear(width, classes))
+
+
+def _whole(name: str, value: Any) -> None:
+    if not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{name} must be a whole number from 1 on, got {name}={value!r}")
 
 
 def _with_parameter(loss: losses.Loss, name: str, value: Any) -> losses.Loss:
