@@ -68,13 +68,13 @@ class RayPool:
     Args:
         address: "local" starts a cluster on this machine that nobody else can reach; otherwise that of a running one,
             such as "10.0.0.1:6379" or "ray://10.0.0.1:10001". Whoever can reach a Ray cluster can run code on it.
-        slots: tasks at a time; as many as the cluster has processors (or GPUs, if `gpus`) unless given.
-        gpus: share of a GPU that each task takes.
+        slots: tasks at a time; as many as the cluster has GPUs, or else processors, unless given.
+        gpus: whether tasks use GPUs where the cluster has some; more tasks than GPUs share them evenly.
         quiet: seconds of silence after which a task is given up.
     """
 
     def __init__(
-        self, address: str = "local", *, slots: int | None = None, gpus: float = 0.0, quiet: float = _QUIET
+        self, address: str = "local", *, slots: int | None = None, gpus: bool = False, quiet: float = _QUIET
     ) -> None:
         self._ray = ray = _import_ray(private=address == "local")
         if address == "local":
@@ -92,9 +92,11 @@ class RayPool:
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise MachineError(f"cannot reach a Ray cluster at {address}: {error}") from None
         have = ray.cluster_resources()
-        self.slots = slots or max(1, int(have.get("GPU", 0) / gpus) if gpus else int(have.get("CPU", 1)))
+        there = have.get("GPU", 0.0) if gpus else 0.0
+        self.slots = slots or max(1, int(there or have.get("CPU", 1)))
         self._quiet = quiet
-        self._task = ray.remote(_serve).options(max_retries=0, num_cpus=1, num_gpus=gpus)
+        share = min(1.0, int(1e4 * there / self.slots) / 1e4)  # Ray counts in steps of 1e-4
+        self._task = ray.remote(_serve).options(max_retries=0, num_cpus=1, num_gpus=share)
         beside_us = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=True
         )

@@ -96,27 +96,43 @@ def pending(
     return waiting, known
 
 
-def estimate(waiting: Sequence[Run], known: Sequence[Record]) -> float | None:
-    """Seconds of work that the waiting runs are, by the recorded runs most like each; None if one has no like."""
+def estimate(
+    waiting: Sequence[Run], known: Sequence[Record], probe: Callable[[Run], float | None] = lambda run: None
+) -> float | None:
+    """Seconds of work that the waiting runs are, by the finished runs most like each.
+
+    Args:
+        waiting: what is to do.
+        known: what is recorded.
+        probe: seconds of an epoch where no finished run is alike; asked once for all runs that are alike.
+
+    Returns:
+        None where neither the records nor the probe can say.
+    """
+    done = [record for record in known if record["status"] == "done"]
+    probed: dict[str, float | None] = {}
     total = 0.0
     for run in waiting:
-        alike = [record for record in known if _alike(run.told, record["run"])]
+        work = _work(run.told)
+        alike = [record for record in done if _work(record["run"]) == work]
         near = [record for record in alike if record["run"]["method"] == run.told["method"]] or alike
-        if not near:
-            return None
-        epochs = run.told["settings"]["train"]["epochs"]
-        total += epochs * fmean(one["seconds"] / one["run"]["settings"]["train"]["epochs"] for one in near)
+        if near:
+            epoch = fmean(one["seconds"] / one["run"]["settings"]["train"]["epochs"] for one in near)
+        else:
+            if work not in probed:
+                probed[work] = probe(run)
+            if (asked := probed[work]) is None:
+                return None
+            epoch = asked
+        total += epoch * run.told["settings"]["train"]["epochs"]
     return total
 
 
-def _alike(one: RunText, other: RunText) -> bool:
-    """Whether an epoch of the two takes about as long."""
-    return _work(one) == _work(other)
-
-
-def _work(told: RunText) -> tuple[object, ...]:
+def _work(told: RunText) -> str:
+    """What decides how long an epoch takes, but for the method."""
     settings = told["settings"]
-    return told["data"], settings["model"], settings["train"].get("samples"), settings["train"]["batch_size"]
+    train = settings["train"]
+    return records.canonical([told["data"], settings["model"], train.get("samples"), train["batch_size"]])
 
 
 def alone(run: Run, folder: Path, call: Call, *, watch: Watch | None = None) -> Record:

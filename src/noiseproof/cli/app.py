@@ -13,7 +13,7 @@ from collections.abc import Callable
 import typer
 
 from noiseproof import __version__
-from noiseproof.cli import bench, data, diagnose, lists, noise, results, runs, theory
+from noiseproof.cli import bench, compare, data, diagnose, lists, noise, records, results, runs, theory
 from noiseproof.errors import NoiseproofError
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: dict[str, Callable[..., None]] = {
-    "compare": runs.compare,
+    "compare": compare.compare,
     "train": runs.train,
     "sweep": runs.sweep,
     "table": results.table,
@@ -39,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(data.app, name="data", help="Download data sets and check what lies on the disk.")
+app.add_typer(records.app, name="records", help="Verify folders of records and put them together.")
 app.add_typer(bench.app, name="bench", help="Our speed beside the alternatives, measured in one process.")
 
 
