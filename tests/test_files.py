@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -237,60 +237,6 @@ def test_a_full_disk_says_how_much_is_needed_and_how_much_there_is(tmp_path, mon
     with pytest.raises(NotCommitted, match=r"no space in .*: need 1048576\.0 GiB, have"):
         files.need_space(tmp_path / "not" / "yet", 2**50)
     files.need_space(tmp_path, 1)
-
-
-@pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """A real disk of 256 KiB; mounting needs root."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], capture_output=True)
-    if made.returncode:
-        pytest.skip("cannot mount a small disk here (needs root)")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_really_full_disk_keeps_the_old_file_and_takes_the_new_one_once_there_is_room(small_disk):
-    path = small_disk / "x"
-    files.write_atomic(path, OLD)
-    (small_disk / "filler").write_bytes(b"\0" * 200_000)
-    with pytest.raises(NotCommitted, match="no space for"):
-        files.write_atomic(path, NEW * 20)
-    assert path.read_bytes() == OLD
-    assert sorted(p.name for p in small_disk.iterdir()) == ["filler", "x"]
-    (small_disk / "filler").unlink()
-    files.write_atomic(path, NEW)
-    assert path.read_bytes() == NEW
-
-
-def test_a_read_only_disk_is_one_clear_sentence(small_disk):
-    files.write_atomic(small_disk / "x", OLD)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(
-        NotCommitted, match=r"could not write .*: Read-only file system; what was there before is intact"
-    ):
-        files.write_atomic(small_disk / "x", NEW)
-    with pytest.raises(NotCommitted, match=r"cannot make the folder .*: Read-only file system"):
-        files.write_atomic(small_disk / "new" / "x", NEW)
-    assert (small_disk / "x").read_bytes() == OLD
-
-
-def test_a_limit_on_file_size_keeps_the_old_file(tmp_path):
-    script = """
-import resource, signal, sys
-from noiseproof import files
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-files.write_atomic(sys.argv[1], b"old")
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-try:
-    files.write_atomic(sys.argv[1], b"n" * 100_000)
-except files.NotCommitted as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", script, tmp_path / "x"], capture_output=True, text=True, check=True)
-    assert "could not write" in done.stdout
-    assert contents(tmp_path) == {"x": b"old"}
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path):

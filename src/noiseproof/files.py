@@ -236,7 +236,7 @@ def clear_temporaries(folder: Name) -> list[Path]:
         What was removed.
     """
     removed = []
-    with suppress(OSError), os.scandir(folder) as entries:
+    with suppress(OSError, MachineError), os.scandir(folder) as entries:
         for entry in entries:
             if (owner := _owner(entry.name)) and owner.alive() is False:
                 with suppress(OSError):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from noiseproof.errors import MachineError
+
 __all__ = ["Process", "this_process"]
 
 
@@ -26,6 +28,9 @@ class Process:
 
     def alive(self) -> bool | None:
         """Whether it still runs; None if it is on another machine, where we cannot look.
+
+        Raises:
+            MachineError: no more files may be opened, which is how one looks.
 
         Example:
             >>> this_process().alive()
@@ -64,6 +69,8 @@ def _start(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None if Path("/proc/self/stat").exists() else _answers(pid)
+    except OSError as error:
+        raise MachineError(f"cannot tell whether process {pid} lives: {error.strerror}") from None
     return None if fields[0] in "ZX" else fields[19]  # a zombie has ended, only nobody has asked how
 
 
