@@ -1,49 +1,27 @@
-"""A driver to kill: `python made_driver.py FOLDER RUNS WORKERS SECONDS [DIE_AT]`.
+"""A driver to kill: `python made_driver.py FOLDER RUNS WORKERS SECONDS [DIE_AT [GATE]]`.
 
 Under DIE_AT it kills itself, as a power cut would, just before the DIE_AT-th call to the system that belongs to
-writing a record.
+writing a record. As many of the last runs as there are workers end only when the file GATE is there.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from made_runs import calling, runs, work
+from deadly import DeadlyOs
+from made_runs import gated, runs
 from noiseproof import files
+from noiseproof.bench import driver
 from noiseproof.bench.driver import Watch, drive
 from noiseproof.bench.local import LocalPool
 from noiseproof.errors import NoiseproofError
 
 
-class DeadlyOs:
-    """The `os` that the file layer sees; the n-th call that writes a record is the last."""
-
-    def __init__(self, die_at: int) -> None:
-        self.left, self.writing = die_at, False
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(os, name)
-        if name not in ("open", "write", "fsync", "fstat", "close", "link", "unlink", "mkdir"):
-            return real
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if self.writing:
-                self.left -= 1
-                if self.left == 0:
-                    print("died while writing", flush=True)
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **kwargs)
-
-        return call
-
-
 def aim(die_at: int) -> None:
     deadly, create_once = DeadlyOs(die_at), files.create_once
-    files.os = deadly  # type: ignore[assignment]
+    files.os = deadly
 
     def create(path: Any, data: Any) -> bool:
         deadly.writing = Path(path).name == "record.json"
@@ -66,10 +44,12 @@ class Tell(Watch):
         print(f"note {text}", flush=True)
 
 
-def main(folder: str, count: str, workers: str, seconds: str, die_at: str = "0") -> None:
+def main(folder: str, count: str, workers: str, seconds: str, die_at: str = "0", gate: str = "") -> None:
+    driver._LOSSES = 1000  # so many losses are no accident here
     if int(die_at):
         aim(int(die_at))
-    call = calling(work, seconds=float(seconds), log=Path(folder).with_suffix(".log"))
+    first = int(count) - int(workers) + 1 if gate else int(count) + 1
+    call = gated(Path(gate), first, seconds=float(seconds), log=Path(folder).with_suffix(".log"))
     try:
         tally = drive(runs(int(count)), Path(folder), LocalPool(int(workers)), call, watch=Tell())
     except NoiseproofError as error:

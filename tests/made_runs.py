@@ -24,13 +24,17 @@ def accuracy(run: Run) -> float:
     return random.Random(run.run_id).uniform(50, 99)
 
 
-def work(run: Run, *, seconds: float = 0.0, log: Path | None = None, progress: Any) -> records.Record:
-    """Take a while, tell once, and return the record that this run always has."""
+def work(
+    run: Run, *, seconds: float = 0.0, log: Path | None = None, until: Path | None = None, progress: Any
+) -> records.Record:
+    """Take a while, until the file `until` is there, tell once, and return the record that this run always has."""
     if log:
         with log.open("a") as file:  # one line an attempt, short enough to be written in one piece
             file.write(f"{os.getpid()} {run.told['seed']}\n")
     progress({"epoch": 1})
     time.sleep(seconds)
+    while until and not until.exists():
+        time.sleep(0.01)
     told = run.told
     return {**made(**{**told, "accuracy": accuracy(run)})}
 
@@ -71,3 +75,12 @@ def diverges(run: Run, *, progress: Any) -> records.Record:
 
 def calling(function: Any, **named: Any) -> Any:
     return lambda run: partial(function, run, **named)
+
+
+def gated(gate: Path, first: int, **named: Any) -> Any:
+    """Work whose runs from seed `first` on end only when the file `gate` is there.
+
+    With as many of them as workers a grid cannot end before, however fast or slow the machine: whoever does something
+    to it has all the time there is.
+    """
+    return lambda run: partial(work, run, until=gate if run.told["seed"] >= first else None, **named)

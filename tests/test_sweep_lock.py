@@ -26,9 +26,9 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def driver(folder: Path, grid: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
-    """A driver in a process of its own; ended with the block."""
-    command = [sys.executable, HERE / "made_driver.py", folder, grid, 1, seconds]
+def driver(folder: Path, grid: int, seconds: float, gate: object = "") -> Iterator[subprocess.Popen[str]]:
+    """A driver in a process of its own; ended with the block. Under `gate` its last run waits for that file."""
+    command = [sys.executable, HERE / "made_driver.py", folder, grid, 1, seconds, 0, gate]
     environment = os.environ | {"PYTHONPATH": str(HERE)}
     with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -91,14 +91,16 @@ def test_of_many_that_find_a_dead_owner_exactly_one_takes_over(tmp_path):
 
 
 def test_a_driver_whose_lock_was_removed_while_it_slept_records_nothing_more(tmp_path):
-    out = tmp_path / "out"
-    with driver(out, 3, 0.3) as first:
+    out, gate = tmp_path / "out", tmp_path / "gate"
+    with driver(out, 3, 0.0, gate) as first:
         assert says(first, "recorded")
-        first.send_signal(signal.SIGSTOP)
+        assert says(first, "recorded")
+        first.send_signal(signal.SIGSTOP)  # its worker is at the last run
         for path in (out / "locks").iterdir():
             path.unlink()
+        gate.touch()
         with driver(out, 3, 0.0) as second:
-            assert says(second, "done 2 1 0")
+            assert says(second, "done 1 2 0")
         before = {path: path.read_bytes() for path in (out / "runs").rglob("record.json")}
         first.send_signal(signal.SIGCONT)
         refusal = says(first, "refused")
