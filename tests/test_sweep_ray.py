@@ -9,20 +9,23 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import count
-from made_runs import accuracy, calling, runs, stops, work
-from noiseproof.bench import cluster, records
+from made_runs import accuracy, calling, gated, runs, stops
+from noiseproof.bench import cluster, driver, records
 from noiseproof.bench.cluster import RayPool
 from noiseproof.bench.driver import Watch, drive
+from noiseproof.bench.pool import Event
 from noiseproof.errors import InputError, MachineError
 
 pytest.importorskip("ray")
+pytestmark = pytest.mark.timeout(900)  # a cluster that hangs shall not hang the rest
 
 
 def results(folder: Path) -> dict[int, float | None]:
@@ -35,15 +38,11 @@ def expected(count: int) -> dict[int, float]:
     return {run.told["seed"]: accuracy(run) for run in runs(count)}
 
 
-class Saboteur(Watch):
-    """Does something after each recorded run."""
+class Listener(Watch):
+    """Keeps what it is told."""
 
-    def __init__(self, *deeds: Callable[[], object]) -> None:
-        self.deeds, self.notes, self.progressed = list(deeds), list[str](), list[Any]()
-
-    def recorded(self, run: Any, record: Any) -> None:
-        if self.deeds:
-            self.deeds.pop(0)()
+    def __init__(self) -> None:
+        self.notes, self.progressed = list[str](), list[Any]()
 
     def progress(self, run: Any, content: Any) -> None:
         self.progressed.append(content)
@@ -54,7 +53,7 @@ class Saboteur(Watch):
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[Any]:
-    """A cluster of a head that computes nothing and two nodes of one processor each."""
+    """A cluster of a head that computes nothing and two nodes, one of which says that it has a GPU."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster
@@ -62,53 +61,89 @@ def two_nodes() -> Iterator[Any]:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    made.add_node(num_cpus=1)
-    made.add_node(num_cpus=1)
+    made.add_node(num_cpus=1, wait=False)
+    made.add_node(num_cpus=2, num_gpus=1, wait=False)
+    made.wait_for_nodes(timeout=300)
     yield made
     made.shutdown()
 
 
-def kill_one(pool: RayPool, draw: random.Random, tally: list[int]) -> Callable[[], None]:
-    def deed() -> None:
-        deadline = time.monotonic() + 10
-        while not pool.processes() and time.monotonic() < deadline:  # the next task has to begin first
-            pool._letters()
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0.0, 0.05))
-        if processes := pool.processes():
-            os.kill(draw.choice(processes), signal.SIGKILL)
-            tally.append(1)
+def test_more_tasks_than_gpus_share_them(two_nodes, tmp_path):
+    both = tmp_path / "both"
 
-    return deed
+    class BothAtWork(Listener):
+        def progress(self, run: Any, content: Any) -> None:
+            super().progress(run, content)
+            if len(self.progressed) == 2:
+                both.touch()
+
+    alone = RayPool(two_nodes.address, gpus=True)
+    assert alone.slots == 1, "one GPU, one task, unless more are asked for"
+    alone.close()
+    pool = RayPool(two_nodes.address, slots=2, gpus=True)
+    tally = drive(runs(2), tmp_path / "out", pool, gated(both, 1), watch=BothAtWork())
+    assert tally.recorded == 2
 
 
-def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_path):
-    draw, killed = random.Random(3), list[int]()
+class Sabotaged(RayPool):
+    """Between its events somebody does something to it, about every second time, until all is done.
+
+    Args:
+        deeds: what is done, in this order; each says whether it could be done, and is tried again if not.
+        over: the file that says that all is done.
+    """
+
+    def __init__(self, *args: Any, deeds: Sequence[Callable[[RayPool], bool]], over: Path, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.deeds, self.over, self.draw = list(deeds), over, random.Random(3)
+
+    def events(self, timeout: float) -> list[Event]:
+        if self.deeds and self.draw.random() < 0.5 and self.deeds[0](self):
+            del self.deeds[0]
+        if not self.deeds:
+            self.over.touch()
+        return super().events(timeout)
+
+
+def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_path, monkeypatch):
+    draw = random.Random(3)
     workers, nodes = count(4, 26), count(1, 4)
-    grid = workers + nodes + 6
-    pool = RayPool(two_nodes.address, slots=2)
+    grid, log, killed = workers + nodes + 6, tmp_path / "log", set[int]()
 
-    def lose_a_node() -> None:
+    def lose_a_worker(pool: RayPool) -> bool:
+        time.sleep(draw.uniform(0.0, 0.05))
+        living = [process for process in pool.processes() if process not in killed]
+        if not living:
+            return False  # the next task has to begin first
+        killed.add(victim := draw.choice(living))
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+            return True
+        return False
+
+    def lose_a_node(pool: RayPool) -> bool:
         two_nodes.remove_node(draw.choice(list(two_nodes.worker_nodes)), allow_graceful=False)
-        two_nodes.add_node(num_cpus=1)
-        killed.append(1)
+        two_nodes.add_node(wait=False, num_cpus=1)
+        return True
 
-    deeds = [kill_one(pool, draw, killed)] * workers + [lose_a_node] * nodes
+    deeds = [lose_a_worker] * workers + [lose_a_node] * nodes
     draw.shuffle(deeds)
-    watch = Saboteur(*deeds)
-    log = tmp_path / "log"
-    tally = drive(runs(grid), tmp_path / "out", pool, calling(work, seconds=0.1, log=log), watch=watch)
+    monkeypatch.setattr(driver, "_LOSSES", 1000)  # so many losses are no accident here
+    pool = Sabotaged(two_nodes.address, slots=2, deeds=deeds, over=tmp_path / "over")
+    watch = Listener()
+    call = gated(tmp_path / "over", grid - 1, seconds=0.1, log=log)
+    tally = drive(runs(grid), tmp_path / "out", pool, call, watch=watch)
+    assert pool.deeds == [], "all was done, and the grid was not over before"
     assert tally.recorded == grid
     assert tally.discarded == 0
     assert results(tmp_path / "out") == expected(grid), "as an undisturbed grid"
-    assert len(killed) >= 0.8 * (workers + nodes)
     assert len(log.read_text().splitlines()) > grid, "no attempt was cut short"
     assert any("its Ray task was lost" in note for note in watch.notes)
     assert {"epoch": 1} in watch.progressed
 
 
 def test_a_task_that_falls_silent_is_given_up_and_its_run_is_queued_again(two_nodes, tmp_path):
-    watch = Saboteur()
+    watch = Listener()
     pool = RayPool(two_nodes.address, slots=1, quiet=6.0)
     drive(runs(2), tmp_path / "out", pool, calling(stops, when=tmp_path / "stopped"), watch=watch)
     assert results(tmp_path / "out") == expected(2)
