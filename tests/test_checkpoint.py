@@ -62,9 +62,10 @@ def test_a_killed_run_goes_on_bit_for_bit_wherever_the_kill_falls(tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert set(report["ends"]) == {report["whole"]}
+    assert report["forgotten"] == 0, "more than the epoch under way was trained again"
     # The kills landed: inside saves, and after saves that the next attempt went on from.
     assert report["kills"] >= kills
-    assert report["inside"] >= kills / 10
+    assert report["inside"] >= kills / 4
     assert sum(epoch > 0 for epoch in report["resumed"]) >= 0.5 * (len(report["resumed"]) - report["folders"])
 
 
