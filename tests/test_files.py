@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
-import subprocess
-import sys
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from noiseproof import files
 from noiseproof.errors import DataError, DataMissingError, InputError, MachineError
 from noiseproof.files import DurabilityUncertain, NotCommitted
-from noiseproof.process import Process, this_process
+from noiseproof.process import this_process
 
 OLD, NEW = b"old" * 1000, b"new" * 5000
 CALLS = ("open", "write", "fsync", "fstat", "close", "replace", "link", "unlink", "mkdir")
@@ -263,20 +262,6 @@ def test_only_temporary_files_of_dead_writers_are_cleared(tmp_path):
     assert files.clear_temporaries(tmp_path / "absent") == []
 
 
-def test_a_process_is_alive_until_it_ends_even_while_nobody_has_asked_for_its_end():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    me = this_process()
-    start = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
-    named = Process(me.host, child.pid, start, me.boot)
-    assert named.alive() is True
-    assert Process("elsewhere", child.pid, start, me.boot).alive() is None
-    child.kill()
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
-    assert named.alive() is False
-    child.communicate()
-    assert named.alive() is False
-
-
 def test_reading_refuses_what_we_would_not_have_written(tmp_path):
     (tmp_path / "x").write_bytes(b"12345")
     assert files.read(tmp_path / "x", at_most=5) == b"12345"
@@ -289,3 +274,85 @@ def test_reading_refuses_what_we_would_not_have_written(tmp_path):
     for name in ("link", "pipe", "."):
         with pytest.raises(DataError):
             files.read(tmp_path / name, at_most=100)
+
+
+def test_a_file_may_grow_in_several_sittings_and_takes_its_name_when_it_is_whole(tmp_path):
+    part, whole = tmp_path / "new" / "x.part", tmp_path / "new" / "x"
+    for piece in (b"first ", b"second"):
+        with files.grow(part) as file:
+            assert file.tell() == part.stat().st_size
+            file.write(piece)
+    whole.write_bytes(OLD)
+    files.rename(part, whole)
+    assert contents(tmp_path) == {"new/x": b"first second"}
+
+
+def test_a_file_that_cannot_grow_or_be_renamed_is_one_clear_sentence(tmp_path, monkeypatch):
+    def fails(*args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(NotCommitted, match=r"could not write .*x: Input/output error"),
+    ):
+        patched.setattr(files.os, "fsync", fails)
+        with files.grow(tmp_path / "x") as file:
+            file.write(b"kept")
+    assert contents(tmp_path) == {"x": b"kept"}
+    with pytest.raises(NotCommitted, match=r"could not rename .*absent to y: No such file"):
+        files.rename(tmp_path / "absent", tmp_path / "y")
+
+
+def test_a_folder_is_listed_in_the_order_of_names(tmp_path):
+    for name in ("b", "a", "B", ".c", "a.b"):
+        (tmp_path / name).touch()
+    assert files.listing(tmp_path) == [tmp_path / name for name in (".c", "B", "a", "a.b", "b")]
+    assert files.listing(tmp_path / "absent") == []
+    with pytest.raises(DataError, match=r"cannot read the folder .*a: Not a directory"):
+        files.listing(tmp_path / "a")
+
+
+def test_what_is_removed_may_be_gone_already_and_what_stays_is_told(tmp_path):
+    (tmp_path / "x").touch()
+    files.remove(tmp_path / "x")
+    files.remove(tmp_path / "x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(NotCommitted, match=r"could not remove .*folder: Is a directory"):
+        files.remove(tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def no_links(*args, **kwargs):
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+def test_without_hard_links_a_relative_name_stands_in_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files.os, "link", no_links)
+    assert files.create_once("x", "first")
+    assert not files.create_once("x", "second")
+    assert contents(tmp_path) == {"x": b"first"}
+
+
+def test_without_any_way_to_keep_an_old_file_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "link", no_links)
+    monkeypatch.setattr(files.ctypes, "CDLL", lambda *args, **kwargs: object())
+    with pytest.raises(NotCommitted, match=r"could not write .*x: the file system has no hard links and the system no"):
+        files.create_once(tmp_path / "x", "first")
+    assert contents(tmp_path) == {}
+
+
+def test_only_a_file_system_that_cannot_flush_folders_is_believed_without(tmp_path, monkeypatch):
+    def refuse(number: int) -> None:
+        def fsync(descriptor: int) -> None:
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(files.os, "fsync", fsync)
+
+    refuse(errno.EINVAL)
+    files.write_atomic(tmp_path / "x", OLD)
+    refuse(errno.EIO)
+    with pytest.raises(DurabilityUncertain, match=r"x is written, but its folder .* \(Input/output error\)"):
+        files.write_atomic(tmp_path / "x", NEW)
+    assert contents(tmp_path) == {"x": NEW}

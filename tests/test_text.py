@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import count
-from noiseproof.errors import InputError, UnknownNameError
+from noiseproof.errors import InputError, UnknownNameError, one_of
 from noiseproof.text import Call, Registry, parse_call, parse_sum, split_list, write_call, write_value
 
 EXAMPLES = settings(max_examples=count(200, 1000), deadline=None, derandomize=True, database=None)
@@ -289,3 +289,10 @@ def test_a_name_is_registered_once():
 def test_a_parameter_is_given_once():
     with pytest.raises(InputError, match=r"repeated|twice|cannot read"):
         kitchen().build("soup(salt=1, salt=2)")
+
+
+def test_a_word_is_one_of_those_accepted_or_all_of_them_are_told():
+    assert one_of("--mode", "fast", iter(["deterministic", "fast"])) == "fast"
+    with pytest.raises(UnknownNameError) as raised:
+        one_of("--mode", "fats", iter(["deterministic", "fast"]))
+    assert str(raised.value) == "--mode must be one of deterministic, fast; got 'fats'; did you mean 'fast'?"
