@@ -168,7 +168,7 @@ def main() -> None:
             for label, method in METHODS.items():
                 if (name, text, label) in done:
                     continue
-                chosen = method or suggest(len(split.classes)).method
+                chosen = method or suggest(len(split.classes), recipe=protocol).method
                 started = time.process_time()
                 log_p = cross_fit(split, chosen, protocol, folds=folds, seed=1, device="cpu")
                 row = {

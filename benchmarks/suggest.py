@@ -85,7 +85,7 @@ def main() -> None:
                     noisy = noise.corrupt(
                         found.train.given, text, num_classes=classes, seed=seed, inputs=found.train.inputs
                     )
-                    suggested = suggest(classes, transition=noisy.transition).method
+                    suggested = suggest(classes, transition=noisy.transition, recipe=recipe).method
                     for method in [suggested, *(GRID[:1] if arguments.quick else GRID)]:
                         if (name, classes, text, method, seed) in done:
                             continue

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -102,6 +103,17 @@ def test_label_sets_are_described_by_their_noise(real_data, name, sets):
     assert report.usable
     assert len(report.right) == sets
     assert all("50,000 labels, " in line and "% differ from the truth" in line for line in report.right)
+    assert report.odd == []
+
+
+def test_one_label_that_was_not_published_is_said(tmp_path, real_data):
+    with np.load(real_data / "cifar-n" / "cifar10n_labels.npz") as held:
+        labels = dict(held)
+    labels["worse_label"][7] = (labels["worse_label"][7] + 1) % 10
+    np.savez(tmp_path / "cifar10n_labels.npz", **labels)
+    report = check("cifar10n", tmp_path)
+    assert report.usable
+    assert report.odd == ["worst: not the labels that were published"]
 
 
 def test_a_label_set_that_is_not_there_says_how_to_get_it(tmp_path, real_data):

@@ -8,6 +8,11 @@ The method is NCE + AMSE, the joint asymmetric loss. Its three parameters each a
 - AMSE's factor, does the noise lose in the end: at p = 1/2 a label is pulled with $2 a \beta / K$ times 1/4, as
   strongly as with 10 classes, a = 30 and factor 0.03. More learns faster, and wrong labels too.
 
+How far a sample can pull its own scores, and so learn its label by heart, goes with the pull times the number of
+epochs times the learning rate, divided by the batch size. Both factors are therefore for one such product, that of
+the digits' recipe, and grow where a recipe has less of it. Where one has more they stay: deep networks trained for
+long were not looked at, and the papers' factors for them are no smaller.
+
 The pulls to match were chosen on the digits; docs/which-loss.md says how well they carry over.
 """
 
@@ -20,8 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noiseproof import losses
+from noiseproof import losses, recipes
 from noiseproof.errors import InputError, in_range
+from noiseproof.recipes import Recipe
 from noiseproof.theory import smallest_a
 from noiseproof.theory.kinds import checked_classes
 from noiseproof.theory.tolerance import checked_transition
@@ -32,6 +38,7 @@ _A = 30.0
 _AT_TEN = 10  # the number of classes whose pulls are matched
 _ALPHA_AT_TEN = 0.4
 _BETA_AT_TEN = 0.03
+_MOST = 10.0  # both factors grow at most so many times for a short training
 
 
 @dataclass(frozen=True)
@@ -64,13 +71,16 @@ def suggest(
     num_classes: int,
     transition: npt.NDArray[np.floating] | list[list[float]] | None = None,
     rate: float | None = None,
+    *,
+    recipe: Recipe | str | None = None,
 ) -> Suggestion:
-    """A loss with parameters for this many classes and this noise.
+    """A loss with parameters for this many classes, this noise and this training.
 
     Args:
         num_classes: K.
         transition: (K, K), T[i, j] = P(given j | clean i), known or estimated.
         rate: the share of wrong labels, where no matrix is known; taken as spread evenly over the wrong classes.
+        recipe: the training to come, or its name; as long and as fast as that of the digits unless given.
 
     Raises:
         InputError: both or impossible ones are given.
@@ -80,14 +90,19 @@ def suggest(
         '0.4*nce + 0.03*amse'
         >>> suggest(10, rate=0.87).method                         # 30 is not twice the smallest a any more
         '0.4*nce + 0.015*amse(a=60)'
+        >>> suggest(10, recipe=recipes.load("digits", {"train.epochs": 10})).method          # a quarter of the epochs
+        '1.6*nce + 0.12*amse'
     """
     classes = checked_classes(num_classes)
     matrix = _matrix(classes, transition, rate)
     need, margin, reasons = _needed(classes, matrix, rate)
     a = _A if not math.isfinite(need) else max(_A, float(f"{2 * need:.2g}"))
-    alpha = _rounded(_ALPHA_AT_TEN * _starting_pull(_AT_TEN) / _starting_pull(classes))
-    beta = _rounded(_BETA_AT_TEN * _A / _AT_TEN * classes / a)
+    times = _times(recipe)
+    alpha = _rounded(times * _ALPHA_AT_TEN * _starting_pull(_AT_TEN) / _starting_pull(classes))
+    beta = _rounded(times * _BETA_AT_TEN * _A / _AT_TEN * classes / a)
     loss = alpha * losses.parse("nce") + beta * losses.parse(f"amse(a={a!r})")
+    if times != 1:
+        reasons.append(f"both factors are {times:.2g} times those for training as long and as fast as the digits'")
     reasons += [
         f"{alpha:g}*nce pulls an untrained model to the given label with {alpha * _starting_pull(classes):.2g}, as at "
         f"{_AT_TEN} classes (NCE itself with {_starting_pull(classes):.2g})",
@@ -138,6 +153,19 @@ def _needed(
     if rate is not None and rate >= 0.5:
         reasons.append("noise of this rate is only tolerable if it is spread over many classes, as assumed here")
     return (max(needs) if needs and not len(lost) else math.inf), float(margins.min()), reasons
+
+
+def _times(recipe: Recipe | str | None) -> float:
+    """How much stronger the pulls must be for a sample to get at least as far as under the digits' recipe."""
+    if recipe is None:
+        return 1.0
+    chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
+    return float(np.clip(_reach(recipes.load("digits")) / _reach(chosen), 1.0, _MOST))
+
+
+def _reach(recipe: Recipe) -> float:
+    """How far a pull of 1 on a sample's scores takes them: the steps that see it, times the step."""
+    return recipe.train.epochs * recipe.train.lr / recipe.train.batch_size
 
 
 def _starting_pull(classes: int) -> float:

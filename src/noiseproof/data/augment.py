@@ -135,16 +135,9 @@ def _cut_by_torch(windows: Tensor, index: Tensor, draws: Draws) -> Tensor:
 
 def _cut_by_numpy(windows: Tensor, index: Tensor, draws: Draws) -> Tensor:
     pixels = windows.numpy()[index.numpy(), :, draws.top.numpy(), draws.left.numpy()]
-    _mirror(pixels, draws.flip.numpy())
+    mirrored = draws.flip.numpy()
+    pixels[mirrored] = torch.from_numpy(pixels[mirrored]).flip(3)  # torch turns rows around faster than numpy
     return torch.from_numpy(pixels)
-
-
-def _mirror(pixels: npt.NDArray[np.uint8], which: npt.NDArray[np.bool_]) -> None:
-    if pixels.shape[3] % 8:
-        pixels[which] = pixels[which][..., ::-1]
-    else:  # eight pixels at a time: a number with its bytes swapped is eight pixels mirrored
-        eights = pixels.view(np.uint64)
-        eights[which] = eights[which][..., ::-1].byteswap()
 
 
 def rotate(images: Tensor, turn: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from noiseproof.data.load import load, named
-from noiseproof.data.published import HUMAN, RATES, is_official_order, published_labels
+from noiseproof.data.published import HUMAN, RATES, is_official_noise, is_official_order, published_labels
 from noiseproof.data.registry import DATASETS, default_root
 from noiseproof.data.split import Data, Split
 from noiseproof.errors import DataError
@@ -160,9 +160,8 @@ def _check_labels(name: str, folder: Path, report: Report) -> None:
     for key in wanted:
         if key not in found:
             report.wrong.append(f"{key}: missing in {folder}; type: noiseproof data fetch {name} --root {folder}")
-        elif clean is None:
-            report.right.append(f"{key}: {len(found[key]):,} labels")
-        else:
-            report.right.append(
-                f"{key}: {len(found[key]):,} labels, {(found[key] != clean).mean():.2%} differ from the truth"
-            )
+            continue
+        share = "" if clean is None else f", {(found[key] != clean).mean():.2%} differ from the truth"
+        report.right.append(f"{key}: {len(found[key]):,} labels{share}")
+        if not is_official_noise(found[key]):
+            report.odd.append(f"{key}: not the labels that were published")

@@ -13,7 +13,7 @@ from noiseproof.data.labels import Labels, checked, vectors
 from noiseproof.data.registry import DATASETS, Remote, default_root
 from noiseproof.errors import DataError, DataMissingError, InputError
 
-__all__ = ["FILES", "HUMAN", "RATES", "SAMPLES", "find", "is_official_order", "published_labels"]
+__all__ = ["FILES", "HUMAN", "RATES", "SAMPLES", "find", "is_official_noise", "is_official_order", "published_labels"]
 
 SAMPLES = 50_000
 RATES = ("0.2", "0.4", "0.6")
@@ -77,6 +77,23 @@ _TRUTH = {
     "cifar10": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
     "cifar100": "9f11b9f97aad759ba6df0a33e3218b01d8deaf4ed3a14aa1185d69b9ad7ebcb3",
 }
+# the same of the published noisy labels: CIFAR-10N, CIFAR-100N, then those that depend on the instance
+_NOISY = frozenset(
+    (
+        "2bd5e02e39c9c79772cf4c794f7b74630ac1aaeeac4b807a63c11e9a375f8404",  # aggre_label
+        "8d01b5a5af048e84bf6e964c86e1133e95d5b22c07763e23705b714ad0f32d8b",  # random_label1
+        "7ea04c887750912f49669282a75e78df380077766b361fb6cb5200999ad6dcda",  # random_label2
+        "cdbfad7e15bfc8fc83bc7c6e30b692e2aa1186660d82738b7543a6012d6ca46f",  # random_label3
+        "11a306ed336e3bc81aaac36322ddf12de379d0df1883aa43e10ba562a98f6b2a",  # worse_label
+        "54050bc3f9441adc78f204c68915d49a7f86bfa72b8fba04751b961d5be4aa62",  # noisy_label
+        "e4eead6ba2b2fadcc7049dc01491b4a0901bf20020c775e5cac4fe222cf05b90",  # cifar10_dependent_0_2
+        "358559671da8503c1c57f7b612c4615bb0a64a080ae8578ba7043ca673c008b2",  # cifar10_dependent_0_4
+        "d74de7ac0ecbe8806cd7fe7f5fe3ea3038da9fee69cde68312b8ad82305c8f2c",  # cifar10_dependent_0_6
+        "788c9c78c7affbe88700e5f6671287f6de79b51c4a1699196e50363047a91207",  # cifar100_dependent_0_2
+        "9ef4e43a12aba776d116cb329e0c8b455745ca29556b23aba7a06604aaad5649",  # cifar100_dependent_0_4
+        "15f106ffdd83969e97a4a4815261a97f4a31837f584d36c2cd87de42f2c2e379",  # cifar100_dependent_0_6
+    )
+)
 _CLASSES = {"cifar10": 10, "cifar100": 100}
 _FOLDERS = ("", "cifar-n", "instance-dependent", "data", "data_dependent/config", "datasets/data_dependent/config")
 
@@ -112,7 +129,16 @@ def published_labels(name: str, *, root: str | os.PathLike[str] | None = None) -
 
 def is_official_order(name: str, labels: Labels) -> bool:
     """Whether these are CIFAR's training labels as its authors ordered them."""
-    return hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest() == _TRUTH[name]
+    return _digest(labels) == _TRUTH[name]
+
+
+def is_official_noise(labels: Labels) -> bool:
+    """Whether these noisy labels are, to the last one, a set that was published."""
+    return _digest(labels) in _NOISY
+
+
+def _digest(labels: Labels) -> str:
+    return hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest()
 
 
 def find(folder: Path, names: tuple[str, ...]) -> Path | None:

@@ -15,6 +15,7 @@ from noiseproof.bench.execute import recipe_for
 from noiseproof.data import Data, Split, load
 from noiseproof.diagnose.crossfit import Progress, cross_fit
 from noiseproof.diagnose.issues import LabelIssues, issues_from_log
+from noiseproof.diagnose.page import page
 from noiseproof.errors import InputError
 from noiseproof.suggestion import suggest
 
@@ -43,17 +44,16 @@ class Diagnosis:
     seconds: float
 
     def __str__(self) -> str:
-        names = self.split.classes
-        lines = [
-            f"{self.data}: {len(self.split)} samples, {len(names)} classes; judged by {self.folds} networks trained "
-            f"with {self.method}",
-            str(self.issues),
-        ]
-        worst = self.issues.ranking[:5].tolist()
-        if len(self.issues):
-            lines.append("most suspect:")
-            lines += [f"  {self._sample(index)}" for index in worst[: len(self.issues)]]
+        lines = [f"{self.data}: {self._how()}", str(self.issues)]
+        if worst := self.issues.ranking[: min(5, len(self.issues))].tolist():
+            lines += ["most suspect:", *(f"  {self._sample(index)}" for index in worst)]
         return "\n".join(lines)
+
+    def _how(self) -> str:
+        return (
+            f"{len(self.split)} samples of {len(self.split.classes)} classes, each judged by one of {self.folds} "
+            f"networks that had not seen it, trained with {self.method}; no clean label was used"
+        )
 
     def _sample(self, index: int) -> str:
         given, likely = (self.split.classes[int(labels[index])] for labels in (self.issues.given, self.issues.likely))
@@ -89,8 +89,6 @@ class Diagnosis:
         Returns:
             The files.
         """
-        from noiseproof.diagnose.page import page
-
         folder = Path(folder)
         files.make_folder(folder)
         inputs = self.split.inputs
@@ -98,7 +96,7 @@ class Diagnosis:
         contents = {
             "issues.csv": self.issues.csv(self.split.classes, paths),
             "diagnosis.json": json.dumps(self.to_json(), indent=1) + "\n",
-            "diagnosis.html": page(self),
+            "diagnosis.html": page(self.data, self._how(), self.split, self.issues),
         }
         for name, content in contents.items():
             files.write_atomic(folder / name, content)
@@ -149,13 +147,13 @@ def diagnose(
     split = data.everything()
     _checked(split, folds)
     protocol = recipes.load(recipe or recipe_for(data.name, root), overrides)
-    chosen = protocol.method(method or suggest(len(split.classes)).method)
+    chosen = protocol.method(method or suggest(len(split.classes), recipe=protocol).method)
     log_p = cross_fit(split, chosen, protocol, folds=folds, seed=seed, device=device, on_fold=on_fold)
     given = split.given.numpy()
     return Diagnosis(
         data=data.name,
         split=split,
-        issues=issues_from_log(given, log_p),
+        issues=issues_from_log(given, log_p, recipe=protocol),
         method=chosen.name,
         folds=folds,
         seed=seed,

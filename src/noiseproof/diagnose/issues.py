@@ -17,6 +17,7 @@ from noiseproof.diagnose.estimate import Labels, Matrix, confident_joint, explai
 from noiseproof.errors import InputError
 
 if TYPE_CHECKING:
+    from noiseproof.recipes import Recipe
     from noiseproof.suggestion import Suggestion
 
 __all__ = ["ClassFinding", "LabelIssues", "find_label_issues", "issues_from_log"]
@@ -55,6 +56,7 @@ class LabelIssues:
         confident_rate, confident_transition: the same by the confident joint, a second opinion.
         exponent: how the probabilities were sharpened (above 1) or softened to stand for the true label.
         given: the labels that were judged.
+        recipe: the training that the suggested method is for; None: any.
     """
 
     ranking: Labels
@@ -67,6 +69,7 @@ class LabelIssues:
     confident_transition: Matrix
     exponent: float
     given: Labels
+    recipe: Recipe | None = None
 
     def __len__(self) -> int:
         return int(self.is_issue.sum())
@@ -103,7 +106,7 @@ class LabelIssues:
         """A method for this noise, with its reason."""
         from noiseproof.suggestion import suggest
 
-        return suggest(self.num_classes, transition=self.transition)
+        return suggest(self.num_classes, transition=self.transition, recipe=self.recipe)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -200,7 +203,7 @@ def find_label_issues(given: Any, pred_probs: Any) -> LabelIssues:
         return issues_from_log(labels, np.log(p))
 
 
-def issues_from_log(labels: Labels, log_p: Matrix) -> LabelIssues:
+def issues_from_log(labels: Labels, log_p: Matrix, *, recipe: Recipe | None = None) -> LabelIssues:
     """`find_label_issues` from log-probabilities, which rank also among those that round to 0 and 1."""
     found = explain(log_p, labels)
     rows = np.arange(len(labels))
@@ -221,6 +224,7 @@ def issues_from_log(labels: Labels, log_p: Matrix) -> LabelIssues:
         confident_transition=confident,
         exponent=found.exponent,
         given=labels,
+        recipe=recipe,
     )
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from noiseproof.bench.escape import visible
+from noiseproof.data import Split
+from noiseproof.diagnose.issues import LabelIssues
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from noiseproof.diagnose.doctor import Diagnosis
 
 __all__ = ["page"]
 
@@ -100,32 +100,36 @@ likely <span class="likely">{{ one.likely|clip(40) }}</span><br>
 """
 
 
-def page(diagnosis: Diagnosis) -> str:
-    """The page as text; pictures are made of the most suspect images only."""
+def page(name: str, lead: str, split: Split, issues: LabelIssues) -> str:
+    """The page as text; pictures are made of the most suspect images only.
+
+    Args:
+        name: of the data.
+        lead: a sentence that says how the samples were judged.
+        split: the samples.
+        issues: what was found about them.
+    """
     import jinja2
     from markupsafe import Markup
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["clip"] = lambda text, longest=80: visible(text, longest)
-    issues, split = diagnosis.issues, diagnosis.split
     rows = sorted(issues.classes, key=lambda one: one.margin)[:_CLASSES]
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     return environment.from_string(_PAGE).render(
         policy=f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'",
         style=Markup(_STYLE),
-        name=visible(diagnosis.data),
-        lead=f"{len(split)} samples of {len(split.classes)} classes, each judged by one of {diagnosis.folds} networks "
-        f"that had not seen it, trained with {diagnosis.method}. No clean label was used.",
+        name=visible(name),
+        lead=lead,
         issues=issues,
         classes=split.classes,
         rows=rows,
         few=len(split.classes) > len(rows),
-        samples=[_sample(diagnosis, index) for index in issues.ranking[: min(_SHEET, len(issues))].tolist()],
+        samples=[_sample(split, issues, index) for index in issues.ranking[: min(_SHEET, len(issues))].tolist()],
     )
 
 
-def _sample(diagnosis: Diagnosis, index: int) -> dict[str, Any]:
-    split, issues = diagnosis.split, diagnosis.issues
+def _sample(split: Split, issues: LabelIssues, index: int) -> dict[str, Any]:
     source = split.inputs[index]
     return {
         "index": index,
