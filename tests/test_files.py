@@ -291,13 +291,14 @@ def test_a_file_that_cannot_grow_or_be_renamed_is_one_clear_sentence(tmp_path, m
     def fails(*args):
         raise OSError(errno.EIO, "Input/output error")
 
-    with (
-        monkeypatch.context() as patched,
-        pytest.raises(NotCommitted, match=r"could not write .*x: Input/output error"),
-    ):
-        patched.setattr(files.os, "fsync", fails)
+    def grow() -> None:
         with files.grow(tmp_path / "x") as file:
             file.write(b"kept")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "fsync", fails)
+        with pytest.raises(NotCommitted, match=r"could not write .*x: Input/output error"):
+            grow()
     assert contents(tmp_path) == {"x": b"kept"}
     with pytest.raises(NotCommitted, match=r"could not rename .*absent to y: No such file"):
         files.rename(tmp_path / "absent", tmp_path / "y")
