@@ -115,6 +115,7 @@ def test_what_was_not_trained_alike_is_said_below():
 
 def test_further_test_sets_have_tables_of_their_own():
     record = make_record(data="webvision", noise="clean", accuracy=70.0)
+    record["run"]["recipe"] = "webvision"
     record["result"]["also"] = {"ilsvrc12": 65.0}
     assert [(grid.title, grid.lines[0].cells[0].text) for grid in grids([record])] == [
         ("webvision", "70.00"),
@@ -136,6 +137,7 @@ def test_a_diverged_or_failed_seed_is_left_out_and_named():
 
 def test_a_test_set_without_a_finite_score_counts_as_diverged():
     record = make_record(data="webvision", noise="clean", accuracy=70.0)
+    record["run"]["recipe"] = "webvision"
     record["result"]["also"] = {"ilsvrc12": None}
     assert [grid.lines[0].cells[0].text for grid in grids([record])] == ["70.00", "diverged"]
 
@@ -334,3 +336,9 @@ def test_the_terminal_shows_best_in_bold():
     Console(file=out, width=80, force_terminal=True, color_system="standard").print(render.console(grids(records)))
     assert re.search(r"\x1b\[1m *80\.00", out.getvalue())
     assert not re.search(r"\x1b\[1m *70\.00", out.getvalue())
+
+
+def test_recipes_have_tables_of_their_own():
+    whole, short = make_record(data="cifar10", accuracy=90.0), make_record(data="cifar10", accuracy=60.0)
+    whole["run"]["recipe"], short["run"]["recipe"] = "cifar10", "small-cifar10"
+    assert [grid.title for grid in grids([short, whole])] == ["cifar10", "cifar10, recipe small-cifar10"]

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from noiseproof.bench.rows import Record, Row, method_order, plain, rows, short_noise
+from noiseproof.bench.words import counted
 
 __all__ = ["MISSING", "Cell", "Grid", "Line", "Record", "Row", "cell", "grids", "number", "rows", "top_two", "variants"]
 
@@ -77,16 +78,17 @@ def number(mean: float, std: float | None, *, signed: bool = False) -> str:
 
 
 def grids(records: Iterable[Record]) -> list[Grid]:
-    """One table for each data set: a line for each method and protocol, a column for each noise."""
-    made = rows(records)
-    by_data: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in made:
-        by_data[row.data, row.facts["fingerprint"]].append(row)
-    names = [name for name, _ in by_data]
-    return [
-        _grid(name if names.count(name) == 1 else f"{name} (fingerprint {fingerprint[:12]})", group)
-        for (name, fingerprint), group in by_data.items()
-    ]
+    """One table for each data set and recipe: a line for each method and protocol, a column for each noise."""
+    by_place: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in rows(records):
+        by_place[row.data, str(row.facts.get("recipe", row.data)), row.facts["fingerprint"]].append(row)
+    places = [(data, recipe) for data, recipe, _ in by_place]
+    made = []
+    for (data, recipe, fingerprint), group in by_place.items():
+        title = data if recipe == data.partition(" on ")[0] else f"{data}, recipe {recipe}"
+        copies = places.count((data, recipe)) > 1
+        made.append(_grid(f"{title} (fingerprint {fingerprint[:12]})" if copies else title, group))
+    return made
 
 
 def _grid(title: str, group: Sequence[Row]) -> Grid:
@@ -121,7 +123,7 @@ def cell(row: Row | None, marks: Mapping[int, str], usual: int) -> Cell:
     if row.mean is None:
         return Cell("diverged" if row.diverged else "failed", notes=tuple(notes) if row.diverged and row.failed else ())
     if row.n != usual:
-        notes.insert(0, f"over {row.n} {'seed' if row.n == 1 else 'seeds'}")
+        notes.insert(0, f"over {counted(row.n, 'seed')}")
     return Cell(number(row.mean, row.std), marks.get(id(row), ""), tuple(notes), row.mean)
 
 
