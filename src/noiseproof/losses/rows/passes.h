@@ -16,7 +16,9 @@
 
 enum { FLOAT32, BFLOAT16, FLOAT16 };
 
-#define FOR_CHUNKS(n) for (int from = 0, to; from < (n) && (to = from + CHUNK < (n) ? from + CHUNK : (n)); from = to)
+/* `from`, `size` of each chunk. Loops index from a chunk's own start: some compilers gather x[from + i] one by one. */
+#define FOR_CHUNKS(n)                                                                                     \
+    for (int from = 0, size; from < (n) && (size = (n) - from < CHUNK ? (n) - from : CHUNK); from += size)
 
 INLINE void read_row(float *x, const void *scores, int dtype, int k, int padded) {
     if (dtype == FLOAT32)
@@ -60,16 +62,17 @@ INLINE float smallest(const float *x, int n) {
 
 /* The first i with x[i] == value; n where there is none. */
 INLINE int first_equal(const float *x, float value, int n) {
-    int first = n;
     FOR_CHUNKS(n) {
-#pragma omp simd reduction(min : first)
-        for (int i = from; i < to; i++) {
-            int here = x[i] == value ? i : n;
-            first = here < first ? here : first;
+        const float *part = x + from;
+        int found = CHUNK;
+#pragma omp simd reduction(min : found)
+        for (int i = 0; i < size; i++) {
+            int here = part[i] == value ? i : CHUNK;
+            found = here < found ? here : found;
         }
-        if (first < n) break;
+        if (found < CHUNK) return from + found;
     }
-    return first;
+    return n;
 }
 
 /* Sums of a chunk, in lanes that are added as a tree. */
@@ -120,17 +123,18 @@ typedef struct {
 INLINE Sums exponentials(const float *x, float *e, int n, float high, int squares, int scores) {
     Sums sums = {0, 0, 0};
     FOR_CHUNKS(n) {
-        const int size = to - from;
+        const float *score = x + from;
+        float *to = e + from;
         if (scores) {
             BUFFER(below);
 #pragma omp simd
-            for (int i = 0; i < size; i++) below[i] = x[from + i] == -INFINITY ? 0.0f : x[from + i] - high;
+            for (int i = 0; i < size; i++) below[i] = score[i] == -INFINITY ? 0.0f : score[i] - high;
             sums.x += total(below, size);
         }
 #pragma omp simd
-        for (int i = from; i < to; i++) e[i] = exp_difference(x[i], high);
-        sums.e += total(e + from, size);
-        if (squares) sums.e2 += total_of_squares(e + from, size);
+        for (int i = 0; i < size; i++) to[i] = exp_difference(score[i], high);
+        sums.e += total(to, size);
+        if (squares) sums.e2 += total_of_squares(to, size);
     }
     sums.e /= LIFTED, sums.e2 /= LIFTED * LIFTED;
     return sums;
@@ -145,10 +149,10 @@ INLINE Floored floored(const float *x, int n, float high, float floor) {
     FOR_CHUNKS(n) {
         BUFFER(u);
         BUFFER(kept);
-        const int size = to - from;
+        const float *score = x + from;
 #pragma omp simd
         for (int i = 0; i < size; i++) {
-            float above = (x[from + i] - high) - floor;
+            float above = (score[i] - high) - floor;
             u[i] = above >= 0.0f ? above : 0.0f;
             kept[i] = above >= 0.0f ? 1.0f : 0.0f;
         }
@@ -172,22 +176,23 @@ INLINE Focal focal(const float *x, const float *e, float *d_psi, float *e_psi, i
     FOR_CHUNKS(n) {
         BUFFER(d_term);
         BUFFER(e_term);
-        const int size = to - from;
+        const float *score = x + from, *exponential = e + from;
+        float *d_slope = d_psi + from, *e_slope = e_psi + from;
 #pragma omp simd
         for (int i = 0; i < size; i++) {
-            float p = e[from + i] * inverse_z, log_p = (x[from + i] - high) - log_z;
+            float p = exponential[i] * inverse_z, log_p = (score[i] - high) - log_z;
             float missing = one_minus_power(p, focus), w = 1.0f - missing;
             float above = log_p - floor, u = above >= 0.0f ? above : 0.0f;
             float kept = above >= 0.0f ? w : 0.0f;
             float pull = attached ? focus * p * w / (1.0f - p) : 0.0f;
             float finite = log_p > -200.0f ? log_p : -200.0f; /* p is 0 there */
-            d_term[i] = x[from + i] == -INFINITY ? 0.0f : w * log_p;
+            d_term[i] = score[i] == -INFINITY ? 0.0f : w * log_p;
             e_term[i] = w * u - floor * missing;
-            d_psi[from + i] = w - pull * finite;
-            e_psi[from + i] = kept - pull * (u + floor);
+            d_slope[i] = w - pull * finite;
+            e_slope[i] = kept - pull * (u + floor);
         }
-        sums.d += total(d_term, size), sums.d_psi += total(d_psi + from, size);
-        sums.e += total(e_term, size), sums.e_psi += total(e_psi + from, size);
+        sums.d += total(d_term, size), sums.d_psi += total(d_slope, size);
+        sums.e += total(e_term, size), sums.e_psi += total(e_slope, size);
     }
     return sums;
 }
