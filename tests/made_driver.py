@@ -1,7 +1,8 @@
-"""A driver to kill: `python made_driver.py FOLDER RUNS WORKERS SECONDS [DIE_AT [GATE]]`.
+"""A driver to kill: `python made_driver.py FOLDER RUNS WORKERS SECONDS [DIE_AT [GATE [RAY]]]`.
 
 Under DIE_AT it kills itself, as a power cut would, just before the DIE_AT-th call to the system that belongs to
-writing a record. As many of the last runs as there are workers end only when the file GATE is there.
+writing a record. As many of the last runs as there are workers end only when the file GATE is there. RAY is the
+address of a cluster that computes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from deadly import DeadlyOs
 from made_runs import gated, runs
 from noiseproof import files
 from noiseproof.bench import driver
+from noiseproof.bench.cluster import RayPool
 from noiseproof.bench.driver import Watch, drive
 from noiseproof.bench.local import LocalPool
 from noiseproof.errors import NoiseproofError
@@ -44,14 +46,15 @@ class Tell(Watch):
         print(f"note {text}", flush=True)
 
 
-def main(folder: str, count: str, workers: str, seconds: str, die_at: str = "0", gate: str = "") -> None:
+def main(folder: str, count: str, workers: str, seconds: str, die_at: str = "0", gate: str = "", ray: str = "") -> None:
     driver._LOSSES = 1000  # so many losses are no accident here
     if int(die_at):
         aim(int(die_at))
     first = int(count) - int(workers) + 1 if gate else int(count) + 1
     call = gated(Path(gate), first, seconds=float(seconds), log=Path(folder).with_suffix(".log"))
     try:
-        tally = drive(runs(int(count)), Path(folder), LocalPool(int(workers)), call, watch=Tell())
+        pool = RayPool(ray, slots=int(workers)) if ray else LocalPool(int(workers))
+        tally = drive(runs(int(count)), Path(folder), pool, call, watch=Tell())
     except NoiseproofError as error:
         print(f"refused {error}", flush=True)
         sys.exit(error.exit_code)

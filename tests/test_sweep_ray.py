@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from conftest import count
-from made_runs import accuracy, calling, gated, runs, stops
+from made_runs import accuracy, calling, gated, runs, stops, work
 from noiseproof.bench import cluster, driver, records
 from noiseproof.bench.cluster import RayPool
 from noiseproof.bench.driver import Watch, drive
@@ -107,7 +107,7 @@ class Sabotaged(RayPool):
 
 def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_path, monkeypatch):
     draw = random.Random(3)
-    workers, nodes = count(4, 26), count(1, 4)
+    workers, nodes, mailboxes = count(3, 24), count(1, 4), count(1, 2)
     grid, log, killed = workers + nodes + 6, tmp_path / "log", set[int]()
 
     def lose_a_worker(pool: RayPool) -> bool:
@@ -126,7 +126,11 @@ def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_pat
         two_nodes.add_node(wait=False, num_cpus=1)
         return True
 
-    deeds = [lose_a_worker] * workers + [lose_a_node] * nodes
+    def lose_the_mailbox(pool: RayPool) -> bool:
+        pool._ray.kill(pool._mailbox, no_restart=False)
+        return True
+
+    deeds = [lose_a_worker] * workers + [lose_a_node] * nodes + [lose_the_mailbox] * mailboxes
     draw.shuffle(deeds)
     monkeypatch.setattr(driver, "_LOSSES", 1000)  # so many losses are no accident here
     pool = Sabotaged(two_nodes.address, slots=2, deeds=deeds, over=tmp_path / "over")
@@ -140,6 +144,22 @@ def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_pat
     assert len(log.read_text().splitlines()) > grid, "no attempt was cut short"
     assert any("its Ray task was lost" in note for note in watch.notes)
     assert {"epoch": 1} in watch.progressed
+
+
+def test_a_driver_that_is_killed_leaves_the_rest_to_the_next_one(two_nodes, tmp_path):
+    out, gate = tmp_path / "out", tmp_path / "gate"
+    words = [sys.executable, Path(__file__).with_name("made_driver.py"), out, 5, 2, 0.0, 0, gate, two_nodes.address]
+    with subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, text=True) as first:
+        for _ in range(3):
+            assert any(line.startswith("recorded ") for line in first.stdout)
+        first.kill()  # the last two runs are under way
+    assert len(results(out)) == 3
+    gate.touch()
+    watch = Listener()
+    tally = drive(runs(5), out, RayPool(two_nodes.address, slots=2), calling(work), watch=watch)
+    assert (tally.recorded, tally.present, tally.discarded) == (2, 3, 0)
+    assert results(out) == expected(5)
+    assert any("took over from process" in note for note in watch.notes)
 
 
 def test_a_task_that_falls_silent_is_given_up_and_its_run_is_queued_again(two_nodes, tmp_path):

@@ -44,13 +44,13 @@ class _Mailbox:
 
 def _serve(ticket: int, packed: bytes, mailbox: Any) -> tuple[str, Any]:
     """The body of a task: compute, and give a sign of life every few seconds."""
-    ended = threading.Event()
+    ended, process = threading.Event(), this_process()
 
     def beat() -> None:
         while not ended.wait(BEAT):
-            mailbox.put.remote(ticket, "beat", None)
+            mailbox.put.remote(ticket, "alive", process)
 
-    mailbox.put.remote(ticket, "begun", this_process())
+    mailbox.put.remote(ticket, "alive", process)
     threading.Thread(target=beat, daemon=True).start()
     try:
         call = pickle.loads(packed)
@@ -128,13 +128,16 @@ class RayPool:
         try:
             letters = self._ray.get(self._mailbox.empty.remote(), timeout=5)
         except self._ray.exceptions.RayError:
-            return []  # its node is gone; Ray makes another
+            return []  # it or its node is gone; Ray makes another
         events: list[Event] = []
+        flying = set(self._flying.values())
         for ticket, kind, content in letters:
+            if ticket not in flying:
+                continue
             self._heard[ticket] = time.monotonic()
-            if kind == "begun":
+            if kind == "alive":
                 self._where[ticket] = content
-            elif kind == "progress":
+            else:
                 events.append(Progress(ticket, content))
         return events
 
