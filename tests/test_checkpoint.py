@@ -55,7 +55,7 @@ def result(outcome):
     return curves, outcome.health, {name: value.tolist() for name, value in outcome.model.state_dict().items()}
 
 
-def test_a_killed_run_goes_on_bit_for_bit_wherever_the_kill_falls(tmp_path):
+def test_a_killed_run_goes_on_bit_for_bit_wherever_the_kill_falls(tmp_path, tally):
     kills = count(15, 200)
     command = [sys.executable, ROOT / "tests" / "checkpoint_kills.py", tmp_path, str(kills), "1"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -67,6 +67,8 @@ def test_a_killed_run_goes_on_bit_for_bit_wherever_the_kill_falls(tmp_path):
     assert report["kills"] >= kills
     assert report["inside"] >= kills / 4
     assert sum(epoch > 0 for epoch in report["resumed"]) >= 0.5 * (len(report["resumed"]) - report["folders"])
+    tally("training processes killed", report["kills"])
+    tally("of these, inside a save", report["inside"])
 
 
 @pytest.mark.parametrize(
@@ -122,12 +124,13 @@ def test_a_damaged_checkpoint_is_moved_aside_and_the_one_before_it_used(how, tmp
     assert result(rest) == result(whole)
 
 
-def test_every_flipped_bit_is_noticed(tmp_path):
+def test_every_flipped_bit_is_noticed(tmp_path, tally):
     digits(checkpoint_dir=tmp_path)
     path = tmp_path / "checkpoint-000004.safetensors"
     content = path.read_bytes()
     generator = seeded(7)
-    for _ in range(count(60, 600)):
+    flips = count(60, 5000)
+    for _ in range(flips):
         # Half of them in the header, where a flip is most likely to be read as something else.
         end = len(content) if torch.rand((), generator=generator) < 0.5 else 4000
         position = int(torch.randint(end, (), generator=generator))
@@ -135,6 +138,7 @@ def test_every_flipped_bit_is_noticed(tmp_path):
         path.write_bytes(content[:position] + bytes([content[position] ^ bit]) + content[position + 1 :])
         with pytest.raises(DataError):
             checkpoint.load(path)
+    tally("random bits flipped in a network's checkpoint, all noticed", flips)
 
 
 def test_a_checkpoint_without_a_tensor_of_the_network_is_not_believed(tmp_path):

@@ -21,7 +21,7 @@ def prober(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prober]:
     child.close()
 
 
-def test_every_malicious_file_is_refused_and_nothing_but_reading_happens(prober, tmp_path):
+def test_every_malicious_file_is_refused_and_nothing_but_reading_happens(prober, tmp_path, tally):
     cases = write_corpus(tmp_path / "corpus")
     assert len(cases) >= 200
     results = list(prober.results(cases))
@@ -34,6 +34,7 @@ def test_every_malicious_file_is_refused_and_nothing_but_reading_happens(prober,
     for case, result in zip(cases, results, strict=True):
         largest = max(path.stat().st_size for path in Path(case.folder).rglob("*") if path.is_file())
         assert result["grown"] <= 64 * 1024 + 4 * min(largest, 40 << 20) / 1024, case.name
+    tally("malicious files refused", len(cases))
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ FILES = {
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("what", FILES)
-def test_damaged_files_are_read_or_refused_and_nothing_else_happens(what, prober, tmp_path):
+def test_damaged_files_are_read_or_refused_and_nothing_else_happens(what, prober, tmp_path, tally):
     reader = what.split()[0]
     home = sound_files(tmp_path / "base") / ("folder" if reader == "image" else reader)
     if what == "cifar10 archive":
@@ -81,3 +82,4 @@ def test_damaged_files_are_read_or_refused_and_nothing_else_happens(what, prober
     assert {r["name"]: r["outcome"] for r in results if r["outcome"] not in ("read", "refused")} == {}
     assert {r["name"]: r["events"] for r in results if r["events"]} == {}
     assert any(r["outcome"] == "refused" for r in results)
+    tally("damaged data files read or refused", times)

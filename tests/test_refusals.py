@@ -138,10 +138,11 @@ def test_a_command_is_refused_in_one_sentence_with_code_2_before_anything_is_wri
         compare(f"noiseproof {name}", found, snapshots)
 
 
-def test_the_snapshots_are_those_of_the_cases(snapshots):
+def test_the_snapshots_are_those_of_the_cases(snapshots, tally):
     assert {name for name in snapshots if not name.startswith("noiseproof ")} == REFUSED.keys()
     assert {name.removeprefix("noiseproof ") for name in snapshots if name.startswith("noiseproof ")} <= COMMANDS.keys()
     assert len(snapshots) >= 180
+    tally("refusals whose words are kept", len(snapshots))
 
 
 def test_a_refusal_ends_the_program_with_2_or_3():

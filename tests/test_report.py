@@ -280,7 +280,7 @@ ATTACKS = [
 
 
 @pytest.mark.browser
-def test_no_name_runs_a_script_or_asks_the_network_in_a_real_browser(browser, canary, tmp_path):
+def test_no_name_runs_a_script_or_asks_the_network_in_a_real_browser(browser, canary, tmp_path, tally):
     port, asked = canary
     draw = random.Random(1)
     wanted = count(30, 300)
@@ -305,6 +305,7 @@ def test_no_name_runs_a_script_or_asks_the_network_in_a_real_browser(browser, ca
         assert requests[0] == page.as_uri()
         assert [url for url in requests[1:] if not url.startswith("data:")] == []
     assert asked == []
+    tally("hostile names opened in a real browser", len(names))
 
 
 def mixed(name: str, others: list[str], draw: random.Random) -> str:

@@ -288,7 +288,7 @@ def kill_a_worker(pid: int, draw: random.Random) -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_no_kill_of_workers_or_drivers_loses_or_doubles_a_run(tmp_path):
+def test_no_kill_of_workers_or_drivers_loses_or_doubles_a_run(tmp_path, tally):
     """Drivers die before a call that writes a record; drivers and workers die at random moments.
 
     The last runs of the grid wait for the killer to be done, so every kill finds somebody at work.
@@ -328,6 +328,7 @@ def test_no_kill_of_workers_or_drivers_loses_or_doubles_a_run(tmp_path):
     assert len(acknowledged) == len(set(acknowledged)), "a run was acknowledged twice"
     assert leftovers(out) == []
     assert len(list((out / "locks").iterdir())) == 1
+    tally("workers and drivers of a sweep killed", kills)
 
 
 def test_workers_end_with_their_driver(tmp_path):

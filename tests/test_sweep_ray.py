@@ -105,7 +105,7 @@ class Sabotaged(RayPool):
         return super().events(timeout)
 
 
-def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_path, monkeypatch):
+def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_path, monkeypatch, tally):
     draw = random.Random(3)
     workers, nodes, mailboxes = count(3, 24), count(1, 4), count(1, 2)
     grid, log, killed = workers + nodes + 6, tmp_path / "log", set[int]()
@@ -136,14 +136,15 @@ def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_pat
     pool = Sabotaged(two_nodes.address, slots=2, deeds=deeds, over=tmp_path / "over")
     watch = Listener()
     call = gated(tmp_path / "over", grid - 1, seconds=0.1, log=log)
-    tally = drive(runs(grid), tmp_path / "out", pool, call, watch=watch)
+    done = drive(runs(grid), tmp_path / "out", pool, call, watch=watch)
     assert pool.deeds == [], "all was done, and the grid was not over before"
-    assert tally.recorded == grid
-    assert tally.discarded == 0
+    assert done.recorded == grid
+    assert done.discarded == 0
     assert results(tmp_path / "out") == expected(grid), "as an undisturbed grid"
     assert len(log.read_text().splitlines()) > grid, "no attempt was cut short"
     assert any("its Ray task was lost" in note for note in watch.notes)
     assert {"epoch": 1} in watch.progressed
+    tally("Ray workers, nodes and mailboxes killed", workers + nodes + mailboxes)
 
 
 def test_a_driver_that_is_killed_leaves_the_rest_to_the_next_one(two_nodes, tmp_path):
