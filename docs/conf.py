@@ -14,8 +14,8 @@ author = "The noiseproof authors"
 copyright = "2026, the noiseproof authors"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "generate"]
-myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "generate"]
+myst_enable_extensions = ["attrs_block", "dollarmath"]
 myst_heading_anchors = 3
 myst_url_schemes = {
     "http": None,
@@ -27,6 +27,7 @@ exclude_patterns = ["_build", "examples", "import-diagram.md"]
 html_theme = "furo"
 html_title = "noiseproof"
 html_static_path = ["_static"]
+html_css_files = ["noiseproof.css"]
 html_theme_options = {"source_repository": "", "navigation_with_keys": True}
 
 autodoc_typehints = "description"

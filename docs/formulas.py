@@ -75,4 +75,4 @@ def shown(formula: Formula) -> str:
     names = {lam: r"\lambda", log_zero: r"\mathtt{log\_zero}", p_min: r"p_{\min}"}
     defined = {Symbol("L_k"): formula.loss, **formula.where}
     lines = [rf"{latex(letter)} &= {latex(value, symbol_names=names)}" for letter, value in defined.items()]
-    return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
+    return r"\begin{split} " + r" \\ ".join(lines) + r" \end{split}"

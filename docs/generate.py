@@ -74,8 +74,8 @@ def _yes(claim: object) -> str:
 
 
 def _title(entry: Entry[Loss]) -> str:
-    """The class's summary without its pointer to the formula."""
-    return re.sub(r",? see `.*", "", entry.summary).removesuffix(".")
+    """The name that the class's summary begins with."""
+    return re.split(r"[:,.]", entry.summary)[0]
 
 
 # The page of one loss

@@ -14,9 +14,11 @@ from types import ModuleType
 import pytest
 import sympy
 import torch
+import typer.main
 
 from conftest import ROOT, count, seeded
 from noiseproof import losses
+from noiseproof.cli.app import app
 from noiseproof.losses import LOSSES
 from noiseproof.testing import CHECKS
 
@@ -34,7 +36,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_every_block_of_a_page_runs_in_order(page, tmp_path, monkeypatch):
-    """Python blocks share one namespace; `$ noiseproof ...` lines run where CI is set (they take minutes)."""
+    """Python blocks share one namespace; `$ noiseproof ...` lines run in a process each."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(LOSSES, "_entries", dict(LOSSES._entries))  # a page may register a loss of its own
     module = ModuleType("page_" + page.stem.replace("-", "_"))  # a module, so that its classes can be pickled
@@ -42,17 +44,46 @@ def test_every_block_of_a_page_runs_in_order(page, tmp_path, monkeypatch):
     for kind, text in blocks(page):
         if kind == "python":
             exec(compile(text, page.name, "exec"), vars(module))
-        elif count(0, 1):
-            for command in re.findall(r"^\$ (noiseproof .*(?:\\\n.*)*)$", text, re.MULTILINE):
-                run(command)
+        else:
+            for command in re.findall(r"^\$ noiseproof (.*(?:\\\n.*)*)$", text, re.MULTILINE):
+                run(shlex.split(command.replace("\\\n", " "), comments=True))
 
 
-def run(command: str) -> None:
-    words = shlex.split(command.replace("\\\n", " "))
+def run(words: list[str]) -> None:
+    """The command; what trains does so for one epoch in the quick size."""
+    if words[0] in ("compare", "train", "sweep", "diagnose") and not count(0, 5):
+        words = [*words, "--epochs", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", *words], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        [sys.executable, "-m", "noiseproof", *words],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Each `noiseproof ...` of a page's blocks and inline code, as words."""
+    text = page.read_text()
+    fenced = re.findall(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    shell = "".join(block for kind, block in fenced if kind in ("", "console")).replace("\\\n", " ")
+    found = re.findall(r"^[^#\n]*\bnoiseproof (\w.*)$", shell, re.MULTILINE)
+    found += re.findall(r"`noiseproof (\w[^`]*)`", text.replace("\n", " "))
+    return [shlex.split(command, comments=True) for command in found]
+
+
+def parse(words: list[str]) -> None:
+    """Raises if the command line would refuse these words."""
+    name, command, context = "noiseproof", typer.main.get_command(app), None
+    while words:  # a command's bare name is no mistake of a text
+        context = command.make_context(name, list(words), parent=context)
+        if not hasattr(command, "commands"):
+            return
+        name, command, words = command.resolve_command(context, words)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_every_command_in_a_page_is_one_that_exists(page):
+    for words in commands(page):
+        parse(words)
 
 
 # The losses' pages
@@ -120,7 +151,7 @@ def test_the_examples_run(script, arguments):
 
 
 def test_on_wrong_masks_the_robust_loss_beats_cross_entropy(monkeypatch):
-    if not count(0, 1):
+    if not count(0, 5):
         pytest.skip("trains two networks for a minute; runs where CI is set")
     monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
     import segmentation
@@ -133,10 +164,11 @@ def test_the_conformance_page_is_what_the_checks_find():
     page = (ROOT / "docs" / "conformance.md").read_text()
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
     heads = [row for row in rows if row[0] == "check"]
-    assert all(head == ["check", *(f"`{name}`" for name in LOSSES.names()), "torch", "published code"] for head in heads)
+    named = [f"`{name}`" for name in LOSSES.names()]
+    assert all(head == ["check", *named, "torch", "published code"] for head in heads)
     checks = [row for row in rows if row[0] not in ("check", "---")]
     assert [row[0] for row in checks] == [check.name.replace("_", " ") for check in CHECKS]
-    assert {mark for row in checks for mark in row[1 : len(LOSSES.names()) + 2]} <= {"✓", "·"}
-    if os.environ.get("CI"):
+    assert {mark for row in checks for mark in row[1 : len(named) + 2]} <= {"✓", "·"}
+    if count(0, 5):
         made = runpy.run_path(str(ROOT / "scripts" / "conformance"))["page"]()
         assert made == page, "scripts/conformance writes it anew"

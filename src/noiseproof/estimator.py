@@ -48,7 +48,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             whichever is nearer; a loss text such as "nce + 4*agce(a=6, q=1.5)"; or a loss.
         loss_params: parameters to change in it, `{"a": 20}`; also set as `loss__a` (GridSearchCV).
         module: called as `module(features, classes)` with the shape of one sample and the number of classes, it
-            returns the network, from (N, *shape) to (N, classes) scores; None: a perceptron.
+            returns the network, from samples (N, ...) to scores (N, classes); None: a perceptron.
         hidden: widths of the perceptron's hidden layers, such as (128,) or (256, 256).
         epochs, batch_size, lr, momentum, weight_decay: stochastic gradient descent with a cosine schedule and
             gradients clipped at norm 5.

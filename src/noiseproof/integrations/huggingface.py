@@ -62,7 +62,7 @@ def causal_loss(
 ) -> Tensor:
     """The loss of a causal language model whose logits are never held: its head and the loss are one step.
 
-    For a `Trainer`, override one method (evaluation wants the logits and goes the usual way):
+    For a `Trainer`, override one method (evaluation wants the logits and goes the usual way)::
 
         class RobustTrainer(Trainer):
             def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):

@@ -22,6 +22,7 @@ from noiseproof.losses.scores import ECE as ECE
 from noiseproof.losses.scores import EFL as EFL
 from noiseproof.losses.scores import LC as LC
 from noiseproof.losses.scores import LDR as LDR
+from noiseproof.losses.sigmoid import SigmoidLoss as SigmoidLoss
 from noiseproof.losses.symmetric import MAE as MAE
 from noiseproof.losses.symmetric import RCE as RCE
 from noiseproof.losses.symmetric import SCE as SCE
