@@ -76,6 +76,14 @@ def test_a_loss_of_ones_own_is_computed_from_its_own_formula():
     assert not by_kernel((Half() + losses.NCE())(leaf, target))
     torch.testing.assert_close(2 * Half()(scores, target), losses.MAE()(scores, target))
 
+    class HalfSum(losses.WeightedSum):
+        def per_class(self, logits):
+            return super().per_class(logits) / 2
+
+    half = HalfSum(losses.parse(JAL).terms())
+    assert not by_kernel(half(leaf, target))
+    torch.testing.assert_close(2 * half(scores, target), losses.parse(JAL)(scores, target))
+
 
 def test_changed_parameters_count_from_the_next_call():
     scores, target = batch()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -16,22 +16,10 @@ from torch import Tensor, nn
 
 from noiseproof.errors import InputError
 from noiseproof.losses import rows
+from noiseproof.losses.types import Logits, LogProbs, Options, PerClass
 from noiseproof.text import Registry, parse_sum, write_value
 
 __all__ = ["LOSSES", "LogProbs", "Logits", "Loss", "Options", "PerClass", "WeightedSum", "parse"]
-
-Logits = Tensor  # (N, K) scores
-LogProbs = Tensor  # (N, K) log-probabilities
-PerClass = Tensor  # (N, K) the loss of every possible label
-
-
-class Options(TypedDict, total=False):
-    """The keywords of `torch.nn.functional.cross_entropy`, with its defaults."""
-
-    weight: Tensor | None
-    ignore_index: int
-    reduction: str
-    label_smoothing: float
 
 
 class Loss(nn.Module):
@@ -189,7 +177,7 @@ class Loss(nn.Module):
     __rmul__ = __mul__
 
     def _registered(self) -> bool:
-        return hasattr(type(self), "name")
+        return "name" in type(self).__dict__  # a subclass of a registered loss is another loss
 
     def __str__(self) -> str:
         return LOSSES.write(self) if self._registered() else type(self).__name__
@@ -289,7 +277,7 @@ class WeightedSum(Loss):
         self.losses = nn.ModuleList(loss for _, loss in terms)
 
     def terms(self) -> list[tuple[float, Loss]]:
-        return list(zip(self.factors, self.losses, strict=True))  # type: ignore[arg-type]
+        return list(zip(self.factors, self._modules["losses"], strict=True))  # type: ignore[call-overload]
 
     def per_class(self, logits: Logits) -> PerClass:
         parts = [factor * loss.per_class(logits) for factor, loss in self.terms()]

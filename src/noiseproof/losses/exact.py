@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from noiseproof.losses.base import Logits, LogProbs
+from noiseproof.losses.types import Logits, LogProbs
 
 __all__ = [
     "HUGE",

@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,10 +26,7 @@ from torch.autograd import forward_ad
 from torch.autograd.function import Function
 
 from noiseproof.losses.rows import closed, cpu
-from noiseproof.losses.rows.plan import Plan, plan
-
-if TYPE_CHECKING:
-    from noiseproof.losses.base import Loss
+from noiseproof.losses.rows.plan import AnyLoss, Plan, plan
 
 __all__ = ["answer", "enabled", "transforms_are_active", "value_and_grad"]
 
@@ -43,7 +40,7 @@ _is_batched: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedten
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 
 
-def answer(loss: Loss, input: Tensor, target: Tensor) -> Tensor | None:
+def answer(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
     """The loss of the given labels, with its gradient made at once; None where the formula must answer."""
     call = _prepare(loss, input, target)
     if call is None:
@@ -61,7 +58,7 @@ def answer(loss: Loss, input: Tensor, target: Tensor) -> Tensor | None:
 
 
 def value_and_grad(
-    loss: Loss, logits: Tensor, target: Tensor, *, upstream: Tensor | None = None, inplace: bool = False
+    loss: AnyLoss, logits: Tensor, target: Tensor, *, upstream: Tensor | None = None, inplace: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The loss and its gradient on the scores at once, outside autograd.
 
@@ -102,7 +99,7 @@ class _Call:
     __slots__ = ("backend", "ignore_index", "loss", "plan", "reduction", "target", "weight")
 
     def __init__(
-        self, loss: Loss, backend: ModuleType, plan: Plan, target: Tensor, weight: Tensor | None, ignore_index: int
+        self, loss: AnyLoss, backend: ModuleType, plan: Plan, target: Tensor, weight: Tensor | None, ignore_index: int
     ) -> None:
         self.loss, self.backend, self.plan = loss, backend, plan
         self.target, self.weight, self.ignore_index, self.reduction = target, weight, ignore_index, loss.reduction
@@ -114,7 +111,7 @@ class _Call:
         return value
 
 
-def _prepare(loss: Loss, input: Tensor, target: Tensor) -> _Call | None:
+def _prepare(loss: AnyLoss, input: Tensor, target: Tensor) -> _Call | None:
     """The call, if a kernel can take it."""
     if transforms_are_active() or not enabled or type(input) not in _PLAIN or type(target) is not Tensor:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from noiseproof.losses.exact import HUGE, log_softmax, one_minus_exp, sum_of_others
 from noiseproof.losses.rows.cpu import scale
 from noiseproof.losses.rows.plan import Plan
 from noiseproof.losses.rows.program import NEEDS, RESULTS, STATISTICS, Program
@@ -49,8 +50,6 @@ def run(
 
 def _chunk(program: Program, scores: Tensor, y: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
     """The values (n,) of rows with labels y (n, 1), and their gradient (n, K)."""
-    from noiseproof.losses.exact import log_softmax, one_minus_exp, sum_of_others
-
     log_p = log_softmax(scores)
     p, rest = log_p.exp(), one_minus_exp(log_p)
     sums = dict(_sums(program, log_p, p, rest))
@@ -84,8 +83,6 @@ def _chunk(program: Program, scores: Tensor, y: Tensor, with_gradient: bool) -> 
 
 def _sums(program: Program, log_p: Tensor, p: Tensor, rest: Tensor) -> list[tuple[str, tuple[Tensor, Tensor]]]:
     """Of each sum that the program reads: the terms, and their derivatives by log p."""
-    from noiseproof.losses.exact import HUGE
-
     found = []
     finite, floor = log_p.clamp(min=-HUGE), program.log_floor
     if program.needs & NEEDS["S"]:
