@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from noiseproof import data, noise, recipes, rng
 from noiseproof.bench.execute import describe
@@ -33,6 +34,16 @@ NOISES = [
 ]
 
 
+def make_pictures(folder: Path) -> Path:
+    """Two class folders of small pictures."""
+    for name in ("a cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(8):
+            pixels = np.random.RandomState(number).randint(0, 255, (16, 20, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
 def digest(*parts: object) -> str:
     """SHA-256 of tensors, arrays and texts."""
     found = hashlib.sha256()
@@ -45,7 +56,7 @@ def digest(*parts: object) -> str:
 def made(classes: int = 5) -> Data:
     """Blobs, made out of counter-based words: no library's generator has a say in them."""
     count = 400
-    even = (rng.words(count * 8, 3, "blobs") >> np.uint64(40)).astype(np.float32).reshape(count, 8) / 2**24
+    even = (rng.words(count * 8, 3, "blobs") >> np.uint64(40)).astype(np.float32).reshape(count, 8) / np.float32(2**24)
     labels = np.arange(count) % classes
     inputs = torch.from_numpy(even - 0.5 + np.eye(8, dtype=np.float32)[labels])
     names = tuple(f"class {k}" for k in range(classes))
