@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,15 @@ from noiseproof.errors import InputError
 from noiseproof.models import Network
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
-from noiseproof.train import checkpoint
+from noiseproof.train import checkpoint, judge
 from noiseproof.train.health import LIMIT, health
 from noiseproof.train.outcome import Outcome
-from noiseproof.train.place import Place, choose, flags
+from noiseproof.train.place import choose, flags
 from noiseproof.train.start import in_reach, measured, network_for
 from noiseproof.train.step import Captured, Step, optimiser, rate, set_rate
 from noiseproof.train.team import Team
 
-__all__ = ["Progress", "Training", "fit", "fit_together", "predict"]
+__all__ = ["Progress", "Training", "fit"]
 
 Progress = Callable[[int, dict[str, float]], object]
 
@@ -83,43 +82,6 @@ def fit(
         for _ in training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every):
             pass
         return training.outcome(keep_outputs=keep_outputs)
-
-
-def fit_together(trainings: Sequence[Training]) -> list[Outcome]:
-    """Train several runs by turns on one device; each gives the bits it gives alone.
-
-    On a CUDA device every run has a stream of its own, so that a small network's steps fill the gaps of another's.
-
-    Args:
-        trainings: runs of one mode and precision on one device.
-    """
-    kinds = {(training.mode, training.place) for training in trainings}
-    if len(kinds) != 1:
-        raise InputError(f"runs side by side need one mode, device and precision, got {len(kinds)} different ones")
-    (mode, place) = kinds.pop()
-    with flags(mode, place):
-        waiting = [(training.steps(), _stream(place)) for training in trainings]
-        while waiting:
-            going = []
-            for steps, stream in waiting:
-                with stream:
-                    if next(steps, _ENDED) is not _ENDED:
-                        going.append((steps, stream))
-            waiting = going
-        if place.device.type == "cuda":
-            torch.cuda.synchronize(place.device)
-        return [training.outcome() for training in trainings]
-
-
-_ENDED = object()
-
-
-def _stream(place: Place) -> AbstractContextManager[object]:
-    if place.device.type != "cuda":
-        return nullcontext()
-    own = torch.cuda.Stream(place.device)  # type: ignore[no-untyped-call]
-    own.wait_stream(torch.cuda.current_stream(place.device))  # the weights and the data are on their way there
-    return torch.cuda.stream(own)
 
 
 class Training:
@@ -246,7 +208,7 @@ class Training:
                 continue  # too few samples for every process to have one, or two where rows are normalised by rows
             # Processes average their gradients: a process with fewer samples than another counts for less.
             weight = len(index) * size / whole
-            value, hits = update(_laid_out(inputs, self.place), self.given[index], weight)
+            value, hits = update(self.place.laid_out(inputs), self.given[index], weight)
             losses[number] = value * len(index)
             fitted += hits
             yield
@@ -256,7 +218,7 @@ class Training:
         """The row of the curves; the only place of an epoch that waits for the device."""
         count, total = self.batches.count, self.team.total
         self.team.agree(self.network)
-        right, broken = self._score(self.test, self.data.test.given)
+        right, broken = judge.right(self.network, self.test, self.data.test.given, self.place)
         numbers = total(torch.stack([losses.sum() / count, fitted, right, broken]))
         loss, hits, correct, wrong = numbers.tolist()
         if not math.isfinite(loss) or wrong:
@@ -306,28 +268,16 @@ class Training:
 
     # Looking at what came out
 
-    def _score(self, batches: Batches, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """How many labels this process's share of the samples predicts, and how many scores are not finite."""
-        labels = labels.to(self.place.device)
-        right, broken = torch.zeros(2, dtype=torch.int64, device=self.place.device)
-        for _, scores, index in predict(self.network, batches, self.place):
-            right += (scores.argmax(1) == labels[index]).sum()
-            broken += (~scores.isfinite()).sum()
-        return right, broken
-
-    def _judge(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Features and scores of all its samples, float32, in their order."""
-        batches = self._as_they_are(split, share=False)
-        parts = [(each.float(), scores.float()) for each, scores, _ in predict(self.network, batches, self.place)]
-        features, scores = zip(*parts, strict=True)
-        return torch.cat(features), torch.cat(scores)
+    def _judged(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Features and scores of all its samples."""
+        return judge.features_and_scores(self.network, self._as_they_are(split, share=False), self.place)
 
     def outcome(self, *, keep_outputs: bool = False) -> Outcome:
         """The result so far."""
-        also = {
-            name: 100 * self.team.total(self._score(self._as_they_are(split), split.given)[0]).item() / len(split)
-            for name, split in self.data.also.items()
-        }
+        also = {}
+        for name, split in self.data.also.items():
+            hits, _ = judge.right(self.network, self._as_they_are(split), split.given, self.place)
+            also[name] = 100 * self.team.total(hits).item() / len(split)
         return Outcome(
             status="done" if self.diverged_at is None else "diverged",
             accuracy=self.curves["test_accuracy"][-1],
@@ -345,17 +295,15 @@ class Training:
         )
 
     def _health(self) -> dict[str, Any]:
-        if self.diverged_at is not None:
-            return {}
         chosen = torch.arange(0, len(self.given), math.ceil(len(self.given) / LIMIT))
         clean = self.data.train.clean
-        _, scores = self._judge(self.data.train.take(chosen.tolist()))
+        _, scores = self._judged(self.data.train.take(chosen.tolist()))
         chosen = chosen.to(self.place.device)
         return health(self.loss, scores, self.given[chosen], None if clean is None else clean.to(scores.device)[chosen])
 
     def _outputs(self) -> dict[str, Tensor]:
-        _, train_scores = self._judge(self.data.train)
-        test_features, test_scores = self._judge(self.data.test)
+        _, train_scores = self._judged(self.data.train)
+        test_features, test_scores = self._judged(self.data.test)
         p = train_scores.softmax(1)
         outputs = {
             "train_scores": train_scores,
@@ -368,19 +316,3 @@ class Training:
         if self.data.train.clean is not None:
             outputs["flipped"] = self.given.cpu() != self.data.train.clean
         return {name: tensor.cpu().contiguous() for name, tensor in outputs.items()}
-
-
-@torch.inference_mode()
-def predict(network: Network, batches: Batches, place: Place) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Features, scores and positions of each batch, as the network judges when it is not learning."""
-    network.eval()
-    for inputs, index in batches.epoch():
-        if len(index):  # a process may have no share of a small last batch
-            with place.autocast():
-                features = network.features(_laid_out(inputs, place))
-                scores = network.fc(features)
-            yield features, scores, index
-
-
-def _laid_out(inputs: Tensor, place: Place) -> Tensor:
-    return inputs.contiguous(memory_format=place.memory_format) if inputs.dim() == 4 else inputs

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from noiseproof.errors import InputError, MachineError, one_of
 
@@ -44,6 +44,10 @@ class Place:
     def memory_format(self) -> torch.memory_format:
         """How four-dimensional tensors lie in memory here."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def laid_out(self, inputs: Tensor) -> Tensor:
+        """A batch as it lies in memory here."""
+        return inputs.contiguous(memory_format=self.memory_format) if inputs.dim() == 4 else inputs
 
     def __str__(self) -> str:
         if self.device.type == "cuda":
