@@ -238,6 +238,23 @@ def test_a_full_disk_says_how_much_is_needed_and_how_much_there_is(tmp_path, mon
     files.need_space(tmp_path, 1)
 
 
+def test_room_for_exactly_what_is_needed_is_enough(tmp_path, monkeypatch):
+    usage = files.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda place: usage._replace(free=100))
+    files.need_space(tmp_path, 100)
+    with pytest.raises(NotCommitted, match="need 101 bytes, have 100 bytes"):
+        files.need_space(tmp_path, 101)
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_the_cause(tmp_path, monkeypatch):
+    def fails(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files.os, "mkdir", fails)
+    with pytest.raises(NotCommitted, match=r"cannot make the folder .*a: Read-only file system"):
+        files.make_folder(tmp_path / "a" / "b")
+
+
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
     (tmp_path / "x").write_text("a file")
     with pytest.raises(NotCommitted, match=r"cannot make the folder .*x: "):
