@@ -109,7 +109,7 @@ def test_every_way_of_calling(data):
     if data.draw(st.booleans()):
         upstream = torch.ones(()).expand_as(upstream)
 
-    limit = {torch.float32: 1e-5, torch.bfloat16: 5e-3, torch.float16: 1e-3}[dtype]
+    limit = {torch.float32: 1e-5, torch.bfloat16: 2**-7, torch.float16: 2**-10}[dtype]  # halves: rounded twice
     found, slope, truth, expected = kernel_and_formula(text, scores, target, upstream, **options)
     assert slope.dtype == dtype
     torch.testing.assert_close(found.double(), truth, rtol=2e-6, atol=3e-6, equal_nan=True)

@@ -134,6 +134,6 @@ def test_on_a_gpu_it_gives_the_formulas_values_and_gradients(text, dtype):
         assert type(value.grad_fn).__name__ == "_RowsBackward"
         (1.5 * value).backward()
         (1.5 * truth).backward()
-        limit = {torch.float32: 1e-5, torch.bfloat16: 5e-3, torch.float16: 1e-3}[dtype]
+        limit = {torch.float32: 1e-5, torch.bfloat16: 2**-7, torch.float16: 2**-10}[dtype]  # halves: rounded twice
         torch.testing.assert_close(value.double(), truth, rtol=1e-5, atol=1e-6)
         assert (leaf.grad.double() - exact.grad).abs().max() <= limit * exact.grad.abs().max() + 6e-8
