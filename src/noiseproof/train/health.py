@@ -2,10 +2,15 @@
 
 A robust loss pays for its robustness with gradients that vanish on samples it finds implausible. On wrong labels that
 is the point; on right ones it is underfitting, and nothing in the loss curve tells the two apart. This does.
+
+Every run's record has it. In a loop of your own, `watch(loss)` collects what the loss is given.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +18,7 @@ from torch import Tensor
 
 from noiseproof.losses import LOSSES, Loss
 
-__all__ = ["LIMIT", "gradients", "health"]
+__all__ = ["LIMIT", "Watched", "gradients", "health", "non_finite", "watch"]
 
 LIMIT = 20_000  # samples that are looked at, evenly spread over the set
 
@@ -43,8 +48,12 @@ def health(loss: Loss, scores: Tensor, given: Tensor, clean: Tensor | None) -> d
         `fitted`: the given label is predicted; `no_gradient`: nothing pulls any more (fitted well, or given up);
         `stuck`: another label is predicted and nothing pulls. With true labels also `clean_fitted` and `clean_stuck`
         among right labels, `flipped_memorised` (the wrong given label is predicted) and `flipped_corrected` (the true
-        one is) among wrong labels. `advice`: a sentence, or "".
+        one is) among wrong labels. `advice`: a sentence, or "". Where numbers are not finite, `non_finite` says which,
+        and nothing else can be said.
     """
+    if broken := non_finite(loss, scores, given):
+        named = " and ".join(broken)
+        return {"non_finite": broken, "advice": f"diverged: {named} not finite; try a smaller train.lr"}
     predicted, pull = scores.argmax(1), gradients(loss, scores, given)
     fitted, still = predicted == given, pull < _NOTHING
     found: dict[str, Any] = {
@@ -61,6 +70,75 @@ def health(loss: Loss, scores: Tensor, given: Tensor, clean: Tensor | None) -> d
             found["flipped_corrected"] = _share((predicted == clean)[flipped])
     found["advice"] = _advice(found, loss)
     return found
+
+
+def non_finite(loss: Loss, scores: Tensor, given: Tensor) -> list[str]:
+    """What is infinite or no number: the scores, or else each term of the loss whose values or slopes are.
+
+    Example:
+        >>> from noiseproof import losses
+        >>> non_finite(losses.parse("nce + mae"), torch.tensor([[0.0, float("nan")]]), torch.tensor([0]))
+        ['scores']
+    """
+    if not scores.isfinite().all():
+        return ["scores"]
+    found = []
+    for _, term in loss.terms():
+        with torch.enable_grad():
+            leaf = scores.detach().float().requires_grad_()
+            value = term(leaf, given)
+            (slope,) = torch.autograd.grad(value.sum(), leaf)
+        if not (value.isfinite().all() and slope.isfinite().all()):
+            found.append(str(term))
+    return found
+
+
+class Watched:
+    """The latest scores and labels that a loss was given, and what they say."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+        self._seen: deque[tuple[Tensor, Tensor]] = deque()
+        self._count = 0
+
+    def keep(self, scores: Tensor, given: Tensor) -> None:
+        """Remember a batch: scores (N, K) with labels (N,), or dense ones; soft labels are passed over."""
+        if given.is_floating_point():
+            return
+        scores = scores.detach().movedim(1, -1).flatten(0, -2) if scores.dim() > 1 else scores.detach()[None]
+        given = given.detach().flatten()
+        counted = given != self.loss.ignore_index
+        self._seen.append((scores[counted].float(), given[counted].long()))
+        self._count += len(self._seen[-1][1])
+        while self._count - len(self._seen[0][1]) >= LIMIT:
+            self._count -= len(self._seen.popleft()[1])
+
+    def report(self, clean: Tensor | None = None) -> dict[str, Any]:
+        """`health` of the latest 20,000 samples or so; `clean` are their true labels, where they are known."""
+        if not self._count:
+            return {"advice": ""}
+        scores, given = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
+        return health(self.loss, scores, given, clean)
+
+
+@contextmanager
+def watch(loss: Loss) -> Iterator[Watched]:
+    """Collect what a loss is given while something trains with it, whoever calls it.
+
+    Example:
+        >>> from noiseproof import losses
+        >>> loss = losses.parse("nce + amse(a=30)")
+        >>> with watch(loss) as seen:
+        ...     value = loss(torch.tensor([[9.0, 0.0], [9.0, 0.0]]), torch.tensor([0, 0]))
+        >>> seen.report()["fitted"]
+        1.0
+    """
+    seen = Watched(loss)
+    handle = loss.register_forward_hook(lambda module, given, value: seen.keep(*given[:2]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
 
 
 def _share(which: Tensor) -> float:
