@@ -7,8 +7,8 @@ Every sample is judged by a network trained on the other folds; all methods shar
 self-confidence (its default) and by normalized margin. Truth is used to score, never to train or rank. Rows are
 added to benchmarks/diagnose.json as they are finished.
 
-All networks are small MLPs, so that a CPU is enough. CIFAR-10's images come to theirs as patch features, made without
-labels; the labels of CIFAR-10N are people's.
+All networks are the doctor's own small MLPs, so that a CPU is enough; pictures come to them as its patch features. The
+labels of CIFAR-10N are people's.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ import torch
 from cleanlab.count import estimate_joint
 from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import average_precision_score, roc_auc_score
-from torch.nn import functional
 
 from noiseproof import data, noise, recipes, suggest
 from noiseproof.data import Split
 from noiseproof.diagnose.crossfit import cross_fit
+from noiseproof.diagnose.features import features
 from noiseproof.diagnose.issues import issues_from_log
 
 OUT = Path(__file__).with_suffix(".json")
@@ -52,7 +52,7 @@ SETTINGS: dict[str, tuple[list[str], int | None, int, str, dict[str, Any]]] = {
     ),
     "cifar10": (
         ["human(aggre)", "human(rand1)", "human(worst)"],
-        15_000,
+        10_000,
         3,
         "digits",
         {"train.epochs": 20, "train.batch_size": 128},
@@ -61,40 +61,17 @@ SETTINGS: dict[str, tuple[list[str], int | None, int, str, dict[str, Any]]] = {
 METHODS = {"ours": None, "cross-entropy": "ce"}  # None: what the doctor itself takes
 
 
-def patch_features(images: torch.Tensor, filters: int = 200, side: int = 6) -> torch.Tensor:
-    """Random whitened patches as filters, soft thresholds, means over quadrants (Coates, Ng & Lee, AISTATS 2011)."""
-    generator = torch.Generator().manual_seed(0)
-    images = images.float() / 255
-
-    def patches(some: torch.Tensor) -> torch.Tensor:
-        columns = functional.unfold(some, side).transpose(1, 2)
-        columns = columns - columns.mean(2, keepdim=True)
-        return columns / (columns.std(2, keepdim=True) + 0.05)
-
-    sample = patches(images[torch.randperm(len(images), generator=generator)[:400]]).flatten(0, 1)
-    sample = sample[torch.randperm(len(sample), generator=generator)[:40_000]]
-    middle = sample.mean(0)
-    values, vectors = torch.linalg.eigh((sample - middle).T @ (sample - middle) / len(sample))
-    whiten = vectors @ torch.diag((values + 0.1).rsqrt()) @ vectors.T
-    kernel = whiten @ functional.normalize((sample[:filters] - middle) @ whiten, dim=1).T
-    found = []
-    for some in images.split(64):
-        answers = (patches(some) - middle) @ kernel
-        both = torch.cat([(answers - 0.5).clamp_min(0), (-answers - 0.5).clamp_min(0)], 2).transpose(1, 2)
-        width = images.shape[-1] - side + 1
-        found.append(functional.adaptive_avg_pool2d(both.unflatten(2, (width, width)), 2).flatten(1))
-    return torch.cat(found)
-
-
 @cache
-def features(name: str, count: int, root: Path | None) -> torch.Tensor:
-    chosen = np.random.default_rng(0)
+def patch_features(name: str, count: int, root: Path | None) -> torch.Tensor:
+    """What the doctor makes of a data set's pictures; the labels do not matter."""
     found = data.load(name, root=root).train
-    return patch_features(found.take(chosen.permutation(len(found))[:count]).inputs)
+    inputs = features(found.take(np.random.default_rng(0).permutation(len(found))[:count])).inputs
+    assert isinstance(inputs, torch.Tensor)
+    return inputs
 
 
 def spoiled(name: str, text: str, count: int | None, root: Path | None) -> Split:
-    found = data.load(name, root="/usr/share/datasets/fashion-mnist" if name == "fashion-mnist" else root)
+    found = data.load(name, root=root)
     clean = found.train.given if found.train.clean is None else found.train.clean
     noisy = noise.corrupt(
         clean,
@@ -109,7 +86,7 @@ def spoiled(name: str, text: str, count: int | None, root: Path | None) -> Split
     if count is None:
         return split
     split = split.take(np.random.default_rng(0).permutation(len(split))[:count])
-    return replace(split, inputs=features(name, count, root)) if name == "cifar10" else split
+    return replace(split, inputs=patch_features(name, count, root))
 
 
 def scored(score: np.ndarray, wrong: np.ndarray) -> dict[str, float]:

@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from noiseproof.data import Data, Split
 from noiseproof.diagnose import diagnose, find_label_issues
 from noiseproof.diagnose.crossfit import folds_of
 from noiseproof.diagnose.estimate import confident_joint, explain
+from noiseproof.diagnose.features import features
 from noiseproof.errors import InputError
 
 
@@ -273,6 +275,41 @@ def test_own_data_is_judged_whole_and_in_its_own_order(tmp_path):
     assert len(found.split) == 60
     np.testing.assert_array_equal(found.issues.given, given)
     assert 7 in found.issues.ranking[:6]
+
+
+def test_pictures_are_judged_by_features_that_know_no_label(tmp_path):
+    """Of files and of tensors, of any size and of one colour or three; the samples and their order stay."""
+    random = np.random.default_rng(0)
+    for size, channels in (((40, 60), 3), ((70, 50), 3), ((28, 28), 1), ((5, 9), 1)):
+        pixels = random.integers(0, 256, (6, channels, *size)).astype(np.uint8)
+        split = Split(torch.from_numpy(pixels), torch.arange(6) % 2, None, ("a", "b"))
+        found = features(split)
+        assert found.inputs.shape[0] == 6
+        assert found.inputs.dtype == torch.float32
+        assert torch.isfinite(found.inputs).all()
+        assert found.given.equal(split.given)
+        other = features(replace(split, given=1 - split.given))
+        assert other.inputs.equal(found.inputs)
+    numbers = Split(torch.zeros(4, 2), torch.arange(4) % 2, None, ("a", "b"))
+    assert features(numbers) is numbers
+
+
+def test_a_folder_of_pictures_needs_no_recipe_and_no_hour(tmp_path):
+    random = np.random.default_rng(0)
+    for index in range(60):
+        pixels = random.integers(0, 256, (48, 64, 3))
+        kind = index % 2
+        if kind:  # stripes against noise
+            pixels[:, :, :] = 255 * (np.arange(64)[None, :, None] // 4 % 2)
+        called = kind if index not in (10, 11) else 1 - kind
+        folder = tmp_path / "photos" / ("noise", "stripes")[called]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:02}.png")
+    found = diagnose(tmp_path / "photos", folds=3)
+    suspects = {found.split.inputs[i].name for i in np.flatnonzero(found.issues.is_issue)}
+    assert suspects == {"10.png", "11.png"}
+    page = found.write(tmp_path / "out")[2].read_text()
+    assert len(re.findall(r'<img src="data:image/png;base64,', page)) == 2
 
 
 def test_too_few_samples_are_refused_by_name():

@@ -54,6 +54,19 @@ def test_a_rate_means_noise_spread_evenly():
     assert other.margin == pytest.approx(0.6 - 0.4 / 9)
 
 
+@pytest.mark.parametrize(("change", "times"), [({"train.epochs": 10}, 4), ({"train.batch_size": 128}, 2), ({}, 1)])
+def test_a_short_training_is_given_stronger_pulls(change, times):
+    found = suggest(10, recipe=recipes.load("digits", change))
+    (alpha, _), (beta, _) = losses.parse(found.method).terms()
+    assert alpha == pytest.approx(0.4 * times)
+    assert beta == pytest.approx(0.03 * times)
+
+
+def test_a_long_training_is_given_the_usual_ones_and_a_tiny_one_not_more_than_ten_times():
+    assert suggest(10, recipe=recipes.load("digits", {"train.epochs": 4000})).method == suggest(10).method
+    assert suggest(10, recipe=recipes.load("digits", {"train.epochs": 1})).method == "4*nce + 0.3*amse"
+
+
 def test_a_class_that_is_lost_is_said_to_be():
     found = suggest(3, transition=[[0.3, 0.7, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     assert math.isinf(found.smallest_a)

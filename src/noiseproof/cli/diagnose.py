@@ -17,7 +17,7 @@ def diagnose(
     data_root: Annotated[Path | None, typer.Option(help="The folder that holds the data sets.")] = None,
     noise: Annotated[str, typer.Option(help="Spoil the labels first, to see how well it does.")] = "clean",
     method: Annotated[str | None, typer.Option(help="What to cross-fit with; a robust loss unless given.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Network and schedule; chosen by the data unless given.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Network and schedule; a small network unless given.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each network; the recipe's unless given.")] = None,
     folds: Annotated[int, typer.Option(help="Networks; each judges the part it has not seen.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the parts, the training and the noise.")] = 1,
@@ -25,10 +25,9 @@ def diagnose(
 ) -> None:
     """Estimate the label noise, rank the suspect labels and suggest a method. Uses no clean label."""
     from noiseproof import data as datasets
-    from noiseproof.bench.execute import given_labels, recipe_for
+    from noiseproof.bench.execute import given_labels
     from noiseproof.diagnose.doctor import diagnose as examine
 
-    chosen = recipe or recipe_for(data, data_root)
     found = datasets.load(data, root=data_root)
     if noise != "clean":
         noisy = given_labels(found, noise, seed, data_root)
@@ -39,12 +38,11 @@ def diagnose(
     diagnosis = examine(
         found,
         method=method,
-        recipe=chosen,
+        recipe=recipe,
         overrides=None if epochs is None else {"train.epochs": epochs},
         folds=folds,
         seed=seed,
         device=device,
-        root=data_root,
         on_fold=lambda done, of: typer.echo(f"judged part {done} of {of}", err=True),
     )
     written = diagnosis.write(out) if out is not None else []

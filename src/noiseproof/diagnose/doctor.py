@@ -11,9 +11,9 @@ from typing import Any
 
 from noiseproof import files, recipes
 from noiseproof.bench import escape
-from noiseproof.bench.execute import recipe_for
 from noiseproof.data import Data, Split, load
 from noiseproof.diagnose.crossfit import Progress, cross_fit
+from noiseproof.diagnose.features import features
 from noiseproof.diagnose.issues import LabelIssues, issues_from_log
 from noiseproof.diagnose.page import page
 from noiseproof.errors import InputError
@@ -123,7 +123,8 @@ def diagnose(
         data: a data set, its name, or the path of your own data.
         method: a method or loss text; a robust loss by default, which predicts the true label where cross-entropy
             comes to predict the given one.
-        recipe: network and schedule; chosen by what the data holds unless given.
+        recipe: network and schedule, for the samples as they are. Unless given a small network judges them, in
+            minutes on a CPU: numbers as they are, pictures by patch features that are made without labels.
         overrides: values of the recipe, by dotted key: {"train.epochs": 10}.
         folds: the network of each part is trained on the others.
         seed: of the folds and the training.
@@ -140,18 +141,16 @@ def diagnose(
         True
     """
     started = time.perf_counter()
-    if not isinstance(data, Data):
-        text = str(data)
-        recipe = recipe or recipe_for(text, root)
-        data = load(text, root=root)
-    split = data.everything()
+    found = data if isinstance(data, Data) else load(data, root=root)
+    split = found.everything()
     _checked(split, folds)
-    protocol = recipes.load(recipe or recipe_for(data.name, root), overrides)
+    protocol = recipes.load(recipe or "digits", overrides)
     chosen = protocol.method(method or suggest(len(split.classes), recipe=protocol).method)
-    log_p = cross_fit(split, chosen, protocol, folds=folds, seed=seed, device=device, on_fold=on_fold)
+    judged = split if recipe else features(split)
+    log_p = cross_fit(judged, chosen, protocol, folds=folds, seed=seed, device=device, on_fold=on_fold)
     given = split.given.numpy()
     return Diagnosis(
-        data=data.name,
+        data=found.name,
         split=split,
         issues=issues_from_log(given, log_p, recipe=protocol),
         method=chosen.name,
