@@ -155,3 +155,8 @@ def test_a_loss_moves_and_converts_with_its_weight():
 
 def test_names_may_be_capital():
     assert str(losses.parse("NCE + AMSE(a=20)")) == "nce + amse(a=20)"
+
+
+def test_a_methods_name_is_told_from_a_losss():
+    with pytest.raises(UnknownNameError, match=r"no loss named 'jal-ce'; .* recipes\.load\('cifar10'\)\.method"):
+        losses.parse("jal-ce")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from noiseproof.errors import InputError
+from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.losses import rows
 from noiseproof.losses.types import Logits, LogProbs, Options, PerClass
 from noiseproof.text import Registry, parse_sum, write_value
@@ -319,6 +319,12 @@ def parse(text: str, **options: Any) -> Loss:
         'nce + 4*agce(a=6, q=1.5)'
     """
     terms = parse_sum(text)
+    for _, call in terms:
+        if "-" in call.name and call.name not in LOSSES:
+            raise UnknownNameError(
+                f"no loss named {call.name[:40]!r}; names with a hyphen are methods, whose losses are in the recipes: "
+                "recipes.load('cifar10').method('jal-ce').loss"
+            )
     if len(terms) == 1 and terms[0][0] == 1:
         call = terms[0][1]
         return LOSSES[call.name].build(call, **options)
