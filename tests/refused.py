@@ -377,7 +377,7 @@ REFUSED: dict[str, Case] = {
         lambda folder: files.write_atomic(write(folder / "old", "x") / "new", "y"), "old", "file of that name",
     ),
     "file: too large to read": (lambda folder: files.read(write(folder / "f", "xxxx"), at_most=2), "f", "4 bytes"),
-    "file: a folder to read": (lambda folder: files.read(folder, at_most=2), "FOLDER", "directory"),
+    "file: a folder to read": (lambda folder: files.read(folder, at_most=2), "FOLDER", "folder"),
     "file: no room": (lambda folder: files.need_space(folder, 2**60), "FOLDER", "need"),
     # label issues, check_loss
     "issues: scores": (lambda _: issues(pred_probs=5 * np.eye(3)), "pred_probs", "5"),

@@ -17,6 +17,8 @@ from noiseproof.bench import records
 from noiseproof.cli import main
 from noiseproof.errors import DataError, DataMissingError
 
+AGAIN = "its grid, run again, computes it anew"
+
 
 def test_what_is_written_is_read(tmp_path):
     for record in (made(), made(2, status="failed"), made(3, noise="human(worst)")):
@@ -137,7 +139,7 @@ def test_a_damaged_record_is_named_and_hides_no_other(tmp_path):
     reading = records.read_folder(tmp_path)
     assert sorted(r["run"]["seed"] for r in reading.records) == [0, 1, 2, 4]
     assert [d.path for d in reading.damaged] == [broken]
-    assert str(records.check(tmp_path)[0]) == f"{broken}: its content does not match its SHA-256"
+    assert str(records.check(tmp_path)[0]) == f"{broken}: its content does not match its SHA-256; {AGAIN}"
 
 
 def test_the_order_of_writing_leaves_no_trace(tmp_path):
@@ -200,12 +202,12 @@ def test_the_command_line_checks_and_merges(tmp_path, monkeypatch, capsys):
     damaged.write_text("{}")
     code, out, err = command(monkeypatch, capsys, "merge", theirs, ours)
     assert (code, err) == (2, "")
-    assert f"! left out {damaged}: its content does not match its SHA-256\n" in out
+    assert f"! left out {damaged}: its content does not match its SHA-256; {AGAIN}\n" in out
     assert f"! {differing}: the other folder has another result of this run; this one stays\n" in out
     assert f"{ours}: 1 records copied, 0 were there already\n" in out
     code, out, _ = command(monkeypatch, capsys, "check", theirs)
     assert code == 2
-    assert out.splitlines()[0] == f"! {damaged}: its content does not match its SHA-256"
+    assert out.splitlines()[0] == f"! {damaged}: its content does not match its SHA-256; {AGAIN}"
     assert "1 damaged; the same sweep moves them aside and computes their runs again" in out
     code, out, err = command(monkeypatch, capsys, "check", tmp_path / "absent")
     assert (code, out) == (2, "")

@@ -144,6 +144,8 @@ def read(path: Name, *, at_most: int) -> bytes:
             return file.read(status.st_size)
     except FileNotFoundError:
         raise DataMissingError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise DataError(f"cannot read {path}: it is a folder; give a file in it") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
 
@@ -194,7 +196,7 @@ def make_folder(path: Name) -> Path:
     except OSError as error:
         raise NotCommitted(f"cannot make the folder {path}: {error.strerror}") from None
     if not path.is_dir():
-        raise NotCommitted(f"cannot make the folder {path}: a file of that name is there")
+        raise NotCommitted(f"cannot make the folder {path}: a file of that name is there; choose another name")
     _sync_folder(path)
     return path
 

@@ -68,7 +68,7 @@ def load(
     try:
         content = tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
     except (ValueError, OSError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
-        raise InputError(f"{path} is not a TOML file: {error}") from None
+        raise InputError(f"{path} is not a TOML file: {error}; write lines such as seeds = [1, 2]") from None
     _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "part"))
     above = {key: content[key] for key in _AXES if key in content}
     set_here = {f"{table}.{key}": value for table in _TABLES for key, value in content.get(table, {}).items()}

@@ -191,7 +191,7 @@ def _opened(path: Path, raw: bytes) -> Record:
     start = raw.rfind(_MARK)
     end = start + len(_MARK) + 65
     if start < 0 or hashlib.sha256(raw[:start] + raw[end:]).hexdigest().encode() != raw[start + len(_MARK) : end - 1]:
-        raise DataError("its content does not match its SHA-256")
+        raise DataError("its content does not match its SHA-256; its grid, run again, computes it anew")
     return _checked(raw, path.parent.name)
 
 

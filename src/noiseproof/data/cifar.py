@@ -91,7 +91,7 @@ class _CIFAR(DataSet):
         inside = {f"{self.folder}/{name}": name for name in (self.meta, *self.train, *self.test)}
         found = tar_members(archive, dict.fromkeys(inside, self.longest))
         if missing := sorted(inside.keys() - found):
-            raise DataMissingError(f"{archive}: {', '.join(missing)} is not in the archive")
+            raise DataMissingError(f"{archive}: {', '.join(missing)} is not in the archive; download it again")
         return {name: found[member] for member, name in inside.items()}.__getitem__
 
     def _names(self, where: str, held: dict[str, object]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def inside(root: Path, names: Sequence[str], where: str) -> tuple[Path, ...]:
     if missing.any():
         raise DataMissingError(
             f"{where}: {int(missing.sum()):,} of {len(names):,} files are not in {root}; "
-            f"{offenders(missing, names, first_row=1)}"
+            f"{offenders(missing, names, first_row=1)}; give paths from that folder"
         )
     return tuple(root / name for name in names)
 

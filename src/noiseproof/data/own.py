@@ -76,7 +76,9 @@ def _folder(path: Path) -> Data:
         if test_folder is None:
             return assemble(str(path), whole, None, notes)
         if odd := sorted(set(_class_folders(test_folder, path)) - set(names)):
-            raise DataError(f"{test_folder}: {', '.join(odd[:5])} is no class of {path / 'train'}")
+            raise DataError(
+                f"{test_folder}: {', '.join(odd[:5])} is no class of {path / 'train'}; remove it, or train on it too"
+            )
         names_there = tuple(name for name in names if (test_folder / name).is_dir())
         return assemble(str(path), whole, _class_split(test_folder, names_there, path, notes, names), notes)
     return assemble(str(path), _class_split(path, _class_folders(path, path), path, notes), None, notes)
@@ -103,7 +105,7 @@ def _class_split(
     for name in names:
         found, odd = listed(folder / name, root)
         if not found:
-            raise DataError(f"{folder / name}: this class folder holds no images")
+            raise DataError(f"{folder / name}: this class folder holds no images; remove it, or add some")
         paths, others = paths + found, others + odd
         labels += [classes.index(name)] * len(found)
     if others:

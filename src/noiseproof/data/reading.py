@@ -106,7 +106,9 @@ def zip_members(path: Path, limit: int) -> dict[str, bytes]:
         except (DataError, MemoryError):
             raise
         except Exception as error:  # what zipfile raises on damaged archives is not a closed list
-            raise DataError(f"{path}: not a sound zip archive ({type(error).__name__}: {str(error)[:120]})") from None
+            raise DataError(
+                f"{path}: not a sound zip archive ({type(error).__name__}: {str(error)[:120]}); download it again"
+            ) from None
 
 
 def web_page(content: bytes) -> str:

@@ -64,7 +64,7 @@ def read_table(path: Path, root: Path) -> Table:
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from None
     if not own["label"]:
-        raise DataError(f"{path}: has a header and no rows")
+        raise DataError(f"{path}: has a header and no rows; write one sample a line below it")
     inputs: Tensor | tuple[Path, ...] = torch.from_numpy(np.concatenate(numbers))
     if "path" in own:
         inputs = inside(root, own["path"], str(path))

@@ -158,7 +158,7 @@ def _find(name: str | Path) -> Path:
     if str(name).endswith(".toml"):
         path = Path(name)
         if not _is_file(path):
-            raise DataMissingError(f"no recipe file at {path}")
+            raise DataMissingError(f"no recipe file at {path}; give the path of one, or a name: {', '.join(names())}")
         return path
     if str(name) not in names():
         raise UnknownNameError(
@@ -179,7 +179,8 @@ def _parse(path: Path, changed: int) -> dict[str, Any]:
 def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The file's values over those of the recipe it extends."""
     if path in chain:
-        raise InputError(f"{' extends '.join(str(each) for each in (*chain, path))}: a recipe cannot extend itself")
+        circle = " extends ".join(map(str, (*chain, path)))
+        raise InputError(f"{circle}: a recipe cannot extend itself; remove one of these lines")
     own = _parse(path, path.stat().st_mtime_ns)
     parent = own.get("extends")
     if parent is None:

@@ -101,7 +101,7 @@ def _sentence(error: Any) -> str:
         known = _keys(place[:-1])
         return f"no key {key!r} (there are: {', '.join(known)}){did_you_mean(place[-1], known)}"
     if error["type"] == "missing":
-        return f"{key} is missing"
+        return f'{key} is missing; write it, or extends = "digits" to take what is not said from there'
     return f"{key}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
 
 

@@ -100,7 +100,7 @@ def amse_condition(weights: Weights, a: float, q: float = 2.0) -> Condition:
             -others,
         )
     if not all(map(math.isfinite, terms)):
-        raise InputError(f"a^(q-1) is beyond floating point for a={a:g}, q={q:g}")
+        raise InputError(f"a^(q-1) is beyond floating point for a={a:g}, q={q:g}; give a smaller a or q")
     margin = math.fsum(terms)
     return Condition(w_m > w_n and margin >= -_ROUNDING * max(map(abs, terms)), margin)
 

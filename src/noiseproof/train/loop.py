@@ -107,7 +107,10 @@ class Training:
         self.notes: tuple[str, ...] = ()
         given = data.train.given if noisy is None else torch.as_tensor(noisy.labels)
         if len(given) != len(data.train):
-            raise InputError(f"noise gives {len(given)} labels, the training set of {data.name} has {len(data.train)}")
+            raise InputError(
+                f"noise gives {len(given)} labels, the training set of {data.name} has {len(data.train)}; "
+                "make it with noise.corrupt from this data set's labels"
+            )
         if recipe.train.samples is not None and recipe.train.samples < len(data.train):
             # The labels were drawn for all samples, so a short run sees some of those that a whole run sees.
             self.notes += (f"trained on the first {recipe.train.samples} of {len(data.train)} samples",)
