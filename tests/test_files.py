@@ -105,6 +105,28 @@ def test_every_call_may_fail_and_the_state_is_the_old_or_the_new_one(operation, 
     assert tried == 5 * len(calls)
 
 
+WRITTEN, FLUSHED = ["open", "write", "fsync", "fstat", "close"], ["open", "fsync", "close"]  # a file, a folder
+
+
+@pytest.mark.parametrize(
+    ("operation", "calls"),
+    [
+        ("replace", [*WRITTEN, "replace", "unlink", *FLUSHED]),
+        ("create", [*WRITTEN, "link", "unlink", *FLUSHED]),
+        ("in a new folder", ["mkdir", *FLUSHED, "mkdir", *FLUSHED, *WRITTEN, "link", "unlink", *FLUSHED]),
+        ("move", ["mkdir", *FLUSHED, "link", "unlink", *FLUSHED, *FLUSHED]),
+    ],
+)
+def test_content_is_flushed_before_it_gets_its_name_and_the_name_before_it_counts(
+    operation, calls, tmp_path, monkeypatch
+):
+    """What a power cut would leave follows from this order; it cannot be tried here."""
+    path = prepare(tmp_path / "x", operation)
+    faults = Faults(monkeypatch)
+    OPERATIONS[operation](path)
+    assert faults.seen == calls
+
+
 def die_at(number: int, operation: str, path: Path) -> None:
     """Run the operation in this process, which ends without any clean-up just before its n-th call."""
     seen = iter(range(10_000))

@@ -204,20 +204,24 @@ def make_folder(path: Name) -> Path:
 def move_aside(path: Name, folder: Name) -> Path:
     """Move a file into `folder` under its own name or the first free `NAME.1`, `NAME.2`, ...; nothing is replaced."""
     path, folder = Path(path), make_folder(folder)
-    for number in itertools.count():
-        target = folder / (f"{path.name}.{number}" if number else path.name)
-        try:
-            _link(path, target)
-            with suppress(FileNotFoundError):  # a rename has moved it already
-                os.unlink(path)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise NotCommitted(f"cannot move {path} to {target}: {error.strerror}") from None
-        _sync_folder(target)
-        _sync_folder(path)
-        return target
-    raise AssertionError("unreachable")
+    names = itertools.chain([path.name], (f"{path.name}.{number}" for number in itertools.count(1)))
+    target = next(target for name in names if _moved(path, target := folder / name))
+    _sync_folder(target)
+    _sync_folder(path)
+    return target
+
+
+def _moved(path: Path, target: Path) -> bool:
+    """Whether the file has another name now; not if somebody else has that name."""
+    try:
+        _link(path, target)
+        with suppress(FileNotFoundError):  # a rename has moved it already
+            os.unlink(path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise NotCommitted(f"cannot move {path} to {target}: {error.strerror}") from None
+    return True
 
 
 def need_space(folder: Name, size: int) -> None:
