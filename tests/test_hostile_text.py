@@ -79,16 +79,21 @@ def outcomes(read: Callable[[Path], object], path: Path, sound: bytes, times: in
     [
         (lambda case: os.kill(os.getpid(), signal.SIGKILL), r"case 2: the child ended with signal 9"),
         (lambda case: time.sleep(60) or "", r"case 2: the child ended with signal 14"),
+        (lambda case: max(range(10**12)), r"case 2: the child ended with signal (27|14)"),
         (lambda case: str(len(bytes(2 << 30))), r"case 2: Traceback[\s\S]*MemoryError"),
         (lambda case: {}[case], r"case 2: Traceback[\s\S]*KeyError: 2"),
     ],
-    ids=["crash", "hang", "greed", "foreign exception"],
+    ids=["crash", "wait", "endless loop", "greed", "foreign exception"],
 )
 def test_a_reader_that_misbehaves_is_told_with_its_case(deed, told, monkeypatch):
     """What the tests below rest on."""
     monkeypatch.setattr("limits.SECONDS", 1)
+    monkeypatch.setattr("limits.WAIT", 5)
     with pytest.raises(AssertionError, match=told):
         each_within_limits(lambda case: deed(case) if case == 2 else "fine", range(5))
+
+
+def test_answers_are_counted():
     assert each_within_limits(lambda case: f"{case % 2}", range(5)) == {"0": 3, "1": 2}
 
 

@@ -25,7 +25,8 @@ from pathlib import Path
 
 from hostile.mutate import mutated
 
-SECONDS = 10
+SECONDS = 10  # of CPU, so that a busy machine makes no hang
+WAIT = 300  # seconds, for what waits for ever
 MEMORY = 1 << 30  # on top of what the interpreter and the libraries take
 
 # What reading may do; anything else counts as an event.
@@ -117,7 +118,8 @@ def main() -> None:
         else:
             Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
             before = _memory("VmRSS")
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(WAIT)
         _watching = True
         try:
             result["told"] = read(case["reader"], Path(case["folder"]))
@@ -129,6 +131,7 @@ def main() -> None:
             result["outcome"] = f"{type(error).__name__}: {str(error)[:500]}"
         _watching = False
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         result["grown"] = 0 if "seed" in case else _memory("VmHWM") - before
         result["events"] = list(_events)
         print(json.dumps(result), flush=True)
