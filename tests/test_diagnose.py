@@ -181,7 +181,7 @@ def test_input_that_cannot_be_judged_is_refused_with_a_reason(given, p, words):
 def test_the_csv_has_every_sample_and_no_formulas():
     given = np.array([0] * 10 + [1] * 10)
     p = np.eye(2)[[0] * 10 + [1] * 9 + [0]] * 0.9 + 0.05
-    lines = list(csv.DictReader(io.StringIO(find_label_issues(given, p).csv(("=cmd()", "b,c")))))
+    lines = list(csv.DictReader(io.StringIO(replace(find_label_issues(given, p), names=("=cmd()", "b,c")).csv())))
     assert len(lines) == 20
     assert lines[0] == {"index": "19", "given": "b,c", "likely": "'=cmd()", "score": lines[0]["score"], "suspect": "1"}
     assert sum(int(line["suspect"]) for line in lines) == 1

@@ -19,6 +19,7 @@ The pulls to match were chosen on the digits; docs/which-loss.md says how well t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,7 @@ def suggest(
     rate: float | None = None,
     *,
     recipe: Recipe | str | None = None,
+    names: Sequence[str] = (),
 ) -> Suggestion:
     """A loss with parameters for this many classes, this noise and this training.
 
@@ -81,6 +83,7 @@ def suggest(
         transition: (K, K), T[i, j] = P(given j | clean i), known or estimated.
         rate: the share of wrong labels, where no matrix is known; taken as spread evenly over the wrong classes.
         recipe: the training to come, or its name; as long and as fast as that of the digits unless given.
+        names: of the classes, for the reasons; numbers unless given.
 
     Raises:
         InputError: both or impossible ones are given.
@@ -95,7 +98,7 @@ def suggest(
     """
     classes = checked_classes(num_classes)
     matrix = _matrix(classes, transition, rate)
-    need, margin, reasons = _needed(classes, matrix, rate)
+    need, margin, reasons = _needed(names or range(classes), matrix, rate)
     a = _A if not math.isfinite(need) else max(_A, float(f"{2 * need:.2g}"))
     times = _times(recipe)
     alpha = _rounded(times * _ALPHA_AT_TEN * _starting_pull(_AT_TEN) / _starting_pull(classes))
@@ -130,12 +133,12 @@ def _matrix(classes: int, transition: object, rate: float | None) -> npt.NDArray
 
 
 def _needed(
-    classes: int, matrix: npt.NDArray[np.float64] | None, rate: float | None
+    names: Sequence[object], matrix: npt.NDArray[np.float64] | None, rate: float | None
 ) -> tuple[float, float | None, list[str]]:
     """The smallest a of the hardest class whose own label leads, the smallest margin, and what there is to say."""
     if matrix is None:
         return 1.0, None, [f"a = {_A:g}: tolerates every noise that leaves each true label ahead by {1 / _A:.3f}"]
-    others = matrix - 2 * np.eye(classes)
+    others = matrix - 2 * np.eye(len(matrix))
     margins = matrix.diagonal() - others.max(1)
     leading = [row for row, margin in zip(matrix, margins, strict=True) if margin > 1e-12]
     lost = np.flatnonzero(margins <= 1e-12)
@@ -144,11 +147,11 @@ def _needed(
     reasons = []
     if needs and not len(lost):
         reasons.append(
-            f"the noise asks for a >= {max(needs):.3g}: class {hardest} is called so {margins[hardest]:.3g} more often "
-            f"than {int(others[hardest].argmax())}"
+            f"the noise asks for a >= {max(needs):.3g}: class {names[hardest]} is called so "
+            f"{margins[hardest]:.3g} more often than {names[int(others[hardest].argmax())]}"
         )
     if len(lost):
-        named = ", ".join(map(str, lost[:10].tolist()))
+        named = ", ".join(str(names[label]) for label in lost[:10].tolist())
         reasons.append(f"no loss can be expected to learn class {named}: its own label is not its most frequent one")
     if rate is not None and rate >= 0.5:
         reasons.append("noise of this rate is only tolerable if it is spread over many classes, as assumed here")

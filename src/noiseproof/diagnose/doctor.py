@@ -94,7 +94,7 @@ class Diagnosis:
         inputs = self.split.inputs
         paths = tuple(map(str, inputs)) if isinstance(inputs, tuple) else None
         contents = {
-            "issues.csv": self.issues.csv(self.split.classes, paths),
+            "issues.csv": self.issues.csv(paths),
             "diagnosis.json": json.dumps(self.to_json(), indent=1) + "\n",
             "diagnosis.html": page(self.data, self._how(), self.split, self.issues),
         }
@@ -152,7 +152,7 @@ def diagnose(
     return Diagnosis(
         data=found.name,
         split=split,
-        issues=issues_from_log(given, log_p, recipe=protocol),
+        issues=issues_from_log(given, log_p, recipe=protocol, names=split.classes),
         method=chosen.name,
         folds=folds,
         seed=seed,

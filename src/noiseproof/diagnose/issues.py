@@ -57,6 +57,7 @@ class LabelIssues:
         exponent: how the probabilities were sharpened (above 1) or softened to stand for the true label.
         given: the labels that were judged.
         recipe: the training that the suggested method is for; None: any.
+        names: of the classes; numbers unless given.
     """
 
     ranking: Labels
@@ -70,6 +71,7 @@ class LabelIssues:
     exponent: float
     given: Labels
     recipe: Recipe | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.is_issue.sum())
@@ -106,7 +108,11 @@ class LabelIssues:
         """A method for this noise, with its reason."""
         from noiseproof.suggestion import suggest
 
-        return suggest(self.num_classes, transition=self.transition, recipe=self.recipe)
+        names = [self._name(label) for label in range(self.num_classes)]
+        return suggest(self.num_classes, transition=self.transition, recipe=self.recipe, names=names)
+
+    def _name(self, label: int) -> str:
+        return escape.visible(self.names[label]) if self.names else str(label)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -118,7 +124,7 @@ class LabelIssues:
                 "probabilities may come from a classifier that is often wrong, or that learned the noise"
             )
         if self.not_dominant:
-            named = ", ".join(map(str, self.not_dominant[:20]))
+            named = ", ".join(map(self._name, self.not_dominant[:20]))
             found.append(f"classes whose own label does not seem to be their most frequent one: {named}")
         return tuple(found)
 
@@ -129,7 +135,8 @@ class LabelIssues:
             f"(confident joint: {self.confident_rate:.3f})",
             "hardest classes: "
             + ", ".join(
-                f"{c.label} (keeps {c.kept:.2f}, mostly becomes {c.rival}, margin {c.margin:.2f})" for c in worst
+                f"{self._name(c.label)} (keeps {c.kept:.2f}, mostly becomes {self._name(c.rival)}, lead {c.margin:.2f})"
+                for c in worst
             ),
             *(f"warning: {one}" for one in self.warnings),
             f"suggested: {self.suggestion.method}",
@@ -156,11 +163,10 @@ class LabelIssues:
             "suggestion": self.suggestion.to_json(),
         }
 
-    def csv(self, names: tuple[str, ...] | None = None, paths: tuple[str, ...] | None = None) -> str:
+    def csv(self, paths: tuple[str, ...] | None = None) -> str:
         """A line for each sample, the most suspect first: position, (path,) given, likely, score, suspect or not.
 
         Args:
-            names: of the classes; numbers without.
             paths: of the samples' files.
         """
         out = io.StringIO()
@@ -168,7 +174,7 @@ class LabelIssues:
         writer.writerow(["index", *(["path"] if paths else []), "given", "likely", "score", "suspect"])
         for index in self.ranking.tolist():
             labels = (int(self.given[index]), int(self.likely[index]))
-            shown = [escape.csv(names[label]) if names else label for label in labels]
+            shown = [escape.csv(self.names[label]) if self.names else label for label in labels]
             path = [escape.csv(paths[index])] if paths else []
             writer.writerow([index, *path, *shown, f"{self.score[index]:.6f}", int(self.is_issue[index])])
         return out.getvalue()
@@ -203,7 +209,9 @@ def find_label_issues(given: Any, pred_probs: Any) -> LabelIssues:
         return issues_from_log(labels, np.log(p))
 
 
-def issues_from_log(labels: Labels, log_p: Matrix, *, recipe: Recipe | None = None) -> LabelIssues:
+def issues_from_log(
+    labels: Labels, log_p: Matrix, *, recipe: Recipe | None = None, names: tuple[str, ...] = ()
+) -> LabelIssues:
     """`find_label_issues` from log-probabilities, which rank also among those that round to 0 and 1."""
     found = explain(log_p, labels)
     rows = np.arange(len(labels))
@@ -225,6 +233,7 @@ def issues_from_log(labels: Labels, log_p: Matrix, *, recipe: Recipe | None = No
         exponent=found.exponent,
         given=labels,
         recipe=recipe,
+        names=names,
     )
 
 
