@@ -122,7 +122,7 @@ class Browser:
         os.write(self._out, json.dumps(message).encode() + b"\0")
         return self._serial
 
-    def _until(self, happened: Any, seconds: float = 60) -> None:
+    def _until(self, happened: Any, seconds: float = 300) -> None:
         end = time.monotonic() + seconds
         while not happened():
             ready, _, _ = select.select([self._in], [], [], max(0.0, end - time.monotonic()))

@@ -12,10 +12,15 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 torch.set_num_threads(1)
+# No test depends on the machine's speed, nor on what an earlier run found; a long campaign draws anew and says what.
+fresh = bool(os.environ.get("NOISEPROOF_CAMPAIGN"))
+hypothesis.settings.register_profile("all", deadline=None, database=None, derandomize=not fresh, print_blob=fresh)
+hypothesis.settings.load_profile("all")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where this process was started to ignore it
 
 # torchvision has no build beside this torch: it imports once these two operators exist (they are never called).

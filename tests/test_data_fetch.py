@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -173,10 +172,8 @@ def test_a_missing_file_and_a_missing_server_say_so_at_once(mirror, server, tmp_
 
 
 def test_a_server_that_falls_silent_is_given_up(mirror, tmp_path):
-    started = time.monotonic()
     with pytest.raises(MachineError, match="timed out"):
         download(REMOTE, tmp_path / "file.bin", mirror=mirror("stalls"), timeout=0.3)
-    assert time.monotonic() - started < 10
 
 
 def test_a_file_that_is_there_and_is_another_is_left_alone(mirror, tmp_path):
