@@ -36,7 +36,7 @@ def pictures(images, labels, count, generator):
 class UNet(nn.Module):
     """One step down, one step up, joined by a skip."""
 
-    def __init__(self, width=12):
+    def __init__(self, width=24):
         super().__init__()
         self.down = block(1, width)
         self.deep = nn.Sequential(
