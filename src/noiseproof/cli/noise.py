@@ -54,12 +54,16 @@ def noise(
         published=lambda: datasets.published_labels(found.name, root=data_root),
     )
     facts = describe(noisy, found.name)
+    written = []
     if out is not None:
+        beside = out.with_name(out.name + ".json")
         files.write_atomic(out, _encoded(noisy, out.suffix.lower()))
-        files.write_atomic(out.with_name(out.name + ".json"), json.dumps(facts, indent=1) + "\n")
+        files.write_atomic(beside, json.dumps(facts, indent=1) + "\n")
+        written += [out, beside]
     if plot is not None:
         with style.looks():
             draw(noisy, found.classes, plot)
+        written.append(plot)
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -70,9 +74,8 @@ def noise(
         console.print(part, markup=False, soft_wrap=True)
     if found.train.clean is None:
         typer.echo(f"{found.name} has no clean labels: the noise was put on the labels it came with")
-    for path in (out, plot):
-        if path is not None:
-            typer.echo(f"wrote {path}")
+    for path in written:
+        typer.echo(f"wrote {path}")
 
 
 def describe(noisy: NoisyLabels, data: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,10 @@ def checked(found: object, classes: float, where: str, *, count: int | None = No
     if isinstance(found, inert.Made):  # as CIFAR-N stores them
         found = inert.array(found, where)
     if isinstance(found, list):
-        found = _integers(found, classes, where)
+        if not (set(map(type, found)) <= {int} and min(found, default=0) >= 0 and max(found, default=0) < 2**31):
+            bad = np.fromiter((type(x) is not int or not 0 <= x < min(classes, 2**31) for x in found), bool, len(found))
+            _refuse(bad, found, classes, where)
+        found = np.array(found, dtype=np.int64)
     if not isinstance(found, np.ndarray):
         raise DataError(f"{where}: must be a list of integers or an integer array, found a {type(found).__name__}")
     if found.ndim == 2 and found.shape[1] > 1:
@@ -90,16 +92,6 @@ def _boxed(thing: object, path: Path) -> object:
     if isinstance(state, tuple) and isinstance(state[-1], list) and len(state[-1]) == 1:
         return state[-1][0]
     raise DataError(f"{path}: must hold a dict of labels")
-
-
-def _integers(found: list[Any], classes: float, where: str) -> Labels:
-    """A list as an array, if it holds integers and nothing that numpy would only turn into one."""
-    with suppress(OverflowError):
-        if set(map(type, found)) <= {int}:
-            return np.array(found, dtype=np.int64)
-    bad = np.fromiter((type(x) is not int or not 0 <= x < min(classes, 2**31) for x in found), bool, len(found))
-    _refuse(bad, found, classes, where)
-    raise AssertionError  # what numpy cannot hold lies outside every range
 
 
 def _refuse(bad: npt.NDArray[np.bool_], values: Any, classes: float, where: str) -> None:
