@@ -1,6 +1,6 @@
 """A LightningModule with a robust loss.
 
-pip install lightning && python docs/examples/lightning.py
+pip install lightning && python docs/examples/with_lightning.py
 """
 
 import lightning
