@@ -104,7 +104,7 @@ def _times(size: Size, texts: Sequence[str], compiled: Sequence[str], rounds: in
             torch._dynamo.reset()
             ways[text, "compiled"] = _step(torch.compile(losses.parse(text), dynamic=False), scores, target)
             ways[text, "compiled"]()  # compiles, out of turn
-    times = _interleaved(ways, rounds, repeats=max(1, 200_000 // math.prod(size)))
+    times = _interleaved(ways, rounds, repeats=max(1, 1_000_000 // math.prod(size)))
     unit = times["F.cross_entropy", ""]
     return [
         {
