@@ -77,20 +77,17 @@ class RayPool:
         self, address: str = "local", *, slots: int | None = None, gpus: bool = False, quiet: float = _QUIET
     ) -> None:
         self._ray = ray = _import_ray(private=address == "local")
+        silent: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         if address == "local":
-            ray.init(
-                address="local",
-                num_cpus=slots or len(os.sched_getaffinity(0)),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="error",
-            )
+            where = "cannot start Ray on this machine"
+            silent |= {"num_cpus": slots or len(os.sched_getaffinity(0)), "include_dashboard": False}
         else:
+            where = f"cannot reach a Ray cluster at {address}"
             _knock(address)
-            try:
-                ray.init(address=address, log_to_driver=False, logging_level="error")
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise MachineError(f"cannot reach a Ray cluster at {address}: {error}") from None
+        try:
+            ray.init(address=address, **silent)
+        except Exception as error:  # Ray raises all kinds, plain Exception too
+            raise MachineError(f"{where}: {error}") from None
         have = ray.cluster_resources()
         there = have.get("GPU", 0.0) if gpus else 0.0
         self.slots = slots or max(1, int(there or have.get("CPU", 1)))

@@ -18,6 +18,7 @@ from importlib import resources
 from noiseproof import recipes
 from noiseproof.bench.rows import Record, Row, flat, plain, rows
 from noiseproof.bench.tables import Cell, Grid, Line, cell, number, top_two, variants
+from noiseproof.bench.words import counted
 from noiseproof.errors import InputError
 from noiseproof.text import parse_call
 
@@ -216,8 +217,8 @@ def _difference(row: Row | None, theirs: Printed, dataset: str) -> Cell:
 
 def _remarks(usual: int, group: Sequence[Row]) -> Iterator[str]:
     yield (
-        f"Test accuracy in percent, last epoch, mean ± sample standard deviation; ours over {usual} "
-        f"{'seed' if usual == 1 else 'seeds'}. The paper's and ours are ranked apart, by the numbers."
+        f"Test accuracy in percent, last epoch, mean ± sample standard deviation; ours over {counted(usual, 'seed')}. "
+        "The paper's and ours are ranked apart, by the numbers."
     )
     yield RULE
     made = sorted({str(row.facts["convention"]) for row in group if row.noise != "clean"} - {"jal", "published", ""})

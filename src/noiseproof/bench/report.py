@@ -22,6 +22,7 @@ from noiseproof.bench import figures, paper, style
 from noiseproof.bench.escape import visible
 from noiseproof.bench.rows import Record, Row, rows, short_noise
 from noiseproof.bench.tables import Cell, Grid, Line, grids, number
+from noiseproof.bench.words import counted, duration
 from noiseproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def page(records: Iterable[Record], *, damaged: Sequence[object] = (), command: 
         facts=list(_facts(records)),
         failures=failures,
         damaged=[str(one) for one in damaged],
-        still_open=_counted(len(failures) + len(damaged), "run") + " gave no number; see what failed.",
+        still_open=counted(len(failures) + len(damaged), "run") + " gave no number; see what failed.",
         command=command,
     )
 
@@ -130,31 +131,12 @@ def _title(records: Sequence[Record]) -> str:
 def _lead(records: Sequence[Record]) -> str:
     runs = [record["run"] for record in records]
     counts = [
-        _counted(len({run["method"] for run in runs}), "method"),
-        _counted(len({(run["data"], run["noise"]) for run in runs}), "noise setting"),
-        _counted(len({run["seed"] for run in runs}), "seed"),
+        counted(len({run["method"] for run in runs}), "method"),
+        counted(len({(run["data"], run["noise"]) for run in runs}), "noise setting"),
+        counted(len({run["seed"] for run in runs}), "seed"),
     ]
-    seconds = _duration(sum(record["seconds"] for record in records))
-    return f"{_counted(len(records), 'run')}: {', '.join(counts)}; {seconds} of computing."
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds, the first two that matter.
-
-    Example:
-        >>> _duration(3.21), _duration(75), _duration(7500)
-        ('3.2 s', '1 min 15 s', '2 h 5 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    seconds = duration(sum(record["seconds"] for record in records))
+    return f"{counted(len(records), 'run')}: {', '.join(counts)}; {seconds} of computing."
 
 
 def _headlines(records: Sequence[Record]) -> Iterator[str]:
@@ -306,11 +288,11 @@ def _facts(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
         )
     devices: dict[str, list[float]] = defaultdict(list)
     for record in records:
-        devices[f"{record['device'] or 'unknown'}, {_counted(record['threads'], 'thread')}"].append(record["seconds"])
+        devices[f"{record['device'] or 'unknown'}, {counted(record['threads'], 'thread')}"].append(record["seconds"])
     for device, seconds in sorted(devices.items()):
         yield (
             f"device {device}",
-            f"{_counted(len(seconds), 'run')}, {_duration(sum(seconds))}; the longest {_duration(max(seconds))}",
+            f"{counted(len(seconds), 'run')}, {duration(sum(seconds))}; the longest {duration(max(seconds))}",
         )
     for name in sorted({name for record in records for name in record["versions"]}):
         yield name, ", ".join(sorted({record["versions"].get(name, "unknown") for record in records}))

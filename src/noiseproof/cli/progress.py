@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noiseproof.bench.driver import Watch
+from noiseproof.bench.words import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -17,23 +18,7 @@ if TYPE_CHECKING:
     from noiseproof.bench.records import Record
     from noiseproof.bench.run import Run
 
-__all__ = ["Epochs", "Lines", "Several", "duration", "shown", "tensorboard"]
-
-
-def duration(seconds: float) -> str:
-    """A time that a person can take in.
-
-    Example:
-        >>> [duration(s) for s in (0.42, 42, 4200, 420000)]
-        ['0.4 s', '42 s', '1 h 10 min', '4 d 20 h']
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    for size, word, inner, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if seconds >= size:
-            whole, rest = divmod(round(seconds), size)
-            return f"{whole} {word}" + (f" {rest // inner} {small}" if rest // inner else "")
-    return f"{seconds:.0f} s"
+__all__ = ["Epochs", "Lines", "Several", "outcome", "shown", "tensorboard"]
 
 
 class Several(Watch):

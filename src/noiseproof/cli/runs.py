@@ -71,7 +71,9 @@ def train(
 
 
 def sweep(
-    grid: Annotated[str, typer.Argument(metavar="GRID", help="table3, table4, table5, table6 or a .toml file.")],
+    grid: Annotated[
+        str, typer.Argument(metavar="GRID", help="table3 to table6, small-cifar10, fashion-mnist, or a .toml file.")
+    ],
     out: Annotated[Path, typer.Option(help="The results folder.")] = Path("results"),
     workers: options.Workers = None,
     ray: Annotated[
@@ -122,7 +124,7 @@ def _plan(
 ) -> None:
     """What a sweep would do."""
     from noiseproof.bench.driver import estimate, pending
-    from noiseproof.cli.progress import duration
+    from noiseproof.bench.words import counted, duration
 
     judged: list[Run] = []
 
@@ -140,7 +142,7 @@ def _plan(
     if seconds is None:
         time = "; nobody knows how long: none like them is recorded, and their data is not here"
     elif seconds:
-        time = f", about {duration(seconds / workers)} with {workers} worker{'s' if workers > 1 else ''}"
+        time = f", about {duration(seconds / workers)} with {counted(workers, 'worker')}"
         time += ", judged by single steps where none like them is recorded" if judged else ""
     else:
         time = ""
