@@ -21,6 +21,8 @@ PROBE = ROOT / "tests" / "determinism_probe.py"
 
 # Bit-equal for the same number of threads on the same machine; everything else everywhere.
 WEIGHTS = {"weights", "curves"}
+# With other instructions torch is as on another machine: its own draws, the initial weights, may round otherwise.
+OTHER_MACHINE = {"the plain instructions"}
 
 # (threads, workers, other folder, environment)
 SURROUNDINGS: dict[str, tuple[int, int, bool, dict[str, str]]] = {
@@ -89,9 +91,11 @@ def here(pictures) -> dict[str, str]:
 def test_surroundings_change_nothing(name, probed, here, tally):
     found = probed(name)
     assert found.keys() == here.keys()
-    same_threads = SURROUNDINGS[name][0] == 1
     differing = {key for key in found if found[key] != here[key]}
-    assert differing <= (set() if same_threads else WEIGHTS)
+    if name in OTHER_MACHINE:
+        assert differing <= WEIGHTS | {"initial weights"}
+    else:
+        assert differing <= (set() if SURROUNDINGS[name][0] == 1 else WEIGHTS)
     tally("surroundings that changed nothing", 1)
 
 

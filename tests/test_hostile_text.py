@@ -127,6 +127,7 @@ def test_a_damaged_record_is_always_listed_as_such(tmp_path, tally):
 
 
 def test_a_damaged_checkpoint_is_never_believed(tmp_path, tally):
+    """Not even one whose damage says the same, such as another kind of space."""
     path = checkpoint.save(tmp_path, STATE)
     sound, times = path.read_bytes(), count(300, 10_000)
 

@@ -61,12 +61,14 @@ def html(text: object, longest: int | None = LONGEST) -> str:
 def csv(text: object) -> str:
     """A field that no spreadsheet takes for a formula: a quote goes before = + - @ and control characters.
 
+    Every end of a line is written as a line feed; the other ones would end the record to most readers.
+
     Example:
         >>> csv("=cmd()"), csv("jal-ce")
         ("'=cmd()", 'jal-ce')
     """
-    plain = str(text)
-    return f"'{plain}" if plain.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")) else plain
+    plain = str(text).replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{plain}" if plain.startswith(("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")) else plain
 
 
 _LATEX = {

@@ -102,16 +102,17 @@ def load(path: Path) -> State:
     Raises:
         DataError: it is damaged, or no checkpoint.
     """
-    header, body = _split(files.read(path, at_most=_LARGEST), path)
-    metadata = header.get("__metadata__", {})
-    if metadata.get("sha256") != _digest(header, body):
+    content = files.read(path, at_most=_LARGEST)
+    header, body = _split(content, path)
+    metadata = header["__metadata__"]
+    if metadata.get("sha256") != _digest(header, body) or content != _join(header, body):  # spaces count too
         raise DataError(f"{path} does not match its own SHA-256")
     try:
         told = json.loads(metadata["state"])
         if told["schema"] != SCHEMA:
             raise DataError(f"{path} was written by another version (schema {told['schema']}, this one reads {SCHEMA})")
         curves = {str(name): [float(value) for value in curve] for name, curve in told["values"]["curves"].items()}
-        tensors = safetensors.torch.load(_join(header, body))
+        tensors = safetensors.torch.load(content)
         return State(dict(told["run"]), int(told["epoch"]), {"curves": curves}, tensors)
     except DataError:
         raise
