@@ -9,8 +9,10 @@ import torch
 
 from conftest import seeded
 from noiseproof import losses
+from noiseproof.bench import losses_gpu
 from noiseproof.bench.losses import FOCAL, ONE_PASS, run
 from noiseproof.bench.usual import usual_loss
+from noiseproof.errors import MachineError
 
 
 @pytest.mark.parametrize("text", [*ONE_PASS, *FOCAL])
@@ -45,3 +47,17 @@ def test_a_small_run_reports_times_memory_and_goals(tmp_path):
     assert [row["way"] for row in result["linear"]][-1] == "linear_loss nce + amse"
     assert result["reached"] == all(goal["reached"] for goal in result["goals"])
     assert torch.get_num_threads() == 1
+
+
+def test_what_a_gpu_will_be_measured_with_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    result = losses_gpu.run(device="cpu", sizes=((4, 7),), texts=("ce", "nce + amse"), rounds=1, output=tmp_path / "g")
+    assert json.loads((tmp_path / "g").read_text()) == result
+    assert [row["loss"] for row in result["rows"]] == ["ce", "nce + amse"]
+    assert all(row["ms"] > 0 and row["torch.compile_ms"] > 0 for row in result["rows"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has one")
+def test_without_a_gpu_it_says_so():
+    with pytest.raises(MachineError, match="no CUDA device"):
+        losses_gpu.run()

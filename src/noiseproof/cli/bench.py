@@ -17,8 +17,12 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
 @app.command("losses")
-def losses_(rounds: Rounds = 7, out: Out = None, as_json: AsJson = False) -> None:
+def losses_(device: Device = "cpu", rounds: Rounds = 7, out: Out = None, as_json: AsJson = False) -> None:
     """Every loss forward and backward beside F.cross_entropy, its usual spelling and torch.compile; a few minutes."""
+    if device != "cpu":
+        from noiseproof.bench.losses_gpu import run as run_on_gpu
+
+        return _show(run_on_gpu(device=device, rounds=rounds, output=out), as_json)
     from noiseproof.bench.losses import run
 
     result = run(rounds=rounds, output=out)
