@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -35,3 +36,13 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 nitpicky = False
+
+
+def setup(app: object) -> None:
+    app.connect("autodoc-process-docstring", _to_rst)  # type: ignore[attr-defined]
+
+
+def _to_rst(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Our docstrings are Markdown, with `code` and $formulas$; autodoc reads reStructuredText."""
+    text = re.sub(r"(?<![`:\w])`([^`\n]+)`(?!`)", r"``\1``", "\n".join(lines))
+    lines[:] = re.sub(r"\$([^$]+)\$", r":math:`\1`", text).split("\n")
