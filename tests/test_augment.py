@@ -22,6 +22,7 @@ from noiseproof.data.augment import (
     normalise,
     pad,
     rotate,
+    windows,
 )
 from noiseproof.data.batches import Batches
 from noiseproof.errors import InputError
@@ -66,7 +67,7 @@ def test_crop_and_flip_make_pillows_pixels(size, channels):
     batch = images(60, size, channels)
     augment = Augment(crop_padding=4, flip=True)
     draws = draw(augment, 60, size=(size, size), starts=9, seed=1, epoch=2)
-    found = cut(pad(batch, 4), torch.arange(60), draws, (size, size))
+    found = cut(windows(pad(batch, 4), (size, size)), torch.arange(60), draws)
     for i in range(60):
         top, left, flip = draws.top[i].item(), draws.left[i].item(), draws.flip[i].item()
         assert np.array_equal(found[i].numpy(), by_pillow(batch[i], top, left, bool(flip), 0, 4))

@@ -18,7 +18,7 @@ from torch.nn import functional
 from noiseproof import rng
 from noiseproof.errors import InputError, in_range
 
-__all__ = ["Augment", "Draws", "cut", "draw", "normalise", "pad", "rotate"]
+__all__ = ["Augment", "Draws", "cut", "draw", "normalise", "pad", "rotate", "windows"]
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,17 @@ def pad(images: Tensor, padding: int) -> Tensor:
     return functional.pad(images, (padding,) * 4) if padding else images
 
 
-def cut(padded: Tensor, index: Tensor, draws: Draws, size: tuple[int, int]) -> Tensor:
-    """Windows out of `padded[index]`, mirrored where drawn: uint8 (B, C, height, width).
+def windows(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Every window of this size, a view (N, C, places down, places across, height, width)."""
+    return images.unfold(2, size[0], 1).unfold(3, size[1], 1)
+
+
+def cut(windows: Tensor, index: Tensor, draws: Draws) -> Tensor:
+    """A window of each `index`ed image, mirrored where drawn: uint8 (B, C, height, width).
 
     `draws` are those of the `index`ed samples. On a CPU numpy does it, several times as fast as torch there.
     """
-    windows = padded.unfold(2, size[0], 1).unfold(3, size[1], 1)
-    return (_cut_by_numpy if padded.device.type == "cpu" else _cut_by_torch)(windows, index, draws)
+    return (_cut_by_numpy if windows.device.type == "cpu" else _cut_by_torch)(windows, index, draws)
 
 
 def _cut_by_torch(windows: Tensor, index: Tensor, draws: Draws) -> Tensor:
