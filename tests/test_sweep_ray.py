@@ -25,7 +25,7 @@ from noiseproof.bench.pool import Event
 from noiseproof.errors import InputError, MachineError
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.timeout(900)  # a cluster that hangs shall not hang the rest
+pytestmark = pytest.mark.timeout(1800)  # a cluster that hangs shall not hang the rest
 
 
 def results(folder: Path) -> dict[int, float | None]:
@@ -51,6 +51,23 @@ class Listener(Watch):
         self.notes.append(text)
 
 
+NOT_IN_TIME = "timed out during startup"  # Ray gives itself half a minute, which a busy machine may need repeatedly
+
+
+def started(start: Callable[..., Any], **named: Any) -> Any:
+    """Start something of Ray's; nothing is left of an attempt that took too long."""
+    psutil = pytest.importorskip("psutil")
+    while True:
+        before = psutil.Process().children()
+        try:
+            return start(**named)
+        except Exception as error:
+            if NOT_IN_TIME not in str(error):
+                raise
+            for half in set(psutil.Process().children()).difference(before):
+                half.kill()
+
+
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[Any]:
     """A cluster of a head that computes nothing and two nodes, one of which says that it has a GPU."""
@@ -60,9 +77,9 @@ def two_nodes() -> Iterator[Any]:
 
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    made.add_node(num_cpus=1, wait=False)
-    made.add_node(num_cpus=2, num_gpus=1, wait=False)
+    made = started(Cluster, initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    started(made.add_node, wait=False, num_cpus=1)
+    started(made.add_node, wait=False, num_cpus=2, num_gpus=1)
     made.wait_for_nodes(timeout=300)
     yield made
     made.shutdown()
@@ -123,7 +140,7 @@ def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_pat
 
     def lose_a_node(pool: RayPool) -> bool:
         two_nodes.remove_node(draw.choice(list(two_nodes.worker_nodes)), allow_graceful=False)
-        two_nodes.add_node(wait=False, num_cpus=1)
+        started(two_nodes.add_node, wait=False, num_cpus=1)
         return True
 
     def lose_the_mailbox(pool: RayPool) -> bool:
@@ -194,7 +211,10 @@ print(drive(runs(1), Path(sys.argv[1]), RayPool("local", slots=1), calling(work)
 def test_a_private_cluster_computes_and_listens_to_this_machine_alone(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     words = [sys.executable, "-c", LOCAL, tmp_path / "out"]
-    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    while True:
+        done = subprocess.run(words, capture_output=True, text=True, env=environment)
+        if NOT_IN_TIME not in done.stderr:
+            break
     assert done.returncode == 0, done.stderr
     assert results(tmp_path / "out") == expected(1)
     listening = {line.split()[1].removeprefix("::ffff:") for line in done.stdout.splitlines() if "listens" in line}
