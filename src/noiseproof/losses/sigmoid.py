@@ -15,8 +15,8 @@ class SigmoidLoss(nn.Module):
     r"""The sigmoid form of a loss, a drop-in for `torch.nn.functional.binary_cross_entropy_with_logits`.
 
     A score z says $p = \sigma(z)$, which is the softmax of the two scores (0, z). The definitions that depend on p
-    alone therefore carry over: with L the loss over those two classes, an entry with target t has the loss
-    $w\,[\,\text{pos\_weight}\cdot t\,L(z, 1) + (1-t)\,L(z, 0)\,]$. The sigmoid form of `ce` is binary cross-entropy. In
+    alone therefore carry over: with L the loss over those two classes, an entry with target t, weight w and positive
+    weight v has the loss $w\,[v\,t\,L(z, 1) + (1-t)\,L(z, 0)]$. The sigmoid form of `ce` is binary cross-entropy. In
     multi-label data each label is a binary problem of its own.
 
     Losses that do not depend on p alone have no sigmoid form: `lc` clips the norm of the scores and `ldr` normalises
