@@ -189,6 +189,8 @@ def test_of_many_creators_exactly_one_succeeds_and_its_content_stays(tmp_path):
 
 
 def test_create_once_leaves_an_existing_file_as_it_was(tmp_path):
+    files.write_atomic(tmp_path / "new", "whole", exist_ok=False)
+    assert (tmp_path / "new").read_text() == "whole"
     assert files.create_once(tmp_path / "x", "first")
     assert not files.create_once(tmp_path / "x", "second")
     assert (tmp_path / "x").read_text() == "first"

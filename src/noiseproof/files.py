@@ -189,8 +189,7 @@ def make_folder(path: Name) -> Path:
     try:
         if path.is_dir():
             return path
-        if path.parent != path:
-            make_folder(path.parent)
+        make_folder(path.parent)  # ends at a root or at the working folder, which are there
         with suppress(FileExistsError):  # another process was faster, or it is a file
             os.mkdir(path)
     except OSError as error:
