@@ -106,7 +106,7 @@ def amse_condition(weights: Weights, a: float, q: float = 2.0) -> Condition:
 
 
 class SmallestA(float):
-    """A float: the smallest a that satisfies AMSE's condition (inf: none does)."""
+    """A float: the smallest a that satisfies AMSE's condition (inf: none does). True if there is one."""
 
     q: float
     margin: float
@@ -119,8 +119,11 @@ class SmallestA(float):
     def __getnewargs__(self) -> tuple[float, float, float]:  # type: ignore[override]
         return float(self), self.q, self.margin
 
+    def __bool__(self) -> bool:
+        return math.isfinite(self)
+
     def __str__(self) -> str:
-        if math.isinf(self):
+        if not self:
             return f"no a satisfies AMSE's condition (w_m - w_n = {self.margin:.4g})"
         return f"a >= {float(self):.6g} (q = {self.q:g}, w_m - w_n = {self.margin:.4g})"
 
@@ -175,7 +178,7 @@ def _root(w_m: float, w_n: float, others: float, power: float) -> float:
 
 
 class Bound(float):
-    """A float: the largest share of samples whose predicted class can differ from the clean one."""
+    """A float: the largest share of samples whose predicted class can differ from the clean one. True if below 1."""
 
     slope: float
 
@@ -186,6 +189,9 @@ class Bound(float):
 
     def __getnewargs__(self) -> tuple[float, float]:  # type: ignore[override]
         return float(self), self.slope
+
+    def __bool__(self) -> bool:
+        return self < 1
 
     def __str__(self) -> str:
         return f"at most {100 * self:.4g} % wrong (risk rises by {self.slope:.4g} for each wrong sample)"
