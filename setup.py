@@ -7,7 +7,7 @@ kernel = Extension(
     "noiseproof.losses.rows._kernel",
     sources=[f"{folder}/kernel.c"],
     depends=[f"{folder}/{name}.h" for name in ("block", "numbers", "passes", "program")],
-    # no -ffast-math: scores may be infinite or NaN. The others let loops become vectors; Python's own flags have -fwrapv.
+    # no -ffast-math: scores may be infinite or NaN. The others let loops become vectors; Python's flags have -fwrapv.
     extra_compile_args=["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv", "-pthread"],
     extra_link_args=["-pthread"],
     libraries=["m"],
