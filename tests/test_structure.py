@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,19 @@ def test_imports_point_down(path):
     own = part_of(path)
     upward = {part for part in imported_parts(path) if part != own and FLOOR[part] >= FLOOR[own] and FLOOR[own] != 0}
     assert upward == set(), f"{own} (floor {FLOOR[own]}) imports {upward}"
+
+
+def test_no_imports_run_in_a_circle():
+    modules = {".".join(("noiseproof", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in MODULES}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        graph[name] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                full = {f"{node.module}.{alias.name}" for alias in node.names}
+                graph[name] |= (full & modules.keys()) or ({node.module} & modules.keys())
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_the_losses_import_with_torch_and_nothing_else():
