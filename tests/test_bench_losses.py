@@ -28,7 +28,7 @@ def test_the_usual_way_is_the_same_loss(text):
 
 def test_a_small_run_reports_times_memory_and_goals(tmp_path):
     result = run(
-        sizes=((8, 5), (300, 1000)),
+        sizes=((128, 10), (300, 1000)),
         texts=("ce", "nce + amse"),
         compiled=(),
         linear=(16, 8, 300),
@@ -37,8 +37,8 @@ def test_a_small_run_reports_times_memory_and_goals(tmp_path):
     )
     assert json.loads((tmp_path / "losses.json").read_text()) == result
     assert [(row["size"], row["loss"]) for row in result["rows"]] == [
-        ("8 x 5", "ce"),
-        ("8 x 5", "nce + amse"),
+        ("128 x 10", "ce"),
+        ("128 x 10", "nce + amse"),
         ("300 x 1000", "ce"),
         ("300 x 1000", "nce + amse"),
     ]
