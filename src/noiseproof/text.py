@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from keyword import iskeyword
 from typing import Any, Generic, TypeVar
 
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean
@@ -130,10 +131,10 @@ def _call(node: ast.expr) -> Call:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         raise _NotThisForm(f"found {ast.unparse(node).replace(_HYPHEN, '-')!r} where a name belongs")
     named = []
-    for keyword in node.keywords:
-        if keyword.arg is None:
+    for given in node.keywords:
+        if given.arg is None:
             raise _NotThisForm("'**' is not part of the text form")
-        named.append((keyword.arg, _value(keyword.value)))
+        named.append((given.arg, _value(given.value)))
     return Call(_name(node.func), tuple(_value(arg) for arg in node.args), tuple(named))
 
 
@@ -200,16 +201,10 @@ def write_value(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         plain = _WORD.match(value) and value not in ("true", "false") and _HYPHEN not in value
-        return value if plain and not _is_keyword(value) else repr(value)
+        return value if plain and not iskeyword(value) else repr(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return repr(value)
-
-
-def _is_keyword(word: str) -> bool:
-    import keyword
-
-    return any(keyword.iskeyword(part) for part in word.split("-"))
 
 
 def write_call(name: str, named: Mapping[str, Value]) -> str:
