@@ -4,7 +4,8 @@
 
 The pulls that `suggest` matches were chosen on the digits with 10 and 4 classes (symmetric 0.4, 0.6 and 0.8, pairflip
 0.3; seeds 1 to 3). Everything here is held out from that: other numbers of classes, other rates, other seeds, and
-another data set. Rows are added to benchmarks/suggest.json as they are finished; those that it holds stay as they are.
+another data set with a shorter training. Rows are added to benchmarks/suggest.json as they are finished; those that it
+holds stay as they are.
 """
 
 from __future__ import annotations
