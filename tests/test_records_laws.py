@@ -182,3 +182,17 @@ def test_any_name_is_plain_text_in_every_form(name):
     assert not re.search(r"(?<!\\)(\\\\)*[|*_`~$\[\]]", escape.markdown(name))
     assert not re.search(r"[<>\n]", escape.markdown(name))
     assert not re.search(r"[\\{}$&#_%~^<>|\"`\[\]*]", re.sub(HARMLESS, "", escape.latex(name)))
+
+
+def test_a_record_names_the_versions_that_are_installed_and_no_others(monkeypatch):
+    import torch
+
+    def only_torch(name: str) -> str:
+        if name != "torch":
+            raise records.PackageNotFoundError(name)
+        return "9.9"
+
+    assert records.versions()["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    monkeypatch.setattr(records, "version", only_torch)
+    assert records.versions().keys() == {"noiseproof", "python", "torch"}
+    assert records.versions()["torch"] == "9.9"

@@ -222,3 +222,30 @@ def test_every_run_belongs_to_exactly_one_part():
     for of in (1, 2, 7):
         parts = [Shard(number, of) for number in range(1, of + 1)]
         assert all(sum(part.holds(run.run_id) for part in parts) == 1 for run in runs(200))
+
+
+def test_a_contender_that_was_faster_is_looked_at_before_the_next_number_is_tried(tmp_path, monkeypatch):
+    real = lock.files.create_once
+
+    def beaten(path: Path, text: bytes) -> bool:
+        monkeypatch.setattr(lock.files, "create_once", real)
+        real(path, owner(boot="another"))  # by somebody who died at once
+        return real(path, text)
+
+    monkeypatch.setattr(lock.files, "create_once", beaten)
+    taken = lock.take(tmp_path)
+    assert taken.path.name.endswith("000000002")
+    assert "took over from process" in taken.note
+
+
+def test_a_lock_that_vanishes_while_it_is_looked_at_is_no_owner(tmp_path):
+    assert lock._check_free([tmp_path / "shard-1-of-1.000000001"]) == ""
+
+
+def test_letting_go_of_a_place_that_somebody_has_taken_meanwhile_leaves_it_to_them(tmp_path, monkeypatch):
+    taken = lock.take(tmp_path)
+    theirs = taken.path.with_name("shard-1-of-1.000000002")
+    theirs.write_text(owner())
+    monkeypatch.setattr(lock.Lock, "held", lambda self: True)  # it looked a moment before
+    taken.release()
+    assert theirs.read_text() == owner()
