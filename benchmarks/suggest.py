@@ -4,8 +4,8 @@
 
 The pulls that `suggest` matches were chosen on the digits with 10 and 4 classes (symmetric 0.4, 0.6 and 0.8, pairflip
 0.3; seeds 1 to 3). The settings here are others: other numbers of classes, other rates, other seeds, another data set.
-One thing was learned from them: that a short training needs stronger pulls, seen on Fashion-MNIST with seed 11; only its
-seed 21 is unseen. Rows are added to benchmarks/suggest.json as they are finished; those that it holds stay as they are.
+One thing was learned from them, on Fashion-MNIST with seed 11: that a short training needs stronger pulls; only seed 21
+is unseen there. Rows are added to benchmarks/suggest.json as they are finished; those that it holds stay as they are.
 """
 
 from __future__ import annotations
