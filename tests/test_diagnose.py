@@ -110,8 +110,9 @@ def test_the_confident_joint_is_cleanlabs():
         _, given, p = made(symmetric(4, 0.3), samples=600, seed=seed)
         transition, rate = confident_joint(p, given)
         joint = estimate_joint(given, p, confident_joint=compute_confident_joint(given, p, calibrate=False))
-        assert rate == pytest.approx(1 - joint.trace(), abs=1e-9)
-        np.testing.assert_allclose(transition, (joint / joint.sum(0)).T, atol=1e-9)
+        # cleanlab rounds its counts to whole samples: no count is off by more than one.
+        assert rate == pytest.approx(1 - joint.trace(), abs=4 / 600)
+        np.testing.assert_allclose(transition, (joint / joint.sum(0)).T, atol=4 / 600 / joint.sum(0).min())
 
 
 def test_classes_that_are_mostly_called_something_else_are_named():
