@@ -208,6 +208,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             callbacks=callbacks,
             device=str(place.choose(self.device, "fp32", network).device),
             verbose=self.verbose,
+            # Not by `verbose` alone: where Ray has put a print of its own in place, skorch's log takes no notice of it.
+            **({} if self.verbose else {"callbacks__print_log": None}),
         )
 
     # Predicting
