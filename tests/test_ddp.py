@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,21 +58,16 @@ def clothing1m(root: Path) -> Path:
     return root
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def train(processes: int, out: Path, name: str, root: Path):
     """Alone in this process, or as torchrun starts several, with their ranks in the environment."""
     if processes == 1:
         ddp_worker.main(name, str(root), str(out))
     else:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-        command = [*launcher, "--master-port", str(free_port()), ROOT / "tests" / "ddp_worker.py", name, root, out]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+        # Standalone: the launcher binds a port that is free, where any number chosen before could be taken by then.
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        command = [*launcher, ROOT / "tests" / "ddp_worker.py", name, root, out]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(out.with_suffix(".json").read_text()), load_file(out.with_suffix(".safetensors"))
 

@@ -50,7 +50,8 @@ def _serve(ticket: int, packed: bytes, mailbox: Any) -> tuple[str, Any]:
         while not ended.wait(BEAT):
             mailbox.put.remote(ticket, "alive", process)
 
-    mailbox.put.remote(ticket, "alive", process)
+    with suppress(Exception):  # heard before it computes: one that then falls silent is known to have begun
+        _import_ray().get(mailbox.put.remote(ticket, "alive", process), timeout=60)
     threading.Thread(target=beat, daemon=True).start()
     try:
         call = pickle.loads(packed)
@@ -99,6 +100,7 @@ class RayPool:
         )
         mailbox = ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1, scheduling_strategy=beside_us)
         self._mailbox = mailbox.remote()
+        self._asked: Any = None
         self._flying: dict[Any, int] = {}
         self._heard: dict[int, float] = {}
         self._where: dict[int, Process] = {}
@@ -122,10 +124,15 @@ class RayPool:
         return [self._where[ticket].pid for ticket in self._flying.values() if ticket in self._where]
 
     def _letters(self) -> list[Event]:
+        self._asked = self._asked or self._mailbox.empty.remote()
         try:
-            letters = self._ray.get(self._mailbox.empty.remote(), timeout=5)
+            letters = self._ray.get(self._asked, timeout=5)
+        except self._ray.exceptions.GetTimeoutError:
+            return []  # it is slow: asked anew, it would answer the first question, and those letters be lost
         except self._ray.exceptions.RayError:
+            self._asked = None
             return []  # it or its node is gone; Ray makes another
+        self._asked = None
         events: list[Event] = []
         flying = set(self._flying.values())
         for ticket, kind, content in letters:
