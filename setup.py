@@ -1,17 +1,26 @@
-"""Builds the row kernel of the losses where a C compiler is at hand; the package works without it, more slowly."""
+"""Builds the two C kernels where a compiler is at hand; the package works without them, more slowly."""
 
 from setuptools import Extension, setup
 
-folder = "src/noiseproof/losses/rows"
-kernel = Extension(
+# No -ffast-math: scores may be infinite or NaN. The others let loops become vectors; Python's own flags have -fwrapv.
+VECTORS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv"]
+
+rows = "src/noiseproof/losses/rows"
+losses = Extension(
     "noiseproof.losses.rows._kernel",
-    sources=[f"{folder}/kernel.c"],
-    depends=[f"{folder}/{name}.h" for name in ("block", "numbers", "passes", "program")],
-    # no -ffast-math: scores may be infinite or NaN. The others let loops become vectors; Python's flags have -fwrapv.
-    extra_compile_args=["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv", "-pthread"],
+    sources=[f"{rows}/kernel.c"],
+    depends=[f"{rows}/{name}.h" for name in ("block", "numbers", "passes", "program")],
+    extra_compile_args=[*VECTORS, "-pthread"],
     extra_link_args=["-pthread"],
     libraries=["m"],
     py_limited_api=True,
     optional=True,
 )
-setup(ext_modules=[kernel], options={"bdist_wheel": {"py_limited_api": "cp311"}})
+pictures = Extension(
+    "noiseproof.data._crops",
+    sources=["src/noiseproof/data/crops.c"],
+    extra_compile_args=[*VECTORS, "-ffp-contract=off"],  # to the bit what torch computes
+    py_limited_api=True,
+    optional=True,
+)
+setup(ext_modules=[losses, pictures], options={"bdist_wheel": {"py_limited_api": "cp311"}})

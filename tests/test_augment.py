@@ -11,18 +11,18 @@ from torch import Tensor
 from conftest import count, seeded
 from noiseproof import rng
 from noiseproof.data import Split
+from noiseproof.data import augment as augmentation
 from noiseproof.data.augment import (
     Augment,
     Draws,
-    _cut_by_numpy,
-    _cut_by_torch,
+    _crops_at_once,
+    _crops_in_steps,
     _turns,
     cut,
     draw,
     normalise,
     pad,
     rotate,
-    windows,
 )
 from noiseproof.data.batches import Batches
 from noiseproof.errors import InputError
@@ -67,7 +67,7 @@ def test_crop_and_flip_make_pillows_pixels(size, channels):
     batch = images(60, size, channels)
     augment = Augment(crop_padding=4, flip=True)
     draws = draw(augment, 60, size=(size, size), starts=9, seed=1, epoch=2)
-    found = cut(windows(pad(batch, 4), (size, size)), torch.arange(60), draws)
+    found = cut(pad(batch, 4), torch.arange(60), draws, (size, size))
     for i in range(60):
         top, left, flip = draws.top[i].item(), draws.left[i].item(), draws.flip[i].item()
         assert np.array_equal(found[i].numpy(), by_pillow(batch[i], top, left, bool(flip), 0, 4))
@@ -110,14 +110,38 @@ def test_normalised_pixels_are_torchvisions_to_the_last_bits():
     assert normalise(batch, (), ()).max() <= 1
 
 
-@pytest.mark.parametrize("size", [32, 28, 7])
-def test_torchs_way_and_numpys_way_make_the_same_pixels(size):
-    padded = pad(images(64, size), 4)
-    draws = draw(Augment(crop_padding=4, flip=True), 64, size=(size, size), starts=9, seed=1, epoch=0)
-    windows = padded.unfold(2, size, 1).unfold(3, size, 1)
-    index = torch.randperm(64, generator=seeded(1))
-    drawn = draws.take(index)
-    assert torch.equal(_cut_by_numpy(windows, index, drawn), _cut_by_torch(windows, index, drawn))
+@pytest.mark.parametrize("normal", [{}, CIFAR])
+@pytest.mark.parametrize("rotation", [0.0, 20.0, 180.0])
+@pytest.mark.parametrize(("height", "width", "padding"), [(32, 32, 4), (28, 28, 0), (7, 19, 3), (1, 5, 1), (33, 70, 9)])
+def test_the_kernel_and_torchs_steps_make_the_same_batch_to_the_bit(height, width, padding, rotation, normal):
+    pixels = torch.randint(0, 256, (64, 3, height, width), generator=seeded(2), dtype=torch.uint8)
+    augment = Augment(crop_padding=padding, flip=True, rotation=rotation, **normal)
+    size, starts = (height, width), 2 * padding + 1
+    index = torch.randperm(64, generator=seeded(1))[:50]
+    drawn = draw(augment, 64, size=size, starts=starts, seed=1, epoch=0).take(index)
+    asked = (pad(pixels, padding), index, drawn, size, augment.mean, augment.std)
+    assert augmentation._kernel is not None, "built where the tests run"
+    assert torch.equal(_crops_at_once(*asked), _crops_in_steps(*asked))
+
+
+def test_without_the_compiled_kernel_the_batches_are_the_same(monkeypatch):
+    def epoch() -> list[torch.Tensor]:
+        augment = Augment(crop_padding=2, flip=True, rotation=5, **CIFAR)
+        return [x for x, _ in Batches(split_of(images(30)), 7, augment=augment, seed=1, train=True).epoch()]
+
+    with_kernel = epoch()
+    monkeypatch.setattr(augmentation, "_kernel", None)
+    for mine, other in zip(with_kernel, epoch(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_the_kernel_takes_no_call_but_the_batches():
+    with pytest.raises(TypeError, match="crops takes 15 numbers, got 2"):
+        augmentation._kernel.crops(1, 2)
+    with pytest.raises(TypeError):
+        augmentation._kernel.crops(*["address"] * 15)
+    with pytest.raises(ValueError, match="at most 4096 wide, got 5000"):
+        augmentation._kernel.crops(0, 3, 1, 5000, 1, 5000, 0, 0, 0, 0, 0, 1, 0, 0, 0)
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from noiseproof import rng
-from noiseproof.data.augment import Augment, cut, draw, normalise, pad, rotate, windows
+from noiseproof.data.augment import Augment, crops, draw, normalise, pad
 from noiseproof.data.split import Split
 from noiseproof.errors import InputError
 
@@ -135,11 +135,7 @@ class _Images:
         starts = 2 * self.padding + 1
         draws = draw(self.augment, len(self.images), size=self.size, starts=starts, seed=self.seed, epoch=epoch)
         draws = draws.to(self.images.device).take(torch.cat(parts))  # in the order of use: batches are slices of it
-        everywhere = windows(self.images, self.size)
         end = 0
         for index in parts:
             drawn = draws.take(slice(end, end := end + len(index)))
-            batch = cut(everywhere, index, drawn)
-            if drawn.turn is not None:
-                batch = rotate(batch, drawn.turn)
-            yield normalise(batch, mean, std)
+            yield crops(self.images, index, drawn, self.size, mean, std)
