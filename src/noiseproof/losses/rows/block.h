@@ -70,8 +70,9 @@ INLINE void survey(const Job *job, Block *block) {
     const int k = (int)job->k, n = block->n, needs = job->program->needs;
     FOR_KEPT {
         float *x = block->scratch[b].x;
-        const float own = x[block->y[b]], high = largest(x, n);
-        const float low = needs & (NEEDS_S | NEEDS_U | NEEDS_FOCAL) ? smallest(x, n) : 0;
+        const Range span = range(x, n);
+        const float own = x[block->y[b]], high = span.high;
+        const float low = needs & (NEEDS_S | NEEDS_U | NEEDS_FOCAL) ? span.low : 0;
         block->own[b] = own, block->high[b] = high, block->low[b] = low;
         block->top[b] = needs & NEEDS_TOP && own == high && first_equal(x, high, k) == block->y[b];
         long masked = 0;
@@ -98,7 +99,7 @@ INLINE void find_runner_up(const Job *job, long i, Block *block, int b) {
     const int n = block->n;
     load(job, i, scratch.x, n); /* the exponentials may lie over the scores */
     bury(scratch.x, block->y[b], job->k, n);
-    const float next = largest(scratch.x, n);
+    const float next = range(scratch.x, n).high;
     if (next > -INFINITY) {
         block->rival[b] = first_equal(scratch.x, next, n);
         block->x_rival[b] = (double)next - block->high[b];
@@ -111,8 +112,11 @@ INLINE void exponentiate(const Job *job, long first, Block *block) {
     const int needs = job->program->needs;
     FOR_KEPT {
         Scratch scratch = block->scratch[b];
-        Sums sums = exponentials(scratch.x, scratch.e, block->n, block->high[b], needs & NEEDS_Q,
-                                 needs & (NEEDS_S | NEEDS_U));
+        const int n = block->n, scores = needs & (NEEDS_S | NEEDS_U);
+        const float high = block->high[b];
+        const Sums sums = needs & NEEDS_Q ? exponentials(scratch.x, scratch.e, n, high, 1, 1)
+                          : scores        ? exponentials(scratch.x, scratch.e, n, high, 0, 1)
+                                          : exponentials(scratch.x, scratch.e, n, high, 0, 0);
         block->sum_e[b] = sums.e, block->sum_e2[b] = sums.e2, block->sum_x[b] = sums.x;
         if (sums.e == 0 && block->rival[b] < 0) find_runner_up(job, first + b, block, b);
     }
@@ -200,9 +204,13 @@ INLINE void sum_focal(const Job *job, Block *block) {
         const int rival = block->rival[b] >= 0, n = block->n;
         const float inverse_z = (float)(block->inverse_z[b] / LIFTED), log_z = (float)block->log_z[b];
         const float high = block->high[b];
-        const Focal rest = program->attached
-                               ? focal(s.x, s.e, s.d_psi, s.e_psi, n, high, inverse_z, log_z, focus, floor, 1)
-                               : focal(s.x, s.e, s.d_psi, s.e_psi, n, high, inverse_z, log_z, focus, floor, 0);
+        const int root = focus == 0.5f, floors = floor != 0;
+#define TERMS(attached, root, floors) \
+    focal(s.x, s.e, s.d_psi, s.e_psi, n, high, inverse_z, log_z, focus, floor, attached, root, floors)
+        const Focal rest = program->attached ? TERMS(1, 0, 1)
+                           : root            ? (floors ? TERMS(0, 1, 1) : TERMS(0, 1, 0))
+                                             : (floors ? TERMS(0, 0, 1) : TERMS(0, 0, 0));
+#undef TERMS
         const FocalOne own = focal_one(program, stat[P][b], stat[R][b], stat[L][b]), none = {0, 0, 0, 0};
         const FocalOne other =
             rival ? focal_one(program, block->p_rival[b], block->r_rival[b], block->l_rival[b]) : none;
@@ -274,20 +282,25 @@ INLINE void write_gradient(const Job *job, long i, Block *block, int b) {
             memcpy(out + whole, tail, (size_t)(k - whole) * sizeof(float));
         }
     } else {
+        const int by_d = program->results[BY_D], by_e = program->results[BY_E];
+        const float d = by_d < 0 ? 0 : (float)(block->scale[b] * block->stat[by_d][b]);
+        const float e = by_e < 0 ? 0 : (float)(block->scale[b] * block->stat[by_e][b]);
+        if (focal && by_e < 0) {
 #pragma omp simd
-        for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]);
+            for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]) + d * scratch.d_psi[j];
+        } else if (focal) {
+#pragma omp simd
+            for (int j = 0; j < n; j++)
+                g[j] = c0 + g[j] * (c1 + c2 * g[j]) + d * scratch.d_psi[j] + e * scratch.e_psi[j];
+        } else {
+#pragma omp simd
+            for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]);
+        }
         if (block->clamped[b]) {
             const float *x = scratch.x, high = block->high[b], floor = (float)(program->log_floor + block->log_z[b]);
             const float u = (float)(block->scale[b] * block->stat[program->results[BY_U]][b]);
 #pragma omp simd
             for (int j = 0; j < n; j++) g[j] += (x[j] - high) - floor >= 0.0f ? u : 0.0f;
-        }
-        if (focal) {
-            const int by_d = program->results[BY_D], by_e = program->results[BY_E];
-            const float d = by_d < 0 ? 0 : (float)(block->scale[b] * block->stat[by_d][b]);
-            const float e = by_e < 0 ? 0 : (float)(block->scale[b] * block->stat[by_e][b]);
-#pragma omp simd
-            for (int j = 0; j < n; j++) g[j] += d * scratch.d_psi[j] + e * scratch.e_psi[j];
         }
         write_row(grad, g, dtype, k);
     }

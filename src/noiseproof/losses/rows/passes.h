@@ -1,6 +1,6 @@
 /* Passes over one row. A row lies in scratch as floats, padded to whole vectors; entries that must not count in a sum
- * (the label's own, padding) are buried: set to -infinity. A pass maps a chunk of the row into arrays and then adds
- * these up: floats within a chunk, doubles across chunks.
+ * (the label's own, padding) are buried: set to -infinity. Sums are of floats within a chunk of the row, in the lanes of
+ * a vector, and of doubles across chunks.
  */
 #ifndef NOISEPROOF_PASSES_H
 #define NOISEPROOF_PASSES_H
@@ -46,18 +46,18 @@ INLINE void write_one(void *grad, long i, float g, int dtype) {
         ((uint16_t *)grad)[i] = dtype == BFLOAT16 ? to_bf16(g) : to_half(g);
 }
 
-INLINE float largest(const float *x, int n) {
-    float high = -INFINITY;
-#pragma omp simd reduction(max : high)
-    for (int i = 0; i < n; i++) high = x[i] > high ? x[i] : high;
-    return high;
-}
+typedef struct {
+    float low, high;
+} Range;
 
-INLINE float smallest(const float *x, int n) {
-    float low = INFINITY;
-#pragma omp simd reduction(min : low)
-    for (int i = 0; i < n; i++) low = x[i] < low ? x[i] : low;
-    return low;
+INLINE Range range(const float *x, int n) {
+    float low = INFINITY, high = -INFINITY;
+#pragma omp simd reduction(min : low) reduction(max : high)
+    for (int i = 0; i < n; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+    }
+    return (Range){low, high};
 }
 
 /* The first i with x[i] == value; n where there is none. */
@@ -75,66 +75,25 @@ INLINE int first_equal(const float *x, float value, int n) {
     return n;
 }
 
-/* Sums of a chunk, in lanes that are added as a tree. */
-
-typedef float lanes __attribute__((vector_size(VECTOR * sizeof(float)), may_alias));
-typedef float half_lanes __attribute__((vector_size(VECTOR / 2 * sizeof(float))));
-typedef float quarter_lanes __attribute__((vector_size(VECTOR / 4 * sizeof(float))));
-
-INLINE double add_lanes(lanes sum) {
-    union {
-        lanes whole;
-        half_lanes half[2];
-    } eight = {.whole = sum};
-    union {
-        half_lanes whole;
-        quarter_lanes half[2];
-    } four = {.whole = eight.half[0] + eight.half[1]};
-    quarter_lanes s = four.half[0] + four.half[1];
-    return (double)(s[0] + s[1]) + (double)(s[2] + s[3]);
-}
-
-INLINE double total(const float *a, int n) {
-    lanes even = {0}, odd = {0};
-    int i = 0;
-    for (; i + VECTOR < n; i += 2 * VECTOR) even += *(const lanes *)(a + i), odd += *(const lanes *)(a + i + VECTOR);
-    if (i < n) even += *(const lanes *)(a + i);
-    return add_lanes(even + odd);
-}
-
-INLINE double total_of_squares(const float *a, int n) {
-    lanes even = {0}, odd = {0};
-    int i = 0;
-    for (; i + VECTOR < n; i += 2 * VECTOR) {
-        lanes one = *(const lanes *)(a + i), other = *(const lanes *)(a + i + VECTOR);
-        even += one * one, odd += other * other;
-    }
-    if (i < n) even += *(const lanes *)(a + i) * *(const lanes *)(a + i);
-    return add_lanes(even + odd);
-}
-
-#define BUFFER(name) float name[CHUNK] __attribute__((aligned(VECTOR * sizeof(float))))
-
 typedef struct {
     double e, e2, x; /* sums of e^(x - high) and, if asked for, of its square and of x - high */
 } Sums;
 
 /* LIFTED * e^(x - high) of every entry, and the sums (not lifted). `e` may be `x`. */
-INLINE Sums exponentials(const float *x, float *e, int n, float high, int squares, int scores) {
+INLINE Sums exponentials(const float *x, float *e, int n, float high, const int squares, const int scores) {
     Sums sums = {0, 0, 0};
     FOR_CHUNKS(n) {
         const float *score = x + from;
-        float *to = e + from;
-        if (scores) {
-            BUFFER(below);
-#pragma omp simd
-            for (int i = 0; i < size; i++) below[i] = score[i] == -INFINITY ? 0.0f : score[i] - high;
-            sums.x += total(below, size);
+        float *to = e + from, sum_e = 0, sum_e2 = 0, sum_x = 0;
+#pragma omp simd reduction(+ : sum_e, sum_e2, sum_x)
+        for (int i = 0; i < size; i++) {
+            const float own = score[i], value = exp_difference(own, high);
+            if (scores) sum_x += own == -INFINITY ? 0.0f : own - high;
+            to[i] = value;
+            sum_e += value;
+            if (squares) sum_e2 += value * value;
         }
-#pragma omp simd
-        for (int i = 0; i < size; i++) to[i] = exp_difference(score[i], high);
-        sums.e += total(to, size);
-        if (squares) sums.e2 += total_of_squares(to, size);
+        sums.e += sum_e, sums.e2 += sum_e2, sums.x += sum_x;
     }
     sums.e /= LIFTED, sums.e2 /= LIFTED * LIFTED;
     return sums;
@@ -147,16 +106,15 @@ typedef struct {
 INLINE Floored floored(const float *x, int n, float high, float floor) {
     Floored sums = {0, 0};
     FOR_CHUNKS(n) {
-        BUFFER(u);
-        BUFFER(kept);
         const float *score = x + from;
-#pragma omp simd
+        float u = 0, psi = 0;
+#pragma omp simd reduction(+ : u, psi)
         for (int i = 0; i < size; i++) {
-            float above = (score[i] - high) - floor;
-            u[i] = above >= 0.0f ? above : 0.0f;
-            kept[i] = above >= 0.0f ? 1.0f : 0.0f;
+            const float above = (score[i] - high) - floor;
+            u += above >= 0.0f ? above : 0.0f;
+            psi += above >= 0.0f ? 1.0f : 0.0f;
         }
-        sums.u += total(u, size), sums.psi += total(kept, size);
+        sums.u += u, sums.psi += psi;
     }
     return sums;
 }
@@ -168,31 +126,31 @@ typedef struct {
 /* The focal terms of every entry (p <= 1/2: label and rival are buried); their derivatives stay in `d_psi`, `e_psi`.
  *
  * term D = w log p, term E = w max(log p, ln p_min) - ln p_min, w = (1-p)^focus; psi is the derivative by log p, with
- * w held constant unless `attached`.
+ * w held constant unless `attached`. E only if there is a floor; `root`: focus is 1/2.
  */
 INLINE Focal focal(const float *x, const float *e, float *d_psi, float *e_psi, int n, float high, float inverse_z,
-                   float log_z, float focus, float floor, int attached) {
+                   float log_z, float focus, float floor, const int attached, const int root, const int floors) {
     Focal sums = {0, 0, 0, 0};
     FOR_CHUNKS(n) {
-        BUFFER(d_term);
-        BUFFER(e_term);
         const float *score = x + from, *exponential = e + from;
-        float *d_slope = d_psi + from, *e_slope = e_psi + from;
-#pragma omp simd
+        float *d_slope = d_psi + from, *e_slope = e_psi + from, d = 0, d_sum = 0, term = 0, e_sum = 0;
+#pragma omp simd reduction(+ : d, d_sum, term, e_sum)
         for (int i = 0; i < size; i++) {
-            float p = exponential[i] * inverse_z, log_p = (score[i] - high) - log_z;
-            float missing = one_minus_power(p, focus), w = 1.0f - missing;
-            float above = log_p - floor, u = above >= 0.0f ? above : 0.0f;
-            float kept = above >= 0.0f ? w : 0.0f;
-            float pull = attached ? focus * p * w / (1.0f - p) : 0.0f;
-            float finite = log_p > -200.0f ? log_p : -200.0f; /* p is 0 there */
-            d_term[i] = score[i] == -INFINITY ? 0.0f : w * log_p;
-            e_term[i] = w * u - floor * missing;
-            d_slope[i] = w - pull * finite;
-            e_slope[i] = kept - pull * (u + floor);
+            const float p = exponential[i] * inverse_z, log_p = (score[i] - high) - log_z;
+            const float missing = root ? one_minus_root(p) : one_minus_power(p, focus), w = 1.0f - missing;
+            const float pull = attached ? focus * p * w / (1.0f - p) : 0.0f;
+            const float finite = log_p > -200.0f ? log_p : -200.0f; /* p is 0 there */
+            const float by_d = w - pull * finite;
+            d += score[i] == -INFINITY ? 0.0f : w * log_p;
+            d_sum += d_slope[i] = by_d;
+            if (floors) {
+                const float above = log_p - floor, u = above >= 0.0f ? above : 0.0f;
+                const float by_e = (above >= 0.0f ? w : 0.0f) - pull * (u + floor);
+                term += w * u - floor * missing;
+                e_sum += e_slope[i] = by_e;
+            }
         }
-        sums.d += total(d_term, size), sums.d_psi += total(d_slope, size);
-        sums.e += total(e_term, size), sums.e_psi += total(e_slope, size);
+        sums.d += d, sums.d_psi += d_sum, sums.e += term, sums.e_psi += e_sum;
     }
     return sums;
 }
