@@ -8,12 +8,12 @@ Clothing1M's, with its resized pictures read again or kept. The times are CPU ti
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
-from noiseproof import files
+from noiseproof import __version__, files
+from noiseproof.bench.machine import processor
 from noiseproof.data import Split
 from noiseproof.data.augment import Augment
 from noiseproof.data.batches import Batches
@@ -77,8 +78,9 @@ def run(
     ours = next(row for row in rows if row["work"] == "crop, flip, normalise" and row["way"] == "noiseproof")
     result = {
         "what": "images per second of CPU time, one thread",
-        "machine": platform.machine(),
-        "torch": torch.__version__,
+        "device": processor(),
+        "versions": {"noiseproof": __version__, "torch": torch.__version__},
+        "date": datetime.now(UTC).date().isoformat(),
         "rounds": rounds,
         "rows": rows,
         "goal": GOAL,

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from noiseproof import __version__, files, losses
+from noiseproof.bench.machine import processor
 from noiseproof.bench.usual import usual_loss
 from noiseproof.losses.rows import cpu
 
@@ -71,7 +72,7 @@ def run(
     goals = _goals(rows, memory, fused)
     result = {
         "what": "losses forward and backward: CPU time as a multiple of F.cross_entropy's, one thread",
-        "device": _processor(),
+        "device": processor(),
         "instructions": "closed form" if cpu.kernel is None else cpu.kernel.instructions,
         "threads": 1,
         "versions": {"noiseproof": __version__, "torch": torch.__version__},
@@ -280,11 +281,3 @@ def _goals(
     if fused[1]["extra_mb"] and fused[-1]["extra_mb"]:
         most("linear_loss, of the usual way's memory", 1 / 15, [fused[-1]["extra_mb"] / fused[1]["extra_mb"]])
     return goals
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from noiseproof import files, recipes
+from noiseproof.bench.machine import processor
 from noiseproof.data import Data, Split
 from noiseproof.train import Training, fit
 from noiseproof.train.place import flags
@@ -65,7 +66,7 @@ def run(
     result = {
         "what": f"CNN-8, JAL-CE, batch {batch}: images per second of {'CPU' if device == 'cpu' else 'wall-clock'} time",
         "device": platform.machine() + " CPU" if device == "cpu" else torch.cuda.get_device_name(),
-        "processor": _processor(),
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "rounds": rounds,
@@ -192,14 +193,6 @@ def _published_loss(scores: Tensor, target: Tensor, alpha: float = 1, a: float =
     log_p = scores.log_softmax(1)
     nce = (-(one_hot * log_p).sum(1) / -log_p.sum(1)).mean()
     return alpha * nce + ((scores.softmax(1) - a * one_hot) ** 2).mean()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _fold(path: Path, device: str, result: dict[str, Any]) -> None:
