@@ -45,11 +45,11 @@ INLINE uint16_t to_half(float f) {
     return (uint16_t)(sign | (b.u >= 0x477ff000u ? special : finite)); /* 65520 and above is infinity */
 }
 
-/* 2^lift e^x as scale * (1 + part) with scale a power of two, if that is a normal float. */
-INLINE float exp_parts(float x, int lift, float *scale) {
+/* 2^lift e^(x + lost) for a tiny `lost`, as scale * (1 + part) with scale a power of two, if that is a normal float. */
+INLINE float exp_parts(float x, float lost, int lift, float *scale) {
     float shifted = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: the sum's last bits are round(x / ln 2) */
     float n = shifted - 12582912.0f;
-    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two parts, the first exact */
+    float r = (x - n * 0.693359375f) + (n * 2.12194440e-4f + lost); /* ln 2 in two parts, the first exact */
     bits power = {.f = shifted};
     power.u = (power.u << 23) + ((uint32_t)(127 + lift) << 23);
     *scale = power.f;
@@ -65,7 +65,9 @@ INLINE float exp_parts(float x, int lift, float *scale) {
 
 /* LIFTED * e^(x - high) for x <= high; 0 below e^SMALLEST. */
 INLINE float exp_difference(float x, float high) {
-    float below = x - high, scale, part = exp_parts(below, LIFT, &scale);
+    float below = x - high, part_x = below + high, part_high = part_x - below;
+    float lost = (x - part_x) + (part_high - high); /* what the subtraction rounded away (Knuth's two-sum) */
+    float scale, part = exp_parts(below, lost, LIFT, &scale);
     float value = scale + scale * part;
     return below < SMALLEST ? 0.0f : value;
 }
@@ -82,7 +84,7 @@ INLINE float one_minus_power(float p, float t) {
     artanh = artanh * s2 + 1.0f / 3;
     artanh = artanh * s2 + 1.0f;
     float log_w = 2.0f * t * s * artanh;
-    float scale, part = exp_parts(log_w > -87.0f ? log_w : -87.0f, 0, &scale);
+    float scale, part = exp_parts(log_w > -87.0f ? log_w : -87.0f, 0.0f, 0, &scale);
     return (1.0f - scale) - scale * part;
 }
 

@@ -12,7 +12,7 @@
 #include "numbers.h"
 
 #define VECTOR 16  /* floats; the widest registers hold as many */
-#define CHUNK 512
+#define CHUNK 128
 
 enum { FLOAT32, BFLOAT16, FLOAT16 };
 
