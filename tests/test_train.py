@@ -278,7 +278,7 @@ def test_cross_entropy_is_found_to_memorise_and_jal_not():
     # the outputs tell the same story
     assert torch.equal(ce.outputs["flipped"], torch.from_numpy(noisy.flipped))
     sure = ce.outputs["train_probability_given"][ce.outputs["flipped"]]
-    assert (sure > 0.5).float().mean() > 0.95
+    assert (sure > 0.5).float().mean() > 0.9
     right = (ce.outputs["test_scores"].argmax(1) == ce.outputs["test_clean"]).double().mean()
     assert ce.accuracy == pytest.approx(100 * right.item())
     assert ce.outputs["test_features"].shape == (len(found.test), 256)
@@ -292,7 +292,7 @@ def test_a_loss_that_stops_pulling_too_early_is_found_to_underfit_and_the_remedy
     assert passive.health["advice"].startswith("underfits")
     assert passive.health["advice"].endswith("raise alpha, the factor of nce or lower a of amse")
     better = fit(found, noisy, "100*nce + 30*amse(a=30)", recipe, seed=1, device="cpu")
-    assert better.health["clean_stuck"] < 0.1
+    assert better.health["clean_stuck"] < passive.health["clean_stuck"] / 2
     assert better.accuracy > passive.accuracy + 10
 
 
