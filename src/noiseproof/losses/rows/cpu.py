@@ -48,7 +48,7 @@ def run(
         scores = scores.contiguous()
     if upstream is not None:
         upstream = upstream.float()
-    value = torch.empty(rows if reduction == "none" else ())
+    value = torch.empty(rows if reduction == "none" else (), dtype=torch.float32)
     bad_row = kernel.run(
         plan.packed,
         scores.data_ptr(),
