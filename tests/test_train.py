@@ -266,7 +266,7 @@ def test_what_fit_cannot_do_is_refused():
 
 def test_cross_entropy_is_found_to_memorise_and_jal_not():
     found, noisy = digits()
-    recipe = recipes.load("digits", {"train.epochs": 30})
+    recipe = recipes.load("digits", {"train.epochs": 40})
     ce = fit(found, noisy, "ce", recipe, seed=1, device="cpu", keep_outputs=True)
     jal = fit(found, noisy, "jal-ce", recipe, seed=1, device="cpu")
     assert ce.health["flipped_memorised"] > 0.95
@@ -278,7 +278,7 @@ def test_cross_entropy_is_found_to_memorise_and_jal_not():
     # the outputs tell the same story
     assert torch.equal(ce.outputs["flipped"], torch.from_numpy(noisy.flipped))
     sure = ce.outputs["train_probability_given"][ce.outputs["flipped"]]
-    assert (sure > 0.5).float().mean() > 0.9
+    assert (sure > 0.5).float().mean() > 0.95
     right = (ce.outputs["test_scores"].argmax(1) == ce.outputs["test_clean"]).double().mean()
     assert ce.accuracy == pytest.approx(100 * right.item())
     assert ce.outputs["test_features"].shape == (len(found.test), 256)
@@ -286,13 +286,13 @@ def test_cross_entropy_is_found_to_memorise_and_jal_not():
 
 def test_a_loss_that_stops_pulling_too_early_is_found_to_underfit_and_the_remedy_works():
     found, noisy = digits()
-    recipe = recipes.load("digits", {"train.epochs": 10, "train.lr": 0.1})
+    recipe = recipes.load("digits", {"train.epochs": 20, "train.lr": 0.1})
     passive = fit(found, noisy, "nce + 30*amse(a=30)", recipe, seed=1, device="cpu")
     assert passive.health["clean_stuck"] > 0.2
     assert passive.health["advice"].startswith("underfits")
     assert passive.health["advice"].endswith("raise alpha, the factor of nce or lower a of amse")
     better = fit(found, noisy, "100*nce + 30*amse(a=30)", recipe, seed=1, device="cpu")
-    assert better.health["clean_stuck"] < passive.health["clean_stuck"] / 2
+    assert better.health["clean_stuck"] < 0.1
     assert better.accuracy > passive.accuracy + 10
 
 
