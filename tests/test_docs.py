@@ -161,7 +161,8 @@ def test_on_wrong_masks_robust_losses_beat_cross_entropy(monkeypatch):
         text: sum(segmentation.train(text, epochs=20, seed=seed) for seed in (1, 2)) / 2
         for text in ("ce", "gce(q=0.7)", "nce + amse(a=30)")
     }
-    assert min(mean["gce(q=0.7)"], mean["nce + amse(a=30)"]) > mean["ce"] + 5, mean
+    assert mean["ce"] + 10 < mean["nce + amse(a=30)"], mean  # 17 to 25 points at either seed, on two processors
+    assert mean["ce"] < mean["gce(q=0.7)"], mean
 
 
 def test_the_conformance_page_is_what_the_checks_find():

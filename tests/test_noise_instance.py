@@ -47,7 +47,7 @@ def test_the_cut_normal_is_the_truncated_normal_distribution():
 
 @pytest.mark.parametrize("rate", [0.2, 0.4, 0.6])
 def test_xia_noise_has_its_rate_on_average(rate):
-    seeds = count(20, 100)
+    seeds = count(20, 200)
     rates = [draw(f"instance({rate})", seed).rate for seed in range(seeds)]
     # a flip's variance is that of a coin with the mean rate, whatever the spread of the samples' rates
     assert np.mean(rates) == pytest.approx(cut_normal_mean(rate), abs=5 * 0.5 / (seeds * len(LABELS)) ** 0.5)
@@ -63,7 +63,7 @@ def test_xia_noise_is_distributed_as_the_published_algorithm():
         ]
         return np.concatenate(shares)
 
-    seeds = count(15, 60)
+    seeds = count(15, 200)
     ours = [favourites(draw("instance(0.4)", seed, labels, inputs).labels) for seed in range(seeds)]
     theirs = [favourites(xia(inputs, labels, 0.4, seed)) for seed in range(seeds)]
     for rank in range(CLASSES - 1):

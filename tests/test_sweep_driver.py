@@ -10,7 +10,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,21 @@ def test_shards_share_a_grid_without_sharing_a_run(tmp_path):
     assert min(sizes) > 0
     assert results(tmp_path / "out") == expected(20)
     assert len(log.read_text().splitlines()) == 20
+
+
+def test_two_drivers_of_different_shards_work_at_once_and_compute_every_run_once(tmp_path):
+    for attempt in range(count(1, 20)):
+        out, log = tmp_path / str(attempt), tmp_path / f"log {attempt}"
+        first, second = (
+            partial(drive, runs(6), out, LocalPool(1), calling(work, seconds=0.05, log=log), shard=Shard(number, 2))
+            for number in (1, 2)
+        )
+        with ThreadPoolExecutor() as side_by_side:
+            tallies = list(side_by_side.map(lambda shard: shard(), (first, second)))
+        assert sum(tally.recorded for tally in tallies) == 6
+        assert results(out) == expected(6)
+        computed = [line.split()[1] for line in log.read_text().splitlines()]
+        assert len(computed) == len(set(computed)) == 6
 
 
 def test_a_run_that_raises_twice_is_done_the_third_time_and_its_errors_lie_beside_it(tmp_path):

@@ -52,16 +52,17 @@ def expected(count: int) -> dict[int, float]:
 
 
 def test_a_second_driver_is_refused_by_name_while_the_first_lives_also_while_it_is_stopped(tmp_path):
-    out = tmp_path / "out"
-    with driver(out, 2, 60.0) as first:
-        assert says(first, "begin")
-        for state in (signal.SIGCONT, signal.SIGSTOP):
-            first.send_signal(state)
-            with driver(out, 2, 0.0) as second:
-                refusal = says(second, "refused")
-                assert second.wait() == 3
-            assert f"{out} is being worked on by process {first.pid} on {this_process().host} (since 20" in refusal
-        first.send_signal(signal.SIGCONT)
+    for attempt in range(count(1, 20)):
+        out = tmp_path / str(attempt)
+        with driver(out, 2, 60.0) as first:
+            assert says(first, "begin")
+            for state in (signal.SIGCONT, signal.SIGSTOP):
+                first.send_signal(state)
+                with driver(out, 2, 0.0) as second:
+                    refusal = says(second, "refused")
+                    assert second.wait() == 3
+                assert f"{out} is being worked on by process {first.pid} on {this_process().host} (since 20" in refusal
+            first.send_signal(signal.SIGCONT)
 
 
 def test_of_many_that_find_a_dead_owner_exactly_one_takes_over(tmp_path):
@@ -83,23 +84,24 @@ def test_of_many_that_find_a_dead_owner_exactly_one_takes_over(tmp_path):
 
 
 def test_a_driver_whose_lock_was_removed_while_it_slept_records_nothing_more(tmp_path):
-    out, gate = tmp_path / "out", tmp_path / "gate"
-    with driver(out, 3, 0.0, gate) as first:
-        assert says(first, "recorded")
-        assert says(first, "recorded")
-        first.send_signal(signal.SIGSTOP)  # its worker is at the last run
-        for path in (out / "locks").iterdir():
-            path.unlink()
-        gate.touch()
-        with driver(out, 3, 0.0) as second:
-            assert says(second, "done 1 2 0")
-        before = {path: path.read_bytes() for path in (out / "runs").rglob("record.json")}
-        first.send_signal(signal.SIGCONT)
-        refusal = says(first, "refused")
-        assert first.wait() == 3
-    assert "has another driver now" in refusal
-    assert {path: path.read_bytes() for path in (out / "runs").rglob("record.json")} == before
-    assert results(out) == expected(3)
+    for attempt in range(count(1, 20)):
+        out, gate = tmp_path / str(attempt), tmp_path / f"gate {attempt}"
+        with driver(out, 3, 0.0, gate) as first:
+            assert says(first, "recorded")
+            assert says(first, "recorded")
+            first.send_signal(signal.SIGSTOP)  # its worker is at the last run
+            for path in (out / "locks").iterdir():
+                path.unlink()
+            gate.touch()
+            with driver(out, 3, 0.0) as second:
+                assert says(second, "done 1 2 0")
+            before = {path: path.read_bytes() for path in (out / "runs").rglob("record.json")}
+            first.send_signal(signal.SIGCONT)
+            refusal = says(first, "refused")
+            assert first.wait() == 3
+        assert "has another driver now" in refusal
+        assert {path: path.read_bytes() for path in (out / "runs").rglob("record.json")} == before
+        assert results(out) == expected(3)
 
 
 def test_different_parts_work_side_by_side_and_overlapping_ones_do_not(tmp_path):

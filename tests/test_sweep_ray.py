@@ -75,14 +75,15 @@ def two_nodes() -> Iterator[Any]:
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster
 
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    made = started(Cluster, initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    started(made.add_node, wait=False, num_cpus=1)
-    started(made.add_node, wait=False, num_cpus=2, num_gpus=1)
-    made.wait_for_nodes(timeout=300)
-    yield made
-    made.shutdown()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        environment.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        made = started(Cluster, initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        started(made.add_node, wait=False, num_cpus=1)
+        started(made.add_node, wait=False, num_cpus=2, num_gpus=1)
+        made.wait_for_nodes(timeout=300)
+        yield made
+        made.shutdown()
 
 
 def test_more_tasks_than_gpus_share_them(two_nodes, tmp_path):

@@ -63,7 +63,7 @@ def train(text, *, epochs, seed):
     digits = load_digits(n_class=DIGITS)
     images, labels = torch.tensor(digits.images / 16).float(), torch.tensor(digits.target)
     given = torch.as_tensor(noise.corrupt(labels[:500], "symmetric(0.4)", num_classes=DIGITS, seed=seed).labels)
-    x, y = pictures(images[:500], given, 400, generator)
+    x, y = pictures(images[:500], given, 1000, generator)
     test_x, test_y = pictures(images[500:], labels[500:], 200, generator)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
