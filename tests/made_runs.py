@@ -24,6 +24,18 @@ def accuracy(run: Run) -> float:
     return random.Random(run.run_id).uniform(50, 99)
 
 
+def expected(count: int) -> dict[int, float]:
+    """What a sweep of so many runs records, by seed."""
+    return {run.told["seed"]: accuracy(run) for run in runs(count)}
+
+
+def results(folder: Path) -> dict[int, float | None]:
+    """The accuracies in a folder of sound records, by seed."""
+    reading = records.read_folder(folder)
+    assert reading.damaged == ()
+    return {record["run"]["seed"]: record["result"]["accuracy"] for record in reading.records}
+
+
 def work(
     run: Run, *, seconds: float = 0.0, log: Path | None = None, until: Path | None = None, progress: Any
 ) -> records.Record:

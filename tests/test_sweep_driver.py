@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from conftest import count
-from made_runs import accuracy, calling, dies, diverges, fails, misses_data, runs, stops, work
+from made_runs import calling, dies, diverges, expected, fails, misses_data, results, runs, stops, work
 from noiseproof.bench import driver, records
 from noiseproof.bench.driver import Watch, drive
 from noiseproof.bench.local import LocalPool
@@ -35,16 +35,6 @@ class Notes(Watch):
 
     def note(self, text: str) -> None:
         self.lines.append(text)
-
-
-def results(folder: Path) -> dict[int, float | None]:
-    reading = records.read_folder(folder)
-    assert reading.damaged == ()
-    return {record["run"]["seed"]: record["result"]["accuracy"] for record in reading.records}
-
-
-def expected(count: int) -> dict[int, float]:
-    return {run.told["seed"]: accuracy(run) for run in runs(count)}
 
 
 def leftovers(folder: Path) -> list[Path]:

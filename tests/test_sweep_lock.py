@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from conftest import count
-from made_runs import accuracy, runs
-from noiseproof.bench import lock, records
+from made_runs import expected, results, runs
+from noiseproof.bench import lock
 from noiseproof.bench.lock import Shard
 from noiseproof.errors import DataError, InputError, MachineError
 from noiseproof.process import this_process
@@ -39,16 +39,6 @@ def driver(folder: Path, grid: int, seconds: float, gate: object = "") -> Iterat
 def says(process: subprocess.Popen[str], start: str) -> str:
     """The first line that begins so; empty if there is none before the end."""
     return next((line.strip() for line in process.stdout if line.startswith(start)), "")
-
-
-def results(folder: Path) -> dict[int, float | None]:
-    reading = records.read_folder(folder)
-    assert reading.damaged == ()
-    return {record["run"]["seed"]: record["result"]["accuracy"] for record in reading.records}
-
-
-def expected(count: int) -> dict[int, float]:
-    return {run.told["seed"]: accuracy(run) for run in runs(count)}
 
 
 def test_a_second_driver_is_refused_by_name_while_the_first_lives_also_while_it_is_stopped(tmp_path):

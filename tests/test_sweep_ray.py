@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from conftest import count
-from made_runs import accuracy, calling, gated, runs, stops, work
-from noiseproof.bench import cluster, driver, records
+from made_runs import calling, expected, gated, results, runs, stops, work
+from noiseproof.bench import cluster, driver
 from noiseproof.bench.cluster import RayPool
 from noiseproof.bench.driver import Watch, drive
 from noiseproof.bench.pool import Event
@@ -26,16 +26,6 @@ from noiseproof.errors import InputError, MachineError
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.timeout(1800)  # a cluster that hangs shall not hang the rest
-
-
-def results(folder: Path) -> dict[int, float | None]:
-    reading = records.read_folder(folder)
-    assert reading.damaged == ()
-    return {record["run"]["seed"]: record["result"]["accuracy"] for record in reading.records}
-
-
-def expected(count: int) -> dict[int, float]:
-    return {run.told["seed"]: accuracy(run) for run in runs(count)}
 
 
 class Listener(Watch):
