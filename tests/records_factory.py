@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+import numpy as np
+
 # Names that are more than text somewhere: in HTML, in Jinja, in a spreadsheet, in LaTeX, in Markdown, in a terminal.
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -124,3 +126,18 @@ def make_record(
     }
     record["sha256"] = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     return record
+
+
+def arrays(record: dict[str, object]) -> dict[str, np.ndarray]:
+    """Outputs as a run keeps them, of few samples."""
+    draw = np.random.default_rng(record["run"]["seed"])
+    flipped = draw.random(200) < 0.4
+    given = np.where(flipped, draw.beta(1, 5, 200), draw.beta(5, 1, 200)).astype(np.float32)
+    clean = np.arange(60) % 3
+    return {
+        "train_probability_given": given,
+        "train_max_probability": np.maximum(given, 1 - given),
+        "flipped": flipped.astype(np.uint8),
+        "test_features": (np.eye(3)[clean] * 9 + draw.normal(size=(60, 3))).astype(np.float32),
+        "test_clean": clean,
+    }

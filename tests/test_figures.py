@@ -17,7 +17,7 @@ from PIL import Image
 from conftest import count
 from noiseproof.bench import figures, outputs, style
 from noiseproof.errors import DataMissingError, InputError
-from records_factory import HOSTILE, make_record
+from records_factory import HOSTILE, arrays, make_record
 
 METHODS = ["ce", "gce", "nce+rce", "jal-ce"]
 
@@ -35,21 +35,6 @@ def some_records(noises: int = 2, methods: int = 4) -> list[dict[str, object]]:
             method if place < 4 else f"{method}{place}", 70 + place, 72 + place, noise=f"symmetric(rate=0.{rate})"
         )
     ]
-
-
-def arrays(record: dict[str, object]) -> dict[str, np.ndarray]:
-    """Outputs as a run keeps them, of few samples."""
-    draw = np.random.default_rng(record["run"]["seed"])
-    flipped = draw.random(200) < 0.4
-    given = np.where(flipped, draw.beta(1, 5, 200), draw.beta(5, 1, 200)).astype(np.float32)
-    clean = np.arange(60) % 3
-    return {
-        "train_probability_given": given,
-        "train_max_probability": np.maximum(given, 1 - given),
-        "flipped": flipped.astype(np.uint8),
-        "test_features": (np.eye(3)[clean] * 9 + draw.normal(size=(60, 3))).astype(np.float32),
-        "test_clean": clean,
-    }
 
 
 DRAWN = {

@@ -20,7 +20,7 @@ from browser import Browser
 from conftest import count
 from noiseproof.bench import report
 from noiseproof.errors import InputError
-from records_factory import HOSTILE, make_record
+from records_factory import HOSTILE, arrays, make_record
 
 
 def some_records() -> list[dict[str, object]]:
@@ -122,6 +122,17 @@ def test_our_numbers_stand_beside_the_papers_where_it_has_some():
     record = make_record(data="cifar10", recipe="cifar10", noise="symmetric(rate=0.4)", method="ce", accuracy=58.0)
     assert "Table 3, CIFAR-10" in Page(report.page([record])).text
     assert "Beside the paper" not in Page(report.page([make_record()])).text
+
+
+def test_what_the_runs_kept_is_drawn_for_every_noise_that_has_some():
+    head, records = "How sure the models are of their training labels", some_records()
+    kept = [record for record in records if record["run"]["seed"] == 1]
+    page = Page(report.page(records, arrays=lambda record: arrays(record) if record in kept else None))
+    assert head in page.text
+    places = {(record["run"]["data"], record["run"]["noise"]) for record in kept if record["status"] == "done"}
+    assert len(page.all("img")) == len(the_page().all("img")) + len(places)
+    assert head not in the_page().text
+    assert head not in Page(report.page(records, arrays=lambda record: None)).text
 
 
 def test_what_was_learned_by_heart_is_told_with_the_advice():

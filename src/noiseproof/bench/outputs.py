@@ -7,7 +7,8 @@ and `test_clean`, the input of the last layer and the true label of each test sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Arrays", "beside", "draw_histogram", "draw_tsne", "histogram", "separation", "tsne"]
+__all__ = ["Arrays", "beside", "draw_histogram", "draw_tsne", "each_histogram", "histogram", "separation", "tsne"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _MOST = 16  # panels side by side and below each other
@@ -112,6 +113,20 @@ def draw_histogram(records: Iterable[Record], arrays: Callable[[Record], Arrays 
         unused.remove()
     style.legend(figure, figure.axes)
     return figure
+
+
+def each_histogram(
+    records: Iterable[Record], arrays: Callable[[Record], Arrays | None]
+) -> Iterator[tuple[str, Figure]]:
+    """`draw_histogram` for every data set and noise of which a run kept its arrays, with what it shows."""
+    table = rows(records)
+    by_place: dict[str, list[Record]] = defaultdict(list)
+    for row in table:
+        kept = [record for record in row.records if arrays(record)][:1]
+        by_place[place(row, table)] += kept
+    for head, chosen in by_place.items():
+        for start in range(0, len(chosen), _MOST):
+            yield head, draw_histogram(chosen[start : start + _MOST], arrays)
 
 
 def _bars(axis: Axes, values: npt.NDArray[Any], wrong: npt.NDArray[np.bool_]) -> None:

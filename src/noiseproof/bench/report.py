@@ -1,8 +1,8 @@
 """The report: one HTML page that holds everything and asks for nothing.
 
-It is a pure function of the records. It opens without a network: styles, figures and the one small script lie inside,
-and a Content-Security-Policy that names the script and the styles by their hash keeps out everything else. Names from
-records are text wherever they stand; Jinja escapes every value.
+It is a pure function of the records, and of what the runs kept beside them. It opens without a network: styles, figures
+and the one small script lie inside, and a Content-Security-Policy that names the script and the styles by their hash
+keeps out everything else. Names from records are text wherever they stand; Jinja escapes every value.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import base64
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from noiseproof import files
-from noiseproof.bench import figures, paper, style
+from noiseproof.bench import figures, outputs, paper, style
 from noiseproof.bench.escape import visible
 from noiseproof.bench.rows import Record, Row, rows, short_noise
 from noiseproof.bench.tables import Cell, Grid, Line, grids, number
@@ -33,9 +33,16 @@ if TYPE_CHECKING:
 
 __all__ = ["page", "write"]
 
+FindArrays = Callable[[Record], outputs.Arrays | None]
+
 
 def write(
-    records: Iterable[Record], path: str | Path, *, damaged: Sequence[object] = (), command: str | None = None
+    records: Iterable[Record],
+    path: str | Path,
+    *,
+    damaged: Sequence[object] = (),
+    command: str | None = None,
+    arrays: FindArrays | None = None,
 ) -> Path:
     """Write the report of these records; an older one of that name is replaced.
 
@@ -44,15 +51,22 @@ def write(
         path: the HTML file.
         damaged: what could not be read, to be named in the report.
         command: what to type to continue, shown where something failed.
+        arrays: finds what a run kept beside its record, `outputs.beside(folder)`; then figure 3 is drawn of it.
 
     Returns:
         The file written.
     """
-    files.write_atomic(path, page(records, damaged=damaged, command=command))
+    files.write_atomic(path, page(records, damaged=damaged, command=command, arrays=arrays))
     return Path(path)
 
 
-def page(records: Iterable[Record], *, damaged: Sequence[object] = (), command: str | None = None) -> str:
+def page(
+    records: Iterable[Record],
+    *,
+    damaged: Sequence[object] = (),
+    command: str | None = None,
+    arrays: FindArrays | None = None,
+) -> str:
     """The report as text.
 
     Raises:
@@ -71,7 +85,7 @@ def page(records: Iterable[Record], *, damaged: Sequence[object] = (), command: 
         title=_title(records),
         lead=_lead(records),
         headlines=list(_headlines(records)),
-        parts=_parts(records),
+        parts=_parts(records, arrays),
         beside=paper.grids(records) if any(map(paper.belongs, records)) else [],
         runs=_runs(records),
         facts=list(_facts(records)),
@@ -166,7 +180,7 @@ def _headlines(records: Sequence[Record]) -> Iterator[str]:
         yield text + "."
 
 
-def _parts(records: Sequence[Record]) -> list[dict[str, Any]]:
+def _parts(records: Sequence[Record], arrays: FindArrays | None) -> list[dict[str, Any]]:
     made = rows(records)
     by_data: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for row in made:
@@ -177,8 +191,18 @@ def _parts(records: Sequence[Record]) -> list[dict[str, Any]]:
             curves = _pictures(figures.each_curves, group)
             noisy = [record for record in group if (record.get("noise") or {}).get("rate")]
             matrices = _pictures(figures.each_transition, noisy)
+            sure = _pictures(partial(outputs.each_histogram, arrays=arrays), group) if arrays else []
         fitted = _fitted([row for row in made if (row.data, row.facts["fingerprint"]) == place])
-        parts.append({"title": table.title, "table": table, "curves": curves, "fitted": fitted, "matrices": matrices})
+        parts.append(
+            {
+                "title": table.title,
+                "table": table,
+                "curves": curves,
+                "fitted": fitted,
+                "sure": sure,
+                "matrices": matrices,
+            }
+        )
     return parts
 
 

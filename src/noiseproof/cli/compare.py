@@ -75,10 +75,15 @@ def compare(
         else:
             _show(found, chosen)
         if any(record["status"] != "failed" for record in found):
-            from noiseproof.bench import figures, report
+            from noiseproof.bench import figures, outputs, report
 
             curves, *_ = figures.curves(found, folder / "curves")
-            page = report.write(found, folder / "report.html", command=shlex.join(["noiseproof", *sys.argv[1:]]))
+            page = report.write(
+                found,
+                folder / "report.html",
+                command=shlex.join(["noiseproof", *sys.argv[1:]]),
+                arrays=outputs.beside(folder),
+            )
             typer.echo(f"curves {curves}, report {page}, records {folder}/runs", err=as_json)
     work.complain_of_failures(found)
 

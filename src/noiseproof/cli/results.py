@@ -84,10 +84,16 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML file. [DIR/report.html]")] = None,
 ) -> None:
     """Write one self-contained HTML page: tables, figures, what was run, what failed."""
+    from noiseproof.bench import outputs
     from noiseproof.bench import report as page
 
     reading = _read(folder, whole=True)
-    made = page.write(_records(reading, folder), output or folder / "report.html", damaged=reading.damaged)
+    made = page.write(
+        _records(reading, folder),
+        output or folder / "report.html",
+        damaged=reading.damaged,
+        arrays=outputs.beside(folder),
+    )
     typer.echo(f"wrote {made}")
 
 
