@@ -9,7 +9,7 @@ from pathlib import Path
 from noiseproof.data.own import load_own
 from noiseproof.data.registry import DATASETS, DataSet, default_root
 from noiseproof.data.split import Data
-from noiseproof.errors import DataMissingError
+from noiseproof.errors import DataMissingError, UnknownNameError
 
 __all__ = ["load", "named"]
 
@@ -52,8 +52,13 @@ def named(words: str, *, otherwise: Path | None = None) -> DataSet | None:
     Raises:
         UnknownNameError: nothing has that name.
     """
-    if not _NAME.match(words) or (otherwise is not None and words.partition("(")[0].strip().lower() not in DATASETS):
+    name = words.partition("(")[0].strip().lower()
+    if not _NAME.match(words) or (otherwise is not None and name not in DATASETS):
         return None
+    try:
+        DATASETS[name]
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error}, and there is no file or folder of that name") from None
     return DATASETS.build(words)
 
 
