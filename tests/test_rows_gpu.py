@@ -17,7 +17,7 @@ INTERPRETED = """
 import torch
 from noiseproof import losses
 from noiseproof.losses.rows import gpu
-from noiseproof.losses.rows.plan import plan
+from noiseproof.losses.rows.plan import Call, plan
 
 gpu._LARGEST_BLOCK = 16  # rows of 40 classes take three blocks
 draw = torch.Generator().manual_seed(1)
@@ -37,7 +37,7 @@ for text in {texts!r}:
                 upstream = above if reduction == "none" else above[0]
                 (expected,) = torch.autograd.grad(truth, exact, upstream.double())
                 grad = torch.empty_like(scores)
-                value = gpu.run(plan(loss), scores, target, weight, -100, reduction, grad, upstream)
+                value = gpu.run(Call(loss, plan(loss), target, weight, -100, reduction), scores, grad, upstream)
                 torch.testing.assert_close(value.double(), truth.detach(), rtol=1e-5, atol=1e-5)
                 error = (grad.double() - expected).abs().amax(1)
                 assert (error <= limit * expected.abs().amax(1) + 1e-30).all(), (text, dtype, size, error)
@@ -45,7 +45,7 @@ for text in {texts!r}:
                 atol = 2.1 * limit * float(expected.abs().max())
                 torch.testing.assert_close(grad.double(), 2 * expected, rtol=0, atol=atol)
         bad = torch.tensor([40, 3])
-        value = gpu.run(plan(loss), scores[:2], bad, None, -100, "none", grad[:2])
+        value = gpu.run(Call(loss, plan(loss), bad, None, -100, "none"), scores[:2], grad[:2])
         assert value.isnan().tolist() == [True, False] and grad[0].isnan().all()
 print("agreed")
 """

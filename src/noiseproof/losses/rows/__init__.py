@@ -17,8 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ from torch.autograd import forward_ad
 from torch.autograd.function import Function
 
 from noiseproof.losses.rows import closed, cpu
-from noiseproof.losses.rows.plan import AnyLoss, Plan, plan
+from noiseproof.losses.rows.plan import AnyLoss, Call, plan
 
 __all__ = ["answer", "enabled", "transforms_are_active", "value_and_grad"]
 
@@ -42,16 +41,17 @@ _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 
 def answer(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
     """The loss of the given labels, with its gradient made at once; None where the formula must answer."""
-    call = _prepare(loss, input, target)
-    if call is None:
+    prepared = _prepare(loss, input, target)
+    if prepared is None:
         return None
     if input.dim() != 2:
         flat = answer(loss, input.movedim(1, -1).flatten(0, -2), target.flatten())
         return flat if flat is None or loss.reduction != "none" else flat.reshape(target.shape)
     if not (input.requires_grad and torch.is_grad_enabled()):
-        return call.run(input, None)
+        call, kernel = prepared
+        return kernel.run(call, input, None)
     try:
-        value: Tensor = _apply(input if input.stride(1) == 1 else input.contiguous(), call)
+        value: Tensor = _apply(input if input.stride(1) == 1 else input.contiguous(), *prepared)
     except _LabelOutOfRangeError:
         return None  # the formula says so in torch's words
     return value
@@ -79,10 +79,11 @@ def value_and_grad(
         [[-0.5, 0.5]]
     """
     logits = logits.detach()
-    call = _prepare(loss, logits, target)
-    if call is not None and logits.dim() == 2 and logits.stride(1) == 1:
+    prepared = _prepare(loss, logits, target)
+    if prepared is not None and logits.dim() == 2 and logits.stride(1) == 1:
+        call, kernel = prepared
         grad = logits if inplace else torch.empty_like(logits)
-        value = call.run(logits, grad, upstream)
+        value = kernel.run(call, logits, grad, upstream)
         if value is not None:
             return value, grad
     with torch.enable_grad():
@@ -93,30 +94,24 @@ def value_and_grad(
     return value.detach(), logits.copy_(grad) if inplace else grad
 
 
-class _Call:
-    """One call of a loss: all but the scores."""
+class Kernel(Protocol):
+    """What cpu.py, closed.py and gpu.py each are."""
 
-    __slots__ = ("backend", "ignore_index", "loss", "plan", "reduction", "target", "weight")
+    def run(self, call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None = None) -> Tensor | None:
+        """The loss of (N, K) scores; fills `grad`."""
+        ...
 
-    def __init__(
-        self, loss: AnyLoss, backend: ModuleType, plan: Plan, target: Tensor, weight: Tensor | None, ignore_index: int
-    ) -> None:
-        self.loss, self.backend, self.plan = loss, backend, plan
-        self.target, self.weight, self.ignore_index, self.reduction = target, weight, ignore_index, loss.reduction
-
-    def run(self, scores: Tensor, grad: Tensor | None, upstream: Tensor | None = None) -> Tensor | None:
-        value: Tensor | None = self.backend.run(
-            self.plan, scores, self.target, self.weight, self.ignore_index, self.reduction, grad, upstream
-        )
-        return value
+    def scale(self, grad: Tensor, upstream: Tensor) -> None:
+        """Multiplies a gradient by what arrives from above."""
+        ...
 
 
-def _prepare(loss: AnyLoss, input: Tensor, target: Tensor) -> _Call | None:
-    """The call, if a kernel can take it."""
+def _prepare(loss: AnyLoss, input: Tensor, target: Tensor) -> tuple[Call, Kernel] | None:
+    """The call and the kernel that takes it, if one can."""
     if transforms_are_active() or not enabled or type(input) not in _PLAIN or type(target) is not Tensor:
         return None
-    shape, backend = input.shape, _backend(input)
-    if backend is None or input.dtype not in _SCORES or target.dtype not in _LABELS or len(shape) < 2:
+    shape, kernel = input.shape, _kernel(input)
+    if kernel is None or input.dtype not in _SCORES or target.dtype not in _LABELS or len(shape) < 2:
         return None
     found = plan(loss)
     if found is None or loss.label_smoothing != 0 or loss.reduction not in ("mean", "sum", "none"):
@@ -132,7 +127,7 @@ def _prepare(loss: AnyLoss, input: Tensor, target: Tensor) -> _Call | None:
         weight = weight.float().contiguous()
     if target.dtype is not torch.int64 or not target.is_contiguous():
         target = target.long().contiguous()
-    return _Call(loss, backend, found, target, weight, loss.ignore_index)
+    return Call(loss, found, target, weight, loss.ignore_index, loss.reduction), kernel
 
 
 def transforms_are_active() -> bool:
@@ -145,14 +140,14 @@ def transforms_are_active() -> bool:
     )
 
 
-def _backend(input: Tensor) -> ModuleType | None:
+def _kernel(input: Tensor) -> Kernel | None:
     if input.is_cpu:
         return cpu if cpu.kernel is not None else closed
     return _gpu() if input.is_cuda else None
 
 
 @cache
-def _gpu() -> ModuleType | None:
+def _gpu() -> Kernel | None:
     try:
         from noiseproof.losses.rows import gpu
     except ImportError:  # no Triton
@@ -168,36 +163,36 @@ class _Rows(Function):
     """A loss whose gradient was made together with its value; backward hands it on."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, call: _Call) -> Tensor:
-        ctx.call = call
+    def forward(ctx: Any, scores: Tensor, call: Call, kernel: Kernel) -> Tensor:
+        ctx.call, ctx.kernel = call, kernel
         # float16 must not round a gradient before the loss scale is applied: there it is made in backward.
         ctx.grad = None if scores.dtype is torch.float16 else torch.empty_like(scores)
         ctx.save_for_backward(scores)
-        value = call.run(scores, ctx.grad)
+        value = kernel.run(call, scores, ctx.grad)
         if value is None:
             raise _LabelOutOfRangeError
         return value
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None]:
-        call: _Call = ctx.call
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
+        call, kernel = ctx.call, ctx.kernel
         grad, ctx.grad = ctx.grad, None  # handed out once; a second backward makes it anew
         if torch.is_grad_enabled():  # a derivative of this derivative is wanted
             (scores,) = ctx.saved_tensors
             value = call.loss.formula(scores, call.target)
             (differentiable,) = torch.autograd.grad(value, scores, upstream, create_graph=True)
-            return differentiable, None
+            return differentiable, None, None
         if _is_batched(upstream):  # rows of a Jacobian, all at once
             (scores,) = ctx.saved_tensors
-            call.run(scores, plain := torch.empty_like(scores))
-            return plain * (upstream.unsqueeze(-1) if upstream.dim() else upstream), None
+            kernel.run(call, scores, plain := torch.empty_like(scores))
+            return plain * (upstream.unsqueeze(-1) if upstream.dim() else upstream), None, None
         if grad is None:
             (scores,) = ctx.saved_tensors
             grad = torch.empty_like(scores)
-            call.run(scores, grad, upstream)
+            kernel.run(call, scores, grad, upstream)
         else:
-            call.backend.scale(grad, upstream)
-        return grad, None
+            kernel.scale(grad, upstream)
+        return grad, None, None
 
 
 # The base class's `apply` also looks for transforms of torch.func, which `answer` has ruled out.

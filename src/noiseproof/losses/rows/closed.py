@@ -10,7 +10,7 @@ from torch import Tensor
 
 from noiseproof.losses.exact import HUGE, log_softmax, one_minus_exp, sum_of_others
 from noiseproof.losses.rows.cpu import scale
-from noiseproof.losses.rows.plan import Plan
+from noiseproof.losses.rows.plan import Call
 from noiseproof.losses.rows.program import NEEDS, RESULTS, STATISTICS, Program
 
 __all__ = ["run", "scale"]
@@ -18,34 +18,25 @@ __all__ = ["run", "scale"]
 _CHUNK = 1 << 15  # scores
 
 
-def run(
-    plan: Plan,
-    scores: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    grad: Tensor | None,
-    upstream: Tensor | None = None,
-) -> Tensor | None:
+def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None = None) -> Tensor | None:
     """As `cpu.run`."""
     rows, classes = scores.shape
-    kept = target != ignore_index
-    y = target.where(kept, 0)
+    kept = call.target != call.ignore_index
+    y = call.target.where(kept, 0)
     if bool(((y < 0) | (y >= classes)).any()):
         return None
-    factor = kept.double() if weight is None else weight.double()[y] * kept
-    denominator = factor.sum() if reduction == "mean" else torch.ones((), dtype=torch.float64)
+    factor = kept.double() if call.weight is None else call.weight.double()[y] * kept
+    denominator = factor.sum() if call.reduction == "mean" else torch.ones((), dtype=torch.float64)
     scale = factor / denominator * (1 if upstream is None else upstream)
     values = torch.empty(rows, dtype=torch.float64)
     step = max(1, _CHUNK // classes)
     for start in range(0, rows, step):
         part = slice(start, start + step)
-        value, slopes = _chunk(plan.program, scores[part].double(), y[part, None], grad is not None)
+        value, slopes = _chunk(call.plan.program, scores[part].double(), y[part, None], grad is not None)
         values[part] = (value * factor[part]).where(kept[part], 0.0)
         if grad is not None:
             grad[part] = (slopes * scale[part, None]).where(kept[part, None], 0.0)
-    return (values if reduction == "none" else values.sum() / denominator).float()
+    return (values if call.reduction == "none" else values.sum() / denominator).float()
 
 
 def _chunk(program: Program, scores: Tensor, y: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:

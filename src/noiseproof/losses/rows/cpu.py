@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from noiseproof.losses.rows.plan import Plan
+from noiseproof.losses.rows.plan import Call
 
 __all__ = ["kernel", "run", "scale"]
 
@@ -21,25 +21,12 @@ _DTYPE = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 _REDUCTION = {"none": 0, "mean": 1, "sum": 2}
 
 
-def run(
-    plan: Plan,
-    scores: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    grad: Tensor | None,
-    upstream: Tensor | None = None,
-) -> Tensor | None:
+def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None = None) -> Tensor | None:
     """The loss of (N, K) scores; fills `grad`, which may be `scores`. None where a label is out of range.
 
     Args:
-        plan: of the loss.
+        call: the loss and its labels.
         scores: float32, bfloat16 or float16.
-        target: contiguous int64.
-        weight: (K,) contiguous float32.
-        ignore_index: the label of rows that count nothing.
-        reduction: as in `cross_entropy`.
         grad: of the scores' shape and dtype, contiguous along the classes.
         upstream: factor of the gradient: a scalar, or one a row under reduction="none".
     """
@@ -48,18 +35,18 @@ def run(
         scores = scores.contiguous()
     if upstream is not None:
         upstream = upstream.float()
-    value = torch.empty(rows if reduction == "none" else (), dtype=torch.float32)
+    value = torch.empty(rows if call.reduction == "none" else (), dtype=torch.float32)
     bad_row = kernel.run(
-        plan.packed,
+        call.plan.packed,
         scores.data_ptr(),
         _DTYPE[scores.dtype],
         scores.stride(0),
         rows,
         classes,
-        target.data_ptr(),
-        0 if weight is None else weight.data_ptr(),
-        ignore_index,
-        _REDUCTION[reduction],
+        call.target.data_ptr(),
+        0 if call.weight is None else call.weight.data_ptr(),
+        call.ignore_index,
+        _REDUCTION[call.reduction],
         value.data_ptr(),
         0 if grad is None else grad.data_ptr(),
         0 if grad is None else grad.stride(0),

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from noiseproof.losses.rows.plan import Plan
+from noiseproof.losses.rows.plan import Call
 from noiseproof.losses.rows.program import NEEDS, OPERATIONS, STATISTICS, Program
 
 __all__ = ["run", "scale"]
@@ -26,30 +26,21 @@ __all__ = ["run", "scale"]
 _LARGEST_BLOCK = 8192
 
 
-def run(
-    plan: Plan,
-    scores: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    grad: Tensor | None,
-    upstream: Tensor | None = None,
-) -> Tensor | None:
+def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None = None) -> Tensor | None:
     """As `cpu.run`; but a label out of range, which only a wait for the device could tell, makes its row NaN."""
     rows, classes = scores.shape
     if scores.stride(1) != 1:
         scores = scores.contiguous()
     values = torch.empty(rows, dtype=torch.float32, device=scores.device)
-    denominator = _denominator(target, weight, ignore_index) if reduction == "mean" else values  # values: not read
+    denominator = _denominator(call) if call.reduction == "mean" else values  # values: not read
     block, warps = _block(classes)
-    program = plan.program
+    program, weight = call.plan.program, call.weight
     with torch.cuda.device_of(scores):
         _rows_kernel[(rows,)](
             scores,
             values if grad is None else grad,
             values,
-            target,
+            call.target,
             values if weight is None else weight,
             values if upstream is None else upstream,
             denominator,
@@ -57,7 +48,7 @@ def run(
             scores.stride(0),
             0 if grad is None else grad.stride(0),
             upstream.stride(0) if upstream is not None and upstream.dim() else 0,
-            ignore_index,
+            call.ignore_index,
             program.focus,
             program.log_floor,
             FORM=_form(program),
@@ -66,15 +57,15 @@ def run(
             NEEDS_FOCAL=bool(program.needs & NEEDS["focal"]),
             ATTACHED=program.attached,
             WEIGHTED=weight is not None,
-            MEAN=reduction == "mean",
+            MEAN=call.reduction == "mean",
             GRADIENT=grad is not None,
             UPSTREAM=upstream is not None,
             BLOCK=block,
             num_warps=warps,
         )
-    if reduction == "none":
+    if call.reduction == "none":
         return values
-    return values.sum() / denominator if reduction == "mean" else values.sum()
+    return values.sum() / denominator if call.reduction == "mean" else values.sum()
 
 
 def scale(grad: Tensor, upstream: Tensor) -> None:
@@ -91,8 +82,9 @@ def _block(classes: int) -> tuple[int, int]:
     return block, max(1, min(16, block // 256))
 
 
-def _denominator(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
-    kept = target != ignore_index
+def _denominator(call: Call) -> Tensor:
+    target, weight = call.target, call.weight
+    kept = target != call.ignore_index
     if weight is None:
         return kept.sum().float()
     inside = kept & (target >= 0) & (target < len(weight))

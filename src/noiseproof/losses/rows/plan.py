@@ -15,7 +15,7 @@ from torch import Tensor
 from noiseproof.losses.rows.forms import FORMS, trace
 from noiseproof.losses.rows.program import NoProgram, Program
 
-__all__ = ["AnyLoss", "Plan", "plan"]
+__all__ = ["AnyLoss", "Call", "Plan", "plan"]
 
 
 class AnyLoss(Protocol):
@@ -51,6 +51,27 @@ class Plan:
     program: Program
     packed: bytes
     below: float
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a loss, all but the scores: what the kernels' `run` takes.
+
+    Attributes:
+        loss: whose call it is.
+        plan: of the loss as it is now.
+        target: (N,) labels, contiguous int64.
+        weight: (K,) contiguous float32.
+        ignore_index: the label of rows that count nothing.
+        reduction: as in `cross_entropy`.
+    """
+
+    loss: AnyLoss
+    plan: Plan
+    target: Tensor
+    weight: Tensor | None
+    ignore_index: int
+    reduction: str
 
 
 def plan(loss: AnyLoss) -> Plan | None:
