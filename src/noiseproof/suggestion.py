@@ -4,16 +4,18 @@ The method is NCE + AMSE, the joint asymmetric loss. Its three parameters each a
 
 - `a`, does it tolerate the noise: at least twice the smallest a of the AMSE theorem, and at least 30;
 - NCE's factor, does training start: a model that knows nothing (every p = 1/K) is pulled towards the given label as
-  strongly as with 10 classes and factor 0.4, where NCE pulls with $(1 - 1/K) / (K \ln K)$;
-- AMSE's factor, does the noise lose in the end: at p = 1/2 a label is pulled with $2 a \beta / K$ times 1/4, as
-  strongly as with 10 classes, a = 30 and factor 0.03. More learns faster, and wrong labels too.
+  strongly as with 10 classes and factor 0.3, where NCE pulls with $(1 - 1/K) / (K \ln K)$;
+- AMSE's factor, does the noise lose: as large as it can be without pulling a model that knows nothing, by
+  $2 a \beta (1 - 1/K) / K^2$, or one that is half sure (p = 1/2), by $2 a \beta / K$ times 1/4, more strongly than
+  with 10 classes, a = 30 and factor 0.06. With few classes the first decides: too much, and the model keeps to what it
+  happened to believe first. With many it is the second: too much, and wrong labels are learned too.
 
 How far a sample can pull its own scores, and so learn its label by heart, goes with the pull times the number of
 epochs times the learning rate, divided by the batch size. Both factors are therefore for one such product, that of
 the digits' recipe, and grow where a recipe has less of it. Where one has more they stay: deep networks trained for
 long were not looked at, and the papers' factors for them are no smaller.
 
-The pulls to match were chosen on the digits; docs/which-loss.md says how well they carry over.
+The pulls to match were chosen on the digits and Fashion-MNIST; docs/which-loss.md says how well they carry over.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +37,13 @@ from noiseproof.theory.tolerance import checked_transition
 
 __all__ = ["Suggestion", "suggest"]
 
+Place = Literal["1/K", "1/2"]
+
 _A = 30.0
 _AT_TEN = 10  # the number of classes whose pulls are matched
-_ALPHA_AT_TEN = 0.4
-_BETA_AT_TEN = 0.03
+_ALPHA_AT_TEN = 0.3
+_BETA_AT_TEN = 0.06
+_PLACES: tuple[Place, Place] = ("1/K", "1/2")  # where AMSE's pull is looked at
 _MOST = 10.0  # both factors grow at most so many times for a short training
 
 
@@ -90,28 +95,29 @@ def suggest(
 
     Example:
         >>> suggest(10, rate=0.4).method
-        '0.4*nce + 0.03*amse'
+        '0.3*nce + 0.06*amse'
         >>> suggest(10, rate=0.87).method                         # 30 is not twice the smallest a any more
-        '0.4*nce + 0.015*amse(a=60)'
+        '0.3*nce + 0.03*amse(a=60)'
         >>> suggest(10, recipe=recipes.load("digits", {"train.epochs": 10})).method          # a quarter of the epochs
-        '1.6*nce + 0.12*amse'
+        '1.2*nce + 0.24*amse'
     """
     classes = checked_classes(num_classes)
     matrix = _matrix(classes, transition, rate)
     need, margin, reasons = _needed(names or range(classes), matrix, rate)
     a = _A if not math.isfinite(need) else max(_A, float(f"{2 * need:.2g}"))
     times = _times(recipe)
-    alpha = _rounded(times * _ALPHA_AT_TEN * _starting_pull(_AT_TEN) / _starting_pull(classes))
-    beta = _rounded(times * _BETA_AT_TEN * _A / _AT_TEN * classes / a)
+    alpha = _rounded(times * _ALPHA_AT_TEN * _pull_of_nce(_AT_TEN) / _pull_of_nce(classes))
+    grown = min(_pull_of_amse(_AT_TEN, _A, p) / _pull_of_amse(classes, a, p) for p in _PLACES)
+    beta = _rounded(times * _BETA_AT_TEN * grown)
     loss = alpha * losses.parse("nce") + beta * losses.parse(f"amse(a={a!r})")
     if times != 1:
         reasons.append(f"both factors are {times:.2g} times those for training as long and as fast as the digits'")
+    start, half = (beta * _pull_of_amse(classes, a, p) for p in _PLACES)
     reasons += [
-        f"{alpha:g}*nce pulls an untrained model to the given label with {alpha * _starting_pull(classes):.2g}, as at "
-        f"{_AT_TEN} classes (NCE itself with {_starting_pull(classes):.2g})",
-        f"{beta:g}*amse pulls with {a * beta / classes / 2:.2g} at p = 1/2, and an untrained model with "
-        f"{2 * a * beta * (1 - 1 / classes) / classes**2:.2g}"
-        + (": alone, it would underfit with so many classes" if classes > 20 else ""),
+        f"{alpha:g}*nce pulls an untrained model to the given label with {alpha * _pull_of_nce(classes):.2g}, as at "
+        f"{_AT_TEN} classes (NCE itself with {_pull_of_nce(classes):.2g})",
+        f"{beta:g}*amse pulls an untrained model with {start:.2g} and a half sure one with {half:.2g}, neither with "
+        f"more than at {_AT_TEN} classes" + (": alone, it would underfit with so many" if classes > 20 else ""),
     ]
     return Suggestion(str(loss), a, need, margin, tuple(reasons))
 
@@ -171,9 +177,17 @@ def _reach(recipe: Recipe) -> float:
     return recipe.train.epochs * recipe.train.lr / recipe.train.batch_size
 
 
-def _starting_pull(classes: int) -> float:
-    """How strongly NCE pulls the given label's score where every p is 1/K: the norm of its slope there."""
+# How strongly a loss pulls the given label's score: the size of its slope.
+
+
+def _pull_of_nce(classes: int) -> float:
+    """Where every p is 1/K."""
     return (1 - 1 / classes) / (classes * math.log(classes))
+
+
+def _pull_of_amse(classes: int, a: float, p: Place) -> float:
+    """Where every p is 1/K, or where the given label has 1/2 and the others next to nothing."""
+    return 2 * a / classes * ((1 - 1 / classes) / classes if p == "1/K" else 1 / 4)
 
 
 def _rounded(number: float) -> float:
