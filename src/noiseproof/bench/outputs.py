@@ -25,14 +25,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Arrays", "beside", "draw_histogram", "draw_tsne", "each_histogram", "histogram", "separation", "tsne"]
+__all__ = [
+    "Arrays",
+    "FindArrays",
+    "beside",
+    "draw_histogram",
+    "draw_tsne",
+    "each_histogram",
+    "histogram",
+    "separation",
+    "tsne",
+]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+FindArrays = Callable[[Record], Arrays | None]
 _MOST = 16  # panels side by side and below each other
 _CLEAN, _WRONG = style.PALETTE[0], style.PALETTE[1]
 
 
-def beside(folder: str | Path) -> Callable[[Record], Arrays | None]:
+def beside(folder: str | Path) -> FindArrays:
     """What finds the arrays of a record in a results folder, None where the run kept none."""
 
     def find(record: Record) -> Arrays | None:
@@ -50,9 +61,7 @@ def beside(folder: str | Path) -> Callable[[Record], Arrays | None]:
     return find
 
 
-def _first_of_each(
-    records: Iterable[Record], arrays: Callable[[Record], Arrays | None], needed: Sequence[str]
-) -> list[tuple[str, Arrays]]:
+def _first_of_each(records: Iterable[Record], arrays: FindArrays, needed: Sequence[str]) -> list[tuple[str, Arrays]]:
     """A head and the arrays of the lowest seed that kept them, for each row of the table."""
     table = rows(records)
     found = []
@@ -74,7 +83,7 @@ def _first_of_each(
 # Figure 3
 
 
-def histogram(records: Iterable[Record], path: str | Path, *, arrays: Callable[[Record], Arrays | None]) -> list[Path]:
+def histogram(records: Iterable[Record], path: str | Path, *, arrays: FindArrays) -> list[Path]:
     """How sure the model is of its training samples, those with a clean label and the mislabelled ones apart.
 
     Above, the probability of the given label: a model that has learned wrong labels by heart puts the mislabelled ones
@@ -92,7 +101,7 @@ def histogram(records: Iterable[Record], path: str | Path, *, arrays: Callable[[
         return style.save(draw_histogram(records, arrays), path)
 
 
-def draw_histogram(records: Iterable[Record], arrays: Callable[[Record], Arrays | None]) -> Figure:
+def draw_histogram(records: Iterable[Record], arrays: FindArrays) -> Figure:
     """The figure that `histogram` writes."""
     from matplotlib.ticker import PercentFormatter
 
@@ -115,9 +124,7 @@ def draw_histogram(records: Iterable[Record], arrays: Callable[[Record], Arrays 
     return figure
 
 
-def each_histogram(
-    records: Iterable[Record], arrays: Callable[[Record], Arrays | None]
-) -> Iterator[tuple[str, Figure]]:
+def each_histogram(records: Iterable[Record], arrays: FindArrays) -> Iterator[tuple[str, Figure]]:
     """`draw_histogram` for every data set and noise of which a run kept its arrays, with what it shows."""
     table = rows(records)
     by_place: dict[str, list[Record]] = defaultdict(list)
@@ -142,7 +149,7 @@ def _bars(axis: Axes, values: npt.NDArray[Any], wrong: npt.NDArray[np.bool_]) ->
 # Figure 1
 
 
-def tsne(records: Iterable[Record], path: str | Path, *, arrays: Callable[[Record], Arrays | None]) -> list[Path]:
+def tsne(records: Iterable[Record], path: str | Path, *, arrays: FindArrays) -> list[Path]:
     """The test samples' features in two dimensions, coloured by the true class.
 
     t-SNE shows neighbours, not distances; what the features themselves say stands below each panel, see `separation`.
@@ -159,7 +166,7 @@ def tsne(records: Iterable[Record], path: str | Path, *, arrays: Callable[[Recor
         return style.save(draw_tsne(records, arrays), path)
 
 
-def draw_tsne(records: Iterable[Record], arrays: Callable[[Record], Arrays | None]) -> Figure:
+def draw_tsne(records: Iterable[Record], arrays: FindArrays) -> Figure:
     """The figure that `tsne` writes."""
     found = _first_of_each(records, arrays, ["test_features", "test_clean"])
     figure, axes = style.panels(len(found), most=4, height=2.6, width=2.4)

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["page", "write"]
 
-FindArrays = Callable[[Record], outputs.Arrays | None]
-
 
 def write(
     records: Iterable[Record],
@@ -42,7 +40,7 @@ def write(
     *,
     damaged: Sequence[object] = (),
     command: str | None = None,
-    arrays: FindArrays | None = None,
+    arrays: outputs.FindArrays | None = None,
 ) -> Path:
     """Write the report of these records; an older one of that name is replaced.
 
@@ -65,7 +63,7 @@ def page(
     *,
     damaged: Sequence[object] = (),
     command: str | None = None,
-    arrays: FindArrays | None = None,
+    arrays: outputs.FindArrays | None = None,
 ) -> str:
     """The report as text.
 
@@ -180,7 +178,7 @@ def _headlines(records: Sequence[Record]) -> Iterator[str]:
         yield text + "."
 
 
-def _parts(records: Sequence[Record], arrays: FindArrays | None) -> list[dict[str, Any]]:
+def _parts(records: Sequence[Record], arrays: outputs.FindArrays | None) -> list[dict[str, Any]]:
     made = rows(records)
     by_data: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for row in made:
