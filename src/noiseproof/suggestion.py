@@ -5,10 +5,10 @@ The method is NCE + AMSE, the joint asymmetric loss. Its three parameters each a
 - `a`, does it tolerate the noise: at least twice the smallest a of the AMSE theorem, and at least 30;
 - NCE's factor, does training start: a model that knows nothing (every p = 1/K) is pulled towards the given label as
   strongly as with 10 classes and factor 0.3, where NCE pulls with $(1 - 1/K) / (K \ln K)$;
-- AMSE's factor, does the noise lose: as large as it can be without pulling a model that knows nothing, by
-  $2 a \beta (1 - 1/K) / K^2$, or one that is half sure (p = 1/2), by $2 a \beta / K$ times 1/4, more strongly than
-  with 10 classes, a = 30 and factor 0.06. With few classes the first decides: too much, and the model keeps to what it
-  happened to believe first. With many it is the second: too much, and wrong labels are learned too.
+- AMSE's factor, does the noise lose: AMSE pulls with $(2 a / K) \, p (1 - p)$, and its factor is as large as it can be
+  without pulling a model that knows nothing or one that is half sure (p = 1/2) more strongly than with 10 classes,
+  a = 30 and factor 0.06. With few classes the first decides: too much, and the model keeps to what it happened to
+  believe first. With many it is the second: too much, and wrong labels are learned too.
 
 How far a sample can pull its own scores, and so learn its label by heart, goes with the pull times the number of
 epochs times the learning rate, divided by the batch size. Both factors are therefore for one such product, that of
@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,13 +37,10 @@ from noiseproof.theory.tolerance import checked_transition
 
 __all__ = ["Suggestion", "suggest"]
 
-Place = Literal["1/K", "1/2"]
-
 _A = 30.0
 _AT_TEN = 10  # the number of classes whose pulls are matched
 _ALPHA_AT_TEN = 0.3
 _BETA_AT_TEN = 0.06
-_PLACES: tuple[Place, Place] = ("1/K", "1/2")  # where AMSE's pull is looked at
 _MOST = 10.0  # both factors grow at most so many times for a short training
 
 
@@ -107,17 +104,18 @@ def suggest(
     a = _A if not math.isfinite(need) else max(_A, float(f"{2 * need:.2g}"))
     times = _times(recipe)
     alpha = _rounded(times * _ALPHA_AT_TEN * _pull_of_nce(_AT_TEN) / _pull_of_nce(classes))
-    grown = min(_pull_of_amse(_AT_TEN, _A, p) / _pull_of_amse(classes, a, p) for p in _PLACES)
-    beta = _rounded(times * _BETA_AT_TEN * grown)
+    untrained, half_sure = _pulls_of_amse(classes, a)
+    most_untrained, most_half_sure = _pulls_of_amse(_AT_TEN, _A)
+    beta = _rounded(times * _BETA_AT_TEN * min(most_untrained / untrained, most_half_sure / half_sure))
     loss = alpha * losses.parse("nce") + beta * losses.parse(f"amse(a={a!r})")
     if times != 1:
         reasons.append(f"both factors are {times:.2g} times those for training as long and as fast as the digits'")
-    start, half = (beta * _pull_of_amse(classes, a, p) for p in _PLACES)
     reasons += [
         f"{alpha:g}*nce pulls an untrained model to the given label with {alpha * _pull_of_nce(classes):.2g}, as at "
         f"{_AT_TEN} classes (NCE itself with {_pull_of_nce(classes):.2g})",
-        f"{beta:g}*amse pulls an untrained model with {start:.2g} and a half sure one with {half:.2g}, neither with "
-        f"more than at {_AT_TEN} classes" + (": alone, it would underfit with so many" if classes > 20 else ""),
+        f"{beta:g}*amse pulls an untrained model with {beta * untrained:.2g} and a half sure one with "
+        f"{beta * half_sure:.2g}, neither with more than at {_AT_TEN} classes"
+        + (": alone, it would underfit with so many" if classes > 20 else ""),
     ]
     return Suggestion(str(loss), a, need, margin, tuple(reasons))
 
@@ -185,9 +183,10 @@ def _pull_of_nce(classes: int) -> float:
     return (1 - 1 / classes) / (classes * math.log(classes))
 
 
-def _pull_of_amse(classes: int, a: float, p: Place) -> float:
-    """Where every p is 1/K, or where the given label has 1/2 and the others next to nothing."""
-    return 2 * a / classes * ((1 - 1 / classes) / classes if p == "1/K" else 1 / 4)
+def _pulls_of_amse(classes: int, a: float) -> tuple[float, float]:
+    """Where every p is 1/K, and where the given label has 1/2 and the others next to nothing."""
+    untrained, half_sure = (2 * a / classes * p * (1 - p) for p in (1 / classes, 1 / 2))
+    return untrained, half_sure
 
 
 def _rounded(number: float) -> float:
