@@ -153,16 +153,16 @@ def test_the_examples_run_and_say_their_accuracy(script, arguments, at_least, mo
 
 def test_on_wrong_masks_robust_losses_beat_cross_entropy(monkeypatch):
     if not count(0, 5):
-        pytest.skip("trains six networks, a minute or two; runs where CI is set")
+        pytest.skip("trains nine networks, some minutes; runs where CI is set")
     monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
     import segmentation
 
     mean = {
-        text: sum(segmentation.train(text, epochs=20, seed=seed) for seed in (1, 2)) / 2
+        text: sum(segmentation.train(text, epochs=20, seed=seed) for seed in (1, 2, 3)) / 3
         for text in ("ce", "gce(q=0.7)", "nce + amse(a=30)")
     }
-    assert mean["ce"] + 10 < mean["nce + amse(a=30)"], mean  # 18 to 29 points at seeds 1 to 3
-    assert mean["ce"] < mean["gce(q=0.7)"], mean
+    assert min(mean["gce(q=0.7)"], mean["nce + amse(a=30)"]) > mean["ce"] + 5, mean
+    assert mean["nce + amse(a=30)"] > mean["ce"] + 10, mean
 
 
 def test_the_conformance_page_is_what_the_checks_find():

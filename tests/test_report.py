@@ -19,7 +19,7 @@ from PIL import Image
 from browser import Browser
 from conftest import count
 from noiseproof.bench import report
-from noiseproof.errors import InputError
+from noiseproof.errors import DataError, InputError
 from records_factory import HOSTILE, arrays, make_record
 
 
@@ -133,6 +133,15 @@ def test_what_the_runs_kept_is_drawn_for_every_noise_that_has_some():
     assert len(page.all("img")) == len(the_page().all("img")) + len(places)
     assert head not in the_page().text
     assert head not in Page(report.page(records, arrays=lambda record: None)).text
+
+
+def test_arrays_that_cannot_be_read_are_named_and_hide_nothing_else():
+    def broken(record: object) -> None:
+        raise DataError("cannot read runs/1/outputs.safetensors: cut off")
+
+    page = Page(report.page(some_records(), arrays=broken))
+    assert "cannot read runs/1/outputs.safetensors: cut off" in page.text
+    assert len(page.all("img")) == len(the_page().all("img"))
 
 
 def test_what_was_learned_by_heart_is_told_with_the_advice():

@@ -129,8 +129,8 @@ def each_histogram(records: Iterable[Record], arrays: FindArrays) -> Iterator[tu
     table = rows(records)
     by_place: dict[str, list[Record]] = defaultdict(list)
     for row in table:
-        kept = [record for record in row.records if arrays(record)][:1]
-        by_place[place(row, table)] += kept
+        kept = next((record for record in row.records if arrays(record)), None)
+        by_place[place(row, table)] += [] if kept is None else [kept]
     for head, chosen in by_place.items():
         for start in range(0, len(chosen), _MOST):
             yield head, draw_histogram(chosen[start : start + _MOST], arrays)

@@ -23,7 +23,7 @@ from noiseproof.bench.escape import visible
 from noiseproof.bench.rows import Record, Row, rows, short_noise
 from noiseproof.bench.tables import Cell, Grid, Line, grids, number
 from noiseproof.bench.words import counted, duration
-from noiseproof.errors import InputError
+from noiseproof.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +75,8 @@ def page(
         raise InputError("there is no record to report on; `noiseproof compare` and `noiseproof sweep` make them")
     css, script = _asset("report.css"), _asset("report.js")
     failures = [_failure(record) for record in records if record["status"] != "done"]
+    unread = [str(one) for one in damaged]
+    parts = _parts(records, arrays, unread)
     return _template().render(
         css=_trusted(css),
         script=_trusted(script),
@@ -83,12 +85,12 @@ def page(
         title=_title(records),
         lead=_lead(records),
         headlines=list(_headlines(records)),
-        parts=_parts(records, arrays),
+        parts=parts,
         beside=paper.grids(records) if any(map(paper.belongs, records)) else [],
         runs=_runs(records),
         facts=list(_facts(records)),
         failures=failures,
-        damaged=[str(one) for one in damaged],
+        damaged=unread,
         still_open=counted(len(failures) + len(damaged), "run") + " gave no number; see what failed.",
         command=command,
     )
@@ -178,7 +180,8 @@ def _headlines(records: Sequence[Record]) -> Iterator[str]:
         yield text + "."
 
 
-def _parts(records: Sequence[Record], arrays: outputs.FindArrays | None) -> list[dict[str, Any]]:
+def _parts(records: Sequence[Record], arrays: outputs.FindArrays | None, unread: list[str]) -> list[dict[str, Any]]:
+    """A part for each data set; kept arrays that cannot be read are added to `unread`."""
     made = rows(records)
     by_data: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for row in made:
@@ -189,7 +192,11 @@ def _parts(records: Sequence[Record], arrays: outputs.FindArrays | None) -> list
             curves = _pictures(figures.each_curves, group)
             noisy = [record for record in group if (record.get("noise") or {}).get("rate")]
             matrices = _pictures(figures.each_transition, noisy)
-            sure = _pictures(partial(outputs.each_histogram, arrays=arrays), group) if arrays else []
+            try:
+                sure = _pictures(partial(outputs.each_histogram, arrays=arrays), group) if arrays else []
+            except DataError as error:
+                sure = []
+                unread.append(str(error))
         fitted = _fitted([row for row in made if (row.data, row.facts["fingerprint"]) == place])
         parts.append(
             {
@@ -250,6 +257,8 @@ def _pictures(each: Callable[[Iterable[Record]], Iterator[tuple[str, Figure]]], 
             }
             for head, figure in each(group)
         ]
+    except DataError:
+        raise
     except InputError:
         return []
 
