@@ -35,7 +35,7 @@ typedef struct {
     int kept[BLOCK];                                /* the label is not `ignored` */
     float own[BLOCK], high[BLOCK], low[BLOCK];      /* scores: of y, largest, smallest */
     double top[BLOCK], masked[BLOCK];               /* y is the first of the largest; other scores at -infinity */
-    int rival[BLOCK], clamped[BLOCK];               /* its class, or -1; some p_k is below p_min */
+    int rival[BLOCK], clamped[BLOCK];               /* its class, or -1; some p_k may be below p_min */
     double x_rival[BLOCK];                          /* its x - high */
     double sum_e[BLOCK], sum_e2[BLOCK], sum_x[BLOCK];
     double inverse_z[BLOCK], log_z[BLOCK];          /* of the sum of all e^(x - high) */
@@ -61,22 +61,38 @@ INLINE void bury(float *x, int64_t y, long k, int n) {
     for (int j = (int)k; j < n; j++) x[j] = -INFINITY;
 }
 
-INLINE void load(const Job *job, long i, float *x, int n) {
-    read_row(x, job->scores + (size_t)i * job->score_stride * SIZES[job->dtype], job->dtype, (int)job->k, n);
+INLINE const char *scores_of(const Job *job, long i) {
+    return job->scores + (size_t)i * job->score_stride * SIZES[job->dtype];
 }
 
-/* Largest and smallest scores; buries the label and the padding. */
+INLINE char *gradient_of(const Job *job, long i) {
+    return job->grad + (size_t)i * job->grad_stride * SIZES[job->dtype];
+}
+
+INLINE void load(const Job *job, long i, Block *block, int b) {
+    const Range span = read_row(block->scratch[b].x, scores_of(job, i), job->dtype, (int)job->k, block->n);
+    block->low[b] = span.low, block->high[b] = span.high;
+}
+
+/* What lies over what: a row's memory is read while it is near, so it takes no more of it than it needs. */
+INLINE Scratch lay_out(float *x, int n, int focal, int clamped) {
+    return (Scratch){x, focal || clamped ? x + n : x, clamped ? x + 2 * n : x, x + 3 * n};
+}
+
+/* The label's score among the others; buries the label and the padding. */
 INLINE void survey(const Job *job, Block *block) {
     const int k = (int)job->k, n = block->n, needs = job->program->needs;
+    const double floor = job->program->log_floor, log_k = log((double)k);
     FOR_KEPT {
         float *x = block->scratch[b].x;
-        const Range span = range(x, n);
-        const float own = x[block->y[b]], high = span.high;
-        const float low = needs & (NEEDS_S | NEEDS_U | NEEDS_FOCAL) ? span.low : 0;
-        block->own[b] = own, block->high[b] = high, block->low[b] = low;
+        /* log p = x - high - log z, z from 1 to K; where no p can be below p_min, sums with the floor are moved ones */
+        block->clamped[b] = floor < 0 && !((double)block->low[b] - block->high[b] - log_k >= floor);
+        block->scratch[b] = lay_out(x, n, needs & NEEDS_FOCAL, block->clamped[b]);
+        const float own = x[block->y[b]], high = block->high[b];
+        block->own[b] = own;
         block->top[b] = needs & NEEDS_TOP && own == high && first_equal(x, high, k) == block->y[b];
         long masked = 0;
-        if (low == -INFINITY)
+        if (block->low[b] == -INFINITY && needs & (NEEDS_S | NEEDS_U | NEEDS_FOCAL))
             for (long j = 0; j < k; j++) masked += x[j] == -INFINITY;
         block->masked[b] = (double)(masked - (masked && own == -INFINITY));
         bury(x, block->y[b], k, n);
@@ -97,7 +113,7 @@ INLINE void find_rivals(Block *block) {
 INLINE void find_runner_up(const Job *job, long i, Block *block, int b) {
     Scratch scratch = block->scratch[b];
     const int n = block->n;
-    load(job, i, scratch.x, n); /* the exponentials may lie over the scores */
+    load(job, i, block, b); /* the exponentials may lie over the scores */
     bury(scratch.x, block->y[b], job->k, n);
     const float next = range(scratch.x, n).high;
     if (next > -INFINITY) {
@@ -108,15 +124,23 @@ INLINE void find_runner_up(const Job *job, long i, Block *block, int b) {
     if (scratch.e == scratch.x) memset(scratch.x, 0, (size_t)n * sizeof(float));
 }
 
-INLINE void exponentiate(const Job *job, long first, Block *block) {
+INLINE void exponentiate(const Job *job, long first, int size, Block *block) {
     const int needs = job->program->needs;
     FOR_KEPT {
         Scratch scratch = block->scratch[b];
-        const int n = block->n, scores = needs & (NEEDS_S | NEEDS_U);
+        const int n = block->n;
         const float high = block->high[b];
-        const Sums sums = needs & NEEDS_Q ? exponentials(scratch.x, scratch.e, n, high, 1, 1)
-                          : scores        ? exponentials(scratch.x, scratch.e, n, high, 0, 1)
-                                          : exponentials(scratch.x, scratch.e, n, high, 0, 0);
+        const long next = first + b + size;
+        const Ahead ahead = {
+            .read = next < job->n ? scores_of(job, next) : NULL,
+            .write = job->grad ? gradient_of(job, first + b) : NULL,
+        };
+#define EXPONENTIALS(squares, scores) \
+    exponentials(scratch.x, scratch.e, n, high, ahead, SIZES[job->dtype], squares, scores)
+        const Sums sums = needs & NEEDS_Q                 ? EXPONENTIALS(1, 1)
+                          : needs & (NEEDS_S | NEEDS_U) ? EXPONENTIALS(0, 1)
+                                                        : EXPONENTIALS(0, 0);
+#undef EXPONENTIALS
         block->sum_e[b] = sums.e, block->sum_e2[b] = sums.e2, block->sum_x[b] = sums.x;
         if (sums.e == 0 && block->rival[b] < 0) find_runner_up(job, first + b, block, b);
     }
@@ -164,7 +188,6 @@ INLINE void sum_floored(const Job *job, Block *block) {
         stat[U_Y][b] = above > 0 ? above : 0;
         stat[U_SLOPE][b] = above >= 0;
         block->u_rival[b] = rival && above_rival >= 0;
-        block->clamped[b] = !((double)block->low[b] - block->high[b] - log_z >= floor);
         if (block->clamped[b]) {
             Floored kept = floored(block->scratch[b].x, block->n, block->high[b], (float)(floor + log_z));
             stat[U][b] = kept.u + (block->u_rival[b] > 0 ? above_rival : 0);
@@ -198,16 +221,17 @@ INLINE FocalOne focal_one(const Program *program, double p, double rest, double 
 INLINE void sum_focal(const Job *job, Block *block) {
     const Program *program = job->program;
     const float focus = (float)program->focus, floor = (float)program->log_floor;
+    const double others = (double)(job->k - 1);
     double(*stat)[BLOCK] = block->stat;
     FOR_KEPT {
         const Scratch s = block->scratch[b];
         const int rival = block->rival[b] >= 0, n = block->n;
         const float inverse_z = (float)(block->inverse_z[b] / LIFTED), log_z = (float)block->log_z[b];
         const float high = block->high[b];
-        const int root = focus == 0.5f, floors = floor != 0;
+        const int root = focus == 0.5f, floors = block->clamped[b];
 #define TERMS(attached, root, floors) \
     focal(s.x, s.e, s.d_psi, s.e_psi, n, high, inverse_z, log_z, focus, floor, attached, root, floors)
-        const Focal rest = program->attached ? TERMS(1, 0, 1)
+        const Focal rest = program->attached ? (floors ? TERMS(1, 0, 1) : TERMS(1, 0, 0))
                            : root            ? (floors ? TERMS(0, 1, 1) : TERMS(0, 1, 0))
                                              : (floors ? TERMS(0, 0, 1) : TERMS(0, 0, 0));
 #undef TERMS
@@ -216,9 +240,9 @@ INLINE void sum_focal(const Job *job, Block *block) {
             rival ? focal_one(program, block->p_rival[b], block->r_rival[b], block->l_rival[b]) : none;
         stat[D_Y][b] = own.d, stat[D_SLOPE][b] = own.d_psi, stat[E_Y][b] = own.e, stat[E_SLOPE][b] = own.e_psi;
         stat[D][b] = block->masked[b] > 0 ? -MASKED * block->masked[b] : rest.d + other.d;
-        stat[E][b] = rest.e + other.e;
+        stat[E][b] = floors ? rest.e + other.e : stat[D][b] - others * program->log_floor;
         block->d_psi[b] = rest.d_psi - (double)(n - job->k + 1 + rival); /* a buried entry has psi = w = 1 */
-        block->e_psi[b] = rest.e_psi;
+        block->e_psi[b] = floors ? rest.e_psi : block->d_psi[b];
         block->d_rival[b] = other.d_psi, block->e_rival[b] = other.e_psi;
     }
 }
@@ -263,7 +287,7 @@ INLINE void settle(const Job *job, long first, Block *block) {
 INLINE void write_gradient(const Job *job, long i, Block *block, int b) {
     const Program *program = job->program;
     const int dtype = job->dtype, k = (int)job->k, n = block->n, focal = program->needs & NEEDS_FOCAL;
-    char *grad = job->grad + (size_t)i * job->grad_stride * SIZES[dtype];
+    char *grad = gradient_of(job, i);
     if (!block->kept[b]) {
         memset(grad, 0, (size_t)k * SIZES[dtype]);
         return;
@@ -282,12 +306,12 @@ INLINE void write_gradient(const Job *job, long i, Block *block, int b) {
             memcpy(out + whole, tail, (size_t)(k - whole) * sizeof(float));
         }
     } else {
-        const int by_d = program->results[BY_D], by_e = program->results[BY_E];
+        const int by_d = program->results[BY_D], by_e = program->results[BY_E], by_u = program->results[BY_U];
         const float d = by_d < 0 ? 0 : (float)(block->scale[b] * block->stat[by_d][b]);
         const float e = by_e < 0 ? 0 : (float)(block->scale[b] * block->stat[by_e][b]);
-        if (focal && by_e < 0) {
+        if (focal && !block->clamped[b]) { /* both terms have the same psi */
 #pragma omp simd
-            for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]) + d * scratch.d_psi[j];
+            for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]) + (d + e) * scratch.d_psi[j];
         } else if (focal) {
 #pragma omp simd
             for (int j = 0; j < n; j++)
@@ -296,9 +320,9 @@ INLINE void write_gradient(const Job *job, long i, Block *block, int b) {
 #pragma omp simd
             for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]);
         }
-        if (block->clamped[b]) {
+        if (block->clamped[b] && by_u >= 0) {
             const float *x = scratch.x, high = block->high[b], floor = (float)(program->log_floor + block->log_z[b]);
-            const float u = (float)(block->scale[b] * block->stat[program->results[BY_U]][b]);
+            const float u = (float)(block->scale[b] * block->stat[by_u][b]);
 #pragma omp simd
             for (int j = 0; j < n; j++) g[j] += (x[j] - high) - floor >= 0.0f ? u : 0.0f;
         }
@@ -310,7 +334,8 @@ INLINE void write_gradient(const Job *job, long i, Block *block, int b) {
 
 /* How many arrays of a row's size a program needs as scratch. */
 INLINE int arrays_needed(const Program *program) {
-    return program->needs & NEEDS_FOCAL ? 4 : program->needs & NEEDS_U ? 2 : 1;
+    if (program->needs & NEEDS_FOCAL) return program->log_floor == 0 ? 2 : 4;
+    return program->needs & NEEDS_U ? 2 : 1;
 }
 
 /* Rows first..last. `room` holds `size` rows with their arrays. */
@@ -318,20 +343,17 @@ INLINE void work(const Job *job, long first, long last, float *room, int size, B
     const int n = padded_to_vector(job->k), arrays = arrays_needed(job->program), needs = job->program->needs;
     memset(block, 0, offsetof(Block, stat)); /* what a program does not need stays 0 */
     block->n = n;
-    for (int b = 0; b < size; b++) {
-        float *x = room + (size_t)b * arrays * n;
-        block->scratch[b] = (Scratch){x, arrays > 1 ? x + n : x, x + 2 * n, x + 3 * n};
-    }
+    for (int b = 0; b < size; b++) block->scratch[b].x = room + (size_t)b * arrays * n;
     for (long from = first; from < last; from += size) {
         block->count = (int)(last - from < size ? last - from : size);
         FOR_BLOCK {
             block->y[b] = job->target[from + b];
             block->kept[b] = block->y[b] != job->ignored;
-            if (block->kept[b]) load(job, from + b, block->scratch[b].x, n);
+            if (block->kept[b]) load(job, from + b, block, b);
         }
         survey(job, block);
         find_rivals(block);
-        exponentiate(job, from, block);
+        exponentiate(job, from, size, block);
         weigh(job, block);
         if (needs & NEEDS_U) sum_floored(job, block);
         if (needs & NEEDS_FOCAL) sum_focal(job, block);

@@ -76,8 +76,8 @@ static void *work_share(void *argument) {
     Share *share = argument;
     const Job *job = share->job;
     const size_t row = (size_t)padded_to_vector(job->k) * (size_t)arrays_needed(job->program);
-    size_t size = 8192 / row; /* 32 KiB of scratch, or one row */
-    size = size < 1 ? 1 : size > BLOCK ? BLOCK : size;
+    size_t size = 8192 / row; /* 32 KiB of scratch; as many rows as a vector has doubles, if that is up to 256 KiB */
+    size = size < 8 && row <= 8192 ? 8 : size < 1 ? 1 : size > BLOCK ? BLOCK : size;
     float *room = NULL;
     Block *block = NULL;
     share->failed = posix_memalign((void **)&room, 64, row * size * sizeof(float)) != 0 ||

@@ -12,22 +12,57 @@
 #include "numbers.h"
 
 #define VECTOR 16  /* floats; the widest registers hold as many */
-#define CHUNK 128
+#define CHUNK 256
 
 enum { FLOAT32, BFLOAT16, FLOAT16 };
 
-/* `from`, `size` of each chunk. Loops index from a chunk's own start: some compilers gather x[from + i] one by one. */
+/* `from`, `size` of each chunk of a row, `at` of each vector of a chunk, its lanes `v`. */
 #define FOR_CHUNKS(n)                                                                                     \
     for (int from = 0, size; from < (n) && (size = (n) - from < CHUNK ? (n) - from : CHUNK); from += size)
+#define FOR_VECTORS for (int at = from; at < from + size; at += VECTOR)
+#define FOR_LANES _Pragma("omp simd") for (int v = 0; v < VECTOR; v++)
 
-INLINE void read_row(float *x, const void *scores, int dtype, int k, int padded) {
-    if (dtype == FLOAT32)
-        memcpy(x, scores, (size_t)k * sizeof(float));
-    else if (dtype == BFLOAT16)
-        for (int i = 0; i < k; i++) x[i] = from_bf16(((const uint16_t *)scores)[i]);
-    else
-        for (int i = 0; i < k; i++) x[i] = from_half(((const uint16_t *)scores)[i]);
-    for (int i = k; i < padded; i++) x[i] = x[0];
+typedef struct {
+    float low, high;
+} Range;
+
+INLINE Range range(const float *x, int n) {
+    float low = INFINITY, high = -INFINITY;
+#pragma omp simd reduction(min : low) reduction(max : high)
+    for (int i = 0; i < n; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+    }
+    return (Range){low, high};
+}
+
+INLINE float number(const void *numbers, long i, const int dtype) {
+    if (dtype == FLOAT32) return ((const float *)numbers)[i];
+    const uint16_t half = ((const uint16_t *)numbers)[i];
+    return dtype == BFLOAT16 ? from_bf16(half) : from_half(half);
+}
+
+/* Takes k scores to x, padded with the first one; their range, found on the way. */
+INLINE Range read_numbers(float *x, const void *scores, int k, int padded, const int dtype) {
+    const int whole = k & ~(VECTOR - 1);
+    float low[VECTOR], high[VECTOR];
+    FOR_LANES low[v] = INFINITY, high[v] = -INFINITY;
+    for (int at = 0; at < whole; at += VECTOR)
+        FOR_LANES {
+            const float own = number(scores, at + v, dtype);
+            x[at + v] = own;
+            low[v] = own < low[v] ? own : low[v];
+            high[v] = own > high[v] ? own : high[v];
+        }
+    for (int i = whole; i < padded; i++) x[i] = number(scores, i < k ? i : 0, dtype);
+    const Range first = range(low, VECTOR), top = range(high, VECTOR), last = range(x + whole, padded - whole);
+    return (Range){first.low < last.low ? first.low : last.low, top.high > last.high ? top.high : last.high};
+}
+
+INLINE Range read_row(float *x, const void *scores, int dtype, int k, int padded) {
+    return dtype == FLOAT32    ? read_numbers(x, scores, k, padded, FLOAT32)
+           : dtype == BFLOAT16 ? read_numbers(x, scores, k, padded, BFLOAT16)
+                               : read_numbers(x, scores, k, padded, FLOAT16);
 }
 
 INLINE void write_row(void *grad, const float *g, int dtype, int k) {
@@ -46,20 +81,6 @@ INLINE void write_one(void *grad, long i, float g, int dtype) {
         ((uint16_t *)grad)[i] = dtype == BFLOAT16 ? to_bf16(g) : to_half(g);
 }
 
-typedef struct {
-    float low, high;
-} Range;
-
-INLINE Range range(const float *x, int n) {
-    float low = INFINITY, high = -INFINITY;
-#pragma omp simd reduction(min : low) reduction(max : high)
-    for (int i = 0; i < n; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
-    }
-    return (Range){low, high};
-}
-
 /* The first i with x[i] == value; n where there is none. */
 INLINE int first_equal(const float *x, float value, int n) {
     FOR_CHUNKS(n) {
@@ -75,28 +96,52 @@ INLINE int first_equal(const float *x, float value, int n) {
     return n;
 }
 
+/* A sum under way: of each lane of the vectors, a float over a chunk and a double over the row. */
+typedef struct {
+    float part[VECTOR];
+    double whole[VECTOR];
+} Lanes;
+
+INLINE void carry(Lanes *lanes) {
+    FOR_LANES lanes->whole[v] += (double)lanes->part[v], lanes->part[v] = 0;
+}
+
+INLINE double total(const Lanes *lanes) {
+    double sum = 0;
+    for (int v = 0; v < VECTOR; v++) sum += lanes->whole[v];
+    return sum;
+}
+
+/* Rows that memory is asked for while another is computed: one that will be read, one that will be written, or NULL. */
+typedef struct {
+    const char *read, *write;
+} Ahead;
+
 typedef struct {
     double e, e2, x; /* sums of e^(x - high) and, if asked for, of its square and of x - high */
 } Sums;
 
 /* LIFTED * e^(x - high) of every entry, and the sums (not lifted). `e` may be `x`. */
-INLINE Sums exponentials(const float *x, float *e, int n, float high, const int squares, const int scores) {
-    Sums sums = {0, 0, 0};
+INLINE Sums exponentials(const float *x, float *e, int n, float high, Ahead ahead, size_t number, const int squares,
+                         const int scores) {
+    Lanes sum_e = {0}, sum_e2 = {0}, sum_x = {0};
     FOR_CHUNKS(n) {
-        const float *score = x + from;
-        float *to = e + from, sum_e = 0, sum_e2 = 0, sum_x = 0;
-#pragma omp simd reduction(+ : sum_e, sum_e2, sum_x)
-        for (int i = 0; i < size; i++) {
-            const float own = score[i], value = exp_difference(own, high);
-            if (scores) sum_x += own == -INFINITY ? 0.0f : own - high;
-            to[i] = value;
-            sum_e += value;
-            if (squares) sum_e2 += value * value;
+        FOR_VECTORS {
+            if (ahead.read) __builtin_prefetch(ahead.read + at * number, 0);
+            if (ahead.write) __builtin_prefetch(ahead.write + at * number, 1);
+            FOR_LANES {
+                const float own = x[at + v], value = exp_difference(own, high);
+                if (scores) sum_x.part[v] += own == -INFINITY ? 0.0f : own - high;
+                e[at + v] = value;
+                sum_e.part[v] += value;
+                if (squares) sum_e2.part[v] += value * value;
+            }
         }
-        sums.e += sum_e, sums.e2 += sum_e2, sums.x += sum_x;
+        carry(&sum_e);
+        if (squares) carry(&sum_e2);
+        if (scores) carry(&sum_x);
     }
-    sums.e /= LIFTED, sums.e2 /= LIFTED * LIFTED;
-    return sums;
+    return (Sums){total(&sum_e) / LIFTED, total(&sum_e2) / (LIFTED * LIFTED), total(&sum_x)};
 }
 
 typedef struct {
@@ -130,29 +175,31 @@ typedef struct {
  */
 INLINE Focal focal(const float *x, const float *e, float *d_psi, float *e_psi, int n, float high, float inverse_z,
                    float log_z, float focus, float floor, const int attached, const int root, const int floors) {
-    Focal sums = {0, 0, 0, 0};
+    Lanes d = {0}, d_slopes = {0}, terms = {0}, e_slopes = {0};
     FOR_CHUNKS(n) {
-        const float *score = x + from, *exponential = e + from;
-        float *d_slope = d_psi + from, *e_slope = e_psi + from, d = 0, d_sum = 0, term = 0, e_sum = 0;
-#pragma omp simd reduction(+ : d, d_sum, term, e_sum)
-        for (int i = 0; i < size; i++) {
-            const float p = exponential[i] * inverse_z, log_p = (score[i] - high) - log_z;
-            const float missing = root ? one_minus_root(p) : one_minus_power(p, focus), w = 1.0f - missing;
-            const float pull = attached ? focus * p * w / (1.0f - p) : 0.0f;
-            const float finite = log_p > -200.0f ? log_p : -200.0f; /* p is 0 there */
-            const float by_d = w - pull * finite;
-            d += score[i] == -INFINITY ? 0.0f : w * log_p;
-            d_sum += d_slope[i] = by_d;
-            if (floors) {
-                const float above = log_p - floor, u = above >= 0.0f ? above : 0.0f;
-                const float by_e = (above >= 0.0f ? w : 0.0f) - pull * (u + floor);
-                term += w * u - floor * missing;
-                e_sum += e_slope[i] = by_e;
+        FOR_VECTORS {
+            FOR_LANES {
+                const float score = x[at + v], p = e[at + v] * inverse_z, log_p = (score - high) - log_z;
+                const float missing = root ? one_minus_root(p) : one_minus_power(p, focus), w = 1.0f - missing;
+                const float pull = attached ? focus * p * w / (1.0f - p) : 0.0f;
+                const float finite = log_p > -200.0f ? log_p : -200.0f; /* p is 0 there */
+                const float by_d = w - pull * finite;
+                d.part[v] += score == -INFINITY ? 0.0f : w * log_p;
+                d_psi[at + v] = by_d;
+                d_slopes.part[v] += by_d;
+                if (floors) {
+                    const float above = log_p - floor, u = above >= 0.0f ? above : 0.0f;
+                    const float by_e = (above >= 0.0f ? w : 0.0f) - pull * (u + floor);
+                    terms.part[v] += w * u - floor * missing;
+                    e_psi[at + v] = by_e;
+                    e_slopes.part[v] += by_e;
+                }
             }
         }
-        sums.d += d, sums.d_psi += d_sum, sums.e += term, sums.e_psi += e_sum;
+        carry(&d), carry(&d_slopes);
+        if (floors) carry(&terms), carry(&e_slopes);
     }
-    return sums;
+    return (Focal){total(&d), total(&d_slopes), total(&terms), total(&e_slopes)};
 }
 
 #endif
