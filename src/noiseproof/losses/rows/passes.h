@@ -54,9 +54,17 @@ INLINE Range read_numbers(float *x, const void *scores, int k, int padded, const
             low[v] = own < low[v] ? own : low[v];
             high[v] = own > high[v] ? own : high[v];
         }
-    for (int i = whole; i < padded; i++) x[i] = number(scores, i < k ? i : 0, dtype);
-    const Range first = range(low, VECTOR), top = range(high, VECTOR), last = range(x + whole, padded - whole);
-    return (Range){first.low < last.low ? first.low : last.low, top.high > last.high ? top.high : last.high};
+    if (whole < padded) {
+        const float first = number(scores, 0, dtype);
+        FOR_LANES {
+            float own = first;
+            if (whole + v < k) own = number(scores, whole + v, dtype);
+            x[whole + v] = own;
+            low[v] = own < low[v] ? own : low[v];
+            high[v] = own > high[v] ? own : high[v];
+        }
+    }
+    return (Range){range(low, VECTOR).low, range(high, VECTOR).high};
 }
 
 INLINE Range read_row(float *x, const void *scores, int dtype, int k, int padded) {
@@ -107,9 +115,10 @@ INLINE void carry(Lanes *lanes) {
 }
 
 INLINE double total(const Lanes *lanes) {
-    double sum = 0;
-    for (int v = 0; v < VECTOR; v++) sum += lanes->whole[v];
-    return sum;
+    double eight[8], four[4];
+    for (int v = 0; v < 8; v++) eight[v] = lanes->whole[v] + lanes->whole[v + 8];
+    for (int v = 0; v < 4; v++) four[v] = eight[v] + eight[v + 4];
+    return (four[0] + four[1]) + (four[2] + four[3]);
 }
 
 /* Rows that memory is asked for while another is computed: one that will be read, one that will be written, or NULL. */
