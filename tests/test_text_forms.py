@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import sys
 from contextlib import suppress
 
 import pytest
@@ -207,6 +208,17 @@ def test_what_would_exhaust_the_parser_is_refused_in_a_line(text):
     with pytest.raises(InputError) as raised:
         losses.parse(text)
     assert len(str(raised.value)) < 700
+
+
+def test_a_sum_of_a_hundred_terms_is_read_and_more_are_refused_however_deep_python_may_go():
+    assert len(parse_sum(" + ".join(["ce"] * 100))) == 100
+    allowed = sys.getrecursionlimit()
+    sys.setrecursionlimit(5000)  # as torch.compile does, more or less
+    try:
+        with pytest.raises(InputError, match="at most 100 terms"):
+            parse_sum("ce+" * 1300 + "ce")
+    finally:
+        sys.setrecursionlimit(allowed)
 
 
 @pytest.mark.parametrize("number", [10**400, -(10**400), float("inf"), float("nan"), 10**308 * 2])

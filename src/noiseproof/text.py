@@ -26,6 +26,7 @@ Value = bool | int | float | str
 T = TypeVar("T")
 
 _LONGEST = 4096  # characters; every text a person writes is far shorter
+_MOST_TERMS = 100
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def parse_sum(text: str) -> list[tuple[float, Call]]:
         raise InputError(f"a text has at most {_LONGEST} characters, got {len(text)}")
     try:
         tree = ast.parse(_hyphens_to_names(text.strip()), mode="eval").body
-        return list(_terms(tree, 1.0))
+        terms = list(_terms(tree, 1.0))
+        if len(terms) > _MOST_TERMS:
+            raise _NotThisForm(f"a sum has at most {_MOST_TERMS} terms")
+        return terms
     except (SyntaxError, _NotThisForm, RecursionError, MemoryError, ValueError, OverflowError) as error:
         reason = f" ({_short(str(error))})" if isinstance(error, _NotThisForm) else ""
         raise InputError(
