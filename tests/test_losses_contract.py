@@ -283,3 +283,33 @@ def test_factors_must_be_positive(text):
 def test_terms_that_differ_in_their_options_are_refused():
     with pytest.raises(InputError, match="give these to the sum"):
         losses.NCE(reduction="sum") + losses.MAE()
+
+
+def test_a_loss_is_added_to_losses_and_multiplied_by_numbers_alone():
+    for wrong in (lambda: losses.NCE() + 1, lambda: losses.NCE() * "2", lambda: True * losses.NCE()):
+        with pytest.raises(TypeError, match="unsupported operand|multiply"):
+            wrong()
+
+
+def test_losses_equal_losses_of_the_same_text_and_options_alone():
+    class Own(losses.NCE):
+        pass
+
+    own = Own()
+    assert losses.parse("2*nce") == 2 * losses.NCE() != losses.NCE()
+    assert losses.NCE() != "nce"
+    assert own == own != Own()
+    assert own != losses.NCE() != own
+
+
+def test_a_loss_without_a_formula_says_what_it_must_define():
+    class Empty(losses.Loss):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Empty must define per_class\(logits\) -> \(N, K\)"):
+        Empty()(torch.zeros(2, 3), torch.tensor([0, 1]))
+
+
+def test_one_sample_with_a_list_of_labels_is_refused_where_torch_is_silent():
+    with pytest.raises(ValueError, match=r"for scores of shape \(3,\), got torch.int64 of shape \(1,\)"):
+        losses.NCE()(torch.zeros(3), torch.tensor([1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import os
 import pickle
 import subprocess
@@ -259,6 +260,34 @@ def test_without_the_compiled_kernel_closed_forms_take_over():
     node, missing, numbers = in_a_new_process("import sys; sys.modules['noiseproof.losses.rows._kernel'] = None")
     assert (node, missing) == ("_RowsBackward", True)
     torch.testing.assert_close(numbers, in_a_new_process()[2])
+
+
+def test_closed_forms_answer_whatever_the_kernel_does(monkeypatch):
+    scores, target = batch()
+    loss = losses.parse(JAL, weight=torch.linspace(1, 2, 5), ignore_index=3)
+    value, _ = ones_of(loss, scores, target)
+    monkeypatch.setattr(cpu, "kernel", None)
+    closed = loss(scores, target)
+    assert not closed.requires_grad
+    torch.testing.assert_close(closed, value)
+    with pytest.raises(IndexError, match="out of bounds"):
+        loss(scores, target + 5)
+
+
+def test_a_package_without_the_kernel_knows_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "noiseproof.losses.rows._kernel", None)
+    spec = importlib.util.find_spec("noiseproof.losses.rows.cpu")
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert fresh.kernel is None
+
+
+def test_scores_in_any_order_of_memory_are_read():
+    scores, target = batch()
+    turned = scores.t().contiguous().t()
+    assert turned.stride(1) != 1
+    for loss in (losses.parse(JAL), losses.parse("nfl", reduction="none")):
+        torch.testing.assert_close(loss(turned, target), loss(scores, target), rtol=0, atol=0)
 
 
 def test_the_package_builds_without_a_compiler(tmp_path):

@@ -65,6 +65,11 @@ def test_a_loss_of_ones_own_is_asked_whether_its_definition_carries_over():
         SigmoidLoss(Own(softmax=False))
 
 
+def test_another_reduction_is_refused():
+    with pytest.raises(InputError, match="reduction must be mean, sum or none, got 'average'"):
+        SigmoidLoss("nce", reduction="average")
+
+
 def test_options_given_to_the_loss_are_refused_rather_than_forgotten():
     with pytest.raises(InputError, match=r"give weight, pos_weight and reduction to SigmoidLoss itself.*'sum'"):
         SigmoidLoss(losses.parse("ce", reduction="sum"))

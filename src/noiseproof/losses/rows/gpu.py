@@ -123,8 +123,8 @@ def _written(operation: str, a: str, b: str, constant: float) -> str:
             return f"power({a}, {constant!r})"
         case "neg":
             return f"-{a}"
-        case "exp" | "log":
-            return f"tl.{operation}({a})"
+        case "exp":
+            return f"tl.exp({a})"
     return f"{operation}({a})"
 
 

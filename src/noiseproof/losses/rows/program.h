@@ -20,7 +20,7 @@ enum { K, L, P, R, CHORD, TOP, S_Y, S_SLOPE, S, Q, U_Y, U_SLOPE, U, D_Y, D_SLOPE
 enum { VALUE, BY_L, BY_S, BY_Q, BY_U, BY_D, BY_E, RESULTS };
 
 /* In the order of forms.OPERATIONS. */
-enum { CONSTANT, ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, NEGATE, EXP, EXPM1, LOG, LOG1P };
+enum { CONSTANT, ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, NEGATE, EXP, EXPM1, LOG1P };
 
 /* Which sums over classes the program reads; the bits of forms.Program. */
 enum { NEEDS_S = 1, NEEDS_Q = 2, NEEDS_U = 4, NEEDS_FOCAL = 8, NEEDS_TOP = 16 };
@@ -75,7 +75,6 @@ static inline __attribute__((always_inline)) void program_run(const Program *pro
         case NEGATE: FOR_ROWS(-a[i]);
         case EXP: FOR_ROWS(exp(a[i]));
         case EXPM1: FOR_ROWS(expm1(a[i]));
-        case LOG: FOR_ROWS(log(a[i]));
         case LOG1P: FOR_ROWS(log1p(a[i]));
         }
     }

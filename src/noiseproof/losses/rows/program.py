@@ -1,6 +1,6 @@
 """A loss as a program: its formula of row statistics, traced once into plain steps that any device can run.
 
-A `Number` records what is done to it, so a formula written with `+ - * / **`, `exp`, `expm1`, `log` and `log1p` becomes
+A `Number` records what is done to it, so a formula written with `+ - * / **`, `exp`, `expm1` and `log1p` becomes
 a list of steps. The C kernel runs the steps in double, the closed form with tensors, and for a GPU they become the
 source of a function.
 """
@@ -24,7 +24,7 @@ STATISTICS = (
     *("s_y", "s_slope", "S", "Q", "u_y", "u_slope", "U", "d_y", "d_slope", "D", "e_y", "e_slope", "E"),
 )
 RESULTS = ("value", "l", "S", "Q", "U", "D", "E")
-OPERATIONS = ("constant", "+", "-", "*", "/", "**", "neg", "exp", "expm1", "log", "log1p")
+OPERATIONS = ("constant", "+", "-", "*", "/", "**", "neg", "exp", "expm1", "log1p")
 NEEDS = {"S": 1, "Q": 2, "U": 4, "focal": 8, "top": 16}
 
 
@@ -136,9 +136,6 @@ class Number:
 
     def expm1(self) -> Number:
         return self.tracer.step("expm1", self, self)
-
-    def log(self) -> Number:
-        return self.tracer.step("log", self, self)
 
     def log1p(self) -> Number:
         return self.tracer.step("log1p", self, self)
