@@ -121,6 +121,7 @@ def test_completely_asymmetric_losses_find_the_likeliest_label_and_the_others_do
 
 def test_the_losses_with_a_jump_or_a_kink_say_so(entry):
     assert ("kinks" in entry.claims) == (entry.name in ("lc", "ece", "efl", "nnce", "nnfl"))
+    assert str(entry.claims.get("kinks", "where")).startswith("where")  # "not smooth where ..."
 
 
 # Ties between losses

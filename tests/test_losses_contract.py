@@ -287,7 +287,7 @@ def test_terms_that_differ_in_their_options_are_refused():
 
 def test_a_loss_is_added_to_losses_and_multiplied_by_numbers_alone():
     for wrong in (lambda: losses.NCE() + 1, lambda: losses.NCE() * "2", lambda: True * losses.NCE()):
-        with pytest.raises(TypeError, match="unsupported operand|multiply"):
+        with pytest.raises(TypeError, match=r"unsupported operand|multiply"):
             wrong()
 
 

@@ -94,6 +94,15 @@ def test_a_wrong_label_is_the_class_that_the_sample_scores_highest_when_scores_a
             assert share == pytest.approx(1 / (1 + np.exp(-gap)), abs=0.12)
 
 
+def test_scores_beyond_what_an_exponential_holds_choose_the_highest_class():
+    wide = np.repeat(np.sign(INPUTS[:40, :1]), 1_000_000, axis=1).astype(np.float32)  # scores of +-1,000
+    noisy = noise.corrupt(LABELS[:40], "instance(0.5)", num_classes=CLASSES, seed=1, inputs=wide)
+    rows = np.flatnonzero(noisy.flipped)
+    assert len(rows) > 5
+    favourites = {(LABELS[i], wide[i, 0], noisy.labels[i]) for i in rows}
+    assert len(favourites) == len({favourite[:2] for favourite in favourites})  # one for each class and sign
+
+
 def test_equal_inputs_of_a_class_share_their_favourites_and_unlike_ones_do_not():
     same = draw("instance(0.5)", inputs=np.repeat(INPUTS[:1], 5000, axis=0) + np.arange(5000)[:, None] % 2)
     for c in range(CLASSES):

@@ -210,6 +210,11 @@ def test_what_would_exhaust_the_parser_is_refused_in_a_line(text):
     assert len(str(raised.value)) < 700
 
 
+def test_parameters_out_of_a_dict_are_refused_by_name():
+    with pytest.raises(InputError, match=r"'\*\*' is not part of the text form"):
+        losses.parse("gce(**x)")
+
+
 def test_a_sum_of_a_hundred_terms_is_read_and_more_are_refused_however_deep_python_may_go():
     assert len(parse_sum(" + ".join(["ce"] * 100))) == 100
     allowed = sys.getrecursionlimit()

@@ -379,6 +379,12 @@ def _not_committed(path: Path, error: OSError, data: bytes) -> NotCommitted:
 
 
 def _size(count: int) -> str:
+    """In words.
+
+    Example:
+        >>> _size(5), _size(2048), _size(3 << 20), _size(5 << 40)
+        ('5 bytes', '2.0 KiB', '3.0 MiB', '5120.0 GiB')
+    """
     size, units = float(count), iter(["bytes", "KiB", "MiB", "GiB"])
     unit = next(units)
     while size >= 1024 and unit != "GiB":
