@@ -75,7 +75,7 @@ def test_damaged_files_are_read_or_refused_and_nothing_else_happens(what, prober
         home = sound_archive(tmp_path / "archive")
     file = str(home / FILES[what])
     read = file if reader == "image" else str(home)
-    times = count(120, 10_000) if reader != "folder" else count(60, 500)  # whose pictures are of the kinds below
+    times = count(120, 10_000)
     cases = [Damaged(f"seed {seed}", reader, read, file, seed) for seed in range(times)]
     results = list(prober.results(cases))
     assert len(results) == times
