@@ -130,8 +130,11 @@ def test_a_label_out_of_range_is_refused_in_the_words_of_torch(bad, requires_gra
 
 def test_p_min_is_held_against_the_number_of_classes():
     scores, target = batch(classes=4)
-    with pytest.raises(ValueError, match="p_min must be below 1/K"):
-        losses.parse("nnce(p_min=0.3)")(scores, target)
+    for name in ("nnce", "nnfl"):
+        assert losses.parse(f"{name}(p_min=0.24)")(scores, target).isfinite()
+        for p_min in (0.25, 0.3):
+            with pytest.raises(ValueError, match="p_min must be below 1/K"):
+                losses.parse(f"{name}(p_min={p_min})")(scores, target)
 
 
 # Derivatives of every kind
