@@ -31,8 +31,9 @@ def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None
         upstream: factor of the gradient: a scalar, or one a row under reduction="none".
     """
     rows, classes = scores.shape
-    if scores.stride(1) != 1:
-        scores = scores.contiguous()
+    apart, step = scores.stride()
+    if step != 1:
+        scores, apart = scores.contiguous(), classes
     if upstream is not None:
         upstream = upstream.float()
     value = torch.empty(rows if call.reduction == "none" else (), dtype=torch.float32)
@@ -40,7 +41,7 @@ def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None
         call.plan.packed,
         scores.data_ptr(),
         _DTYPE[scores.dtype],
-        scores.stride(0),
+        apart,
         rows,
         classes,
         call.target.data_ptr(),
