@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import count, seeded
 from noiseproof import losses
+from noiseproof.errors import InputError
 
 ENTRIES = list(losses.LOSSES)
 NAMES = losses.LOSSES.names()
@@ -117,6 +119,13 @@ def test_completely_asymmetric_losses_find_the_likeliest_label_and_the_others_do
         assert not all(found.values()), found
     elif kind == "never":
         assert not any(found.values()), found
+
+
+def test_a_parameter_that_is_no_number_is_refused_by_its_name(entry):
+    for name, parameter in inspect.signature(entry.cls).parameters.items():
+        if type(parameter.default) in (int, float):
+            with pytest.raises(InputError, match=rf"^{name} "):
+                entry.cls(**{name: float("nan")})
 
 
 def test_the_losses_with_a_jump_or_a_kink_say_so(entry):
