@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 
 import pytest
 import torch
@@ -54,6 +55,7 @@ def test_every_claim_has_a_name_that_is_known(entry):
     known = {"paper", "symmetric", "active", "bounded", "asymmetric", "shift_invariant", "kinks"}
     assert entry.claims.keys() <= known
     assert {"symmetric", "active", "bounded"} <= entry.claims.keys()
+    assert re.fullmatch(r"arXiv:\d{4}\.\d{5}", entry.claims.get("paper", "arXiv:0000.00000"))
 
 
 def test_the_sum_over_labels_is_constant_where_claimed_and_nowhere_else(entry):
