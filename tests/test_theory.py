@@ -31,6 +31,16 @@ def random_weights(random: np.random.Generator, classes: int) -> np.ndarray:
     return np.roll(w, random.integers(classes))
 
 
+class OfProbabilities:
+    """A loss of a user's own, given by its values over the probabilities."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def per_class(self, logits):
+        return self.values(logits.softmax(1))
+
+
 # The AMSE theorem
 
 
@@ -174,10 +184,25 @@ def test_no_a_helps_where_no_class_dominates():
     for q in (0.5, 1, 2, 3):
         assert not theory.amse_condition([0.4, 0.4, 0.2], a=1e6, q=q)
     assert math.isinf(theory.smallest_a([0.4, 0.399999, 0.200001], q=1.0001))  # the root is beyond 1e308
+    assert not theory.amse_condition([0.4, 0.4, 0.2], a=1e14)  # where a and a - 1 differ by rounding
+
+
+def test_near_q_1_the_smallest_a_grows_beyond_floating_point():
+    """(W - w_m) / (w_m - w_n) = 2, so log a is about log 2 / (q - 1)."""
+    w = [0.6, 0.4, 0.0]
+    assert math.log(theory.smallest_a(w, q=1 + math.log(2) / 690)) == pytest.approx(690, rel=1e-9)
+    assert math.isinf(theory.smallest_a(w, q=1 + math.log(2) / 720))
+    assert math.isinf(theory.smallest_a(w, q=1 + math.log(2) / 1000))
+
+
+def test_a_margin_beyond_floating_point_is_refused():
+    with pytest.raises(InputError, match="beyond floating point"):
+        theory.amse_condition([0.6, 0.4], a=1e200, q=3)
 
 
 def test_clean_data_needs_nothing():
-    assert theory.smallest_a([1.0, 0.0, 0.0]) == 1
+    for q in (0.5, 1, 1.5, 2, 3):
+        assert theory.smallest_a([1.0, 0.0, 0.0], q=q) == 1
     assert theory.amse_condition([1.0, 0.0, 0.0], a=1)
 
 
@@ -196,6 +221,10 @@ def test_answers_are_plain_values_that_print_unpack_and_pickle():
     for copied in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
         assert copied == found
         assert str(copied) == str(found) == "a >= 1.42857 (q = 2, w_m - w_n = 0.7)"
+    bound = theory.excess_risk_bound(0.01, [0.8, 0.1, 0.1], a=5)
+    for copied in (pickle.loads(pickle.dumps(bound)), copy.deepcopy(bound)):
+        assert copied == bound
+        assert str(copied) == "at most 1.091 % wrong (risk rises by 0.9167 for each wrong sample)"
 
 
 def test_every_answer_is_true_as_its_verdict():
@@ -226,9 +255,14 @@ def test_bad_weights_are_refused_with_a_reason(weights, words):
 
 
 def test_bad_parameters_are_refused():
-    with pytest.raises(InputError, match="a must lie"):
+    with pytest.raises(InputError, match=r"^a must lie"):
         theory.amse_condition([0.6, 0.4], a=0.5)
-    with pytest.raises(InputError, match="q must lie"):
+    with pytest.raises(InputError, match=r"^q must lie"):
         theory.smallest_a([0.6, 0.4], q=0)
-    with pytest.raises(InputError, match="num_classes"):
-        theory.is_symmetric("ce", 1)
+    for classes in (1, 10**6 + 1, True, 2.0, "3"):
+        with pytest.raises(InputError, match=r"^num_classes"):
+            theory.is_symmetric("ce", classes)
+    assert [theory.kinds.checked_classes(good) for good in (2, np.int64(5), 10**6)] == [2, 5, 10**6]
+    for bad in ({"excess": -0.1}, {"beta": 0.0}, {"q": 0.0}, {"a": 0.9}):
+        with pytest.raises(InputError, match=f"^{next(iter(bad))} must"):
+            theory.excess_risk_bound(**{"excess": 0.1, "weights": [0.8, 0.2], "a": 5.0, **bad})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from conftest import count
 from noiseproof import losses, theory
 from noiseproof.errors import InputError
 from noiseproof.losses import LOSSES
-from test_theory import random_weights, symmetric
+from test_theory import OfProbabilities, random_weights, symmetric
 
 # Kinds of losses
 
@@ -63,10 +65,42 @@ def test_the_asymmetry_ratio_has_its_closed_form(text, ratio):
     assert float(theory.asymmetry_ratio(text)) == pytest.approx(ratio, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("values", "ratio", "within", "at"),
+    [
+        (lambda p: 2 - p + 0.75 * (1 - (math.pi * p).cos()) / math.pi, 0.25, 1e-6, (0.5, 0.0)),  # 1 - 3/4 sin(pi p)
+        (lambda p: 2 - p / 2 - 3 * (p - 0.2).clamp(0, 0.2), 0.25, 0.005, (None, 0.4)),  # steep from 0.2 to 0.4
+        (lambda p: 2 - p / 2 - 3 * (p - 2e-5).clamp(0, 2e-5), 0.25, 0.07, (None, 4e-5)),  # the same close to 0
+        (lambda p: 2 - p / 2 - 3 * (p - 0.3).clamp(0, 0.2), 0.25 / 0.85, 0.007, (0.5, 0.5)),  # u_1 + u_2 = 1
+        (lambda p: 2 - p / 2 + 0.49 * (p - 1 + 1e-6).clamp(0), 0.02, 1e-6, (1.0, 0.0)),  # nearly flat close to 1
+        (lambda p: 1 - p**2, 1, 1e-6, (None, None)),  # flat at 0
+        (lambda p: 1 + (math.pi * p).cos(), 1, 1e-6, (None, None)),  # flat at both ends
+        (lambda p: -((p + 1e-3).log()), 1e-3 / 1.001, 1e-6, (1.0, 0.0)),
+    ],
+)
+def test_the_ratio_is_the_least_over_all_pairs_wherever_it_is_attained(values, ratio, within, at):
+    found = theory.asymmetry_ratio(OfProbabilities(values))
+    assert float(found) == pytest.approx(ratio, rel=within)
+    for where, expected in zip(found.at, at, strict=True):
+        assert expected is None or where == pytest.approx(expected, rel=0.15 if expected < 0.01 else 0.01, abs=1e-9)
+    for same in (lambda p: 5 * values(p), lambda p: values(p) / 1000, lambda p: values(p) + 3):
+        assert float(theory.asymmetry_ratio(OfProbabilities(same))) == pytest.approx(float(found), rel=1e-4)
+
+
+def test_equality_of_ratio_and_weights_is_enough_but_for_two_heaviest():
+    for text in ("ael(a=2.5)", "agce(a=0.6, q=0.6)", "aul(a=5.5, q=3)"):
+        ratio = theory.asymmetry_ratio(text)
+        assert ratio.tolerates([1.0, ratio.value, 0.0])
+        assert not ratio.tolerates([1.0, ratio.value * (1 + 1e-6), 0.0])
+    assert theory.asymmetry_ratio("gce(q=1)").tolerates([0.41, 0.4, 0.19])
+    assert not theory.asymmetry_ratio("gce(q=1)").tolerates([0.4, 0.4, 0.2])
+
+
 def test_the_ratio_is_for_losses_of_one_probability():
     for text in ("nce", "amse(a=30)", "nce + mae"):
-        with pytest.raises(InputError, match="is_asymmetric"):
-            theory.asymmetry_ratio(text)
+        for classes in (2, 3, 10):
+            with pytest.raises(InputError, match="is_asymmetric"):
+                theory.asymmetry_ratio(text, classes)
 
 
 @pytest.mark.parametrize("text", ["ael(a=2.5)", "agce(a=0.6, q=0.6)", "aul(a=5.5, q=3)"])
@@ -109,6 +143,109 @@ def test_a_users_own_loss_is_judged_by_its_values():
 
     with pytest.raises(InputError, match=r"\(N, K\)"):
         theory.is_symmetric(Wrong(), 3)
+
+
+@pytest.mark.parametrize(
+    "besides",
+    [lambda p: 1e-7 * p**2, lambda p: (p < 1e-200).double(), lambda p: (p - 0.2).abs() < 1e-9],
+    ids=["a little everywhere", "near the vertices only", "in the middle only"],
+)
+def test_a_loss_is_symmetric_only_if_it_is_so_everywhere(besides):
+    assert theory.is_symmetric(OfProbabilities(lambda p: 1 - p), 5)
+    assert not theory.is_symmetric(OfProbabilities(lambda p: 1 - p + besides(p)), 5)
+    assert theory.is_symmetric(OfProbabilities(lambda p: 1 - p + 1e-12 * p**2), 5)
+    assert not theory.is_symmetric(OfProbabilities(lambda p: 1e6 * (1 - p + besides(p))), 5)
+
+
+def test_a_loss_is_active_only_if_no_other_probability_matters():
+    others = lambda p: p.square().sum(1, keepdim=True) - p**2  # noqa: E731
+    for factor, expected in ((1e-13, True), (1.5e-8, False), (1.0, False)):
+        for loss in (lambda p, f=factor: 1 - p + f * others(p), lambda p, f=factor: -p.log() - f * others(p)):
+            assert bool(theory.is_active(OfProbabilities(loss), 3)) == expected
+            assert bool(theory.is_passive(OfProbabilities(loss), 3)) != expected
+    assert theory.is_active(OfProbabilities(others), 2)  # two classes: the other one is 1 - p
+
+    class Centred:  # no number where a score is -inf
+        def per_class(self, logits):
+            return -(logits - logits.mean(1, keepdim=True)).log_softmax(1)
+
+    assert theory.is_active(Centred(), 2)
+    assert theory.is_active(Centred(), 3)
+
+
+# Certificates
+
+
+def shares(p):
+    return p**2 / p.square().sum(1, keepdim=True)
+
+
+class Uncertain(losses.Loss):
+    """Symmetric and lowest at e_m, but neither convex nor concave, and higher elsewhere than a wrong label's 1."""
+
+    def per_class(self, logits):
+        q = shares(logits.softmax(1))
+        return 1 - q + 0.3 * (q.roll(-1, 1) - q.roll(-2, 1))
+
+
+LEAST = "the losses of all labels add up to a constant, and the least likely label carries all of it"
+NONE_HIGHER = "the losses of all labels add up to a constant, and none is higher than a wrong label's at a vertex"
+
+
+@pytest.mark.parametrize(
+    ("loss", "weights", "certificate"),
+    [
+        ("mae", [0.2, 0.5, 0.3], "the risk is linear and no edge falls from e_1"),
+        ("amse(a=6)", [0.2, 0.3, 0.5], "the risk is convex and no edge falls from e_2"),
+        ("amse(a=6, q=0.5)", [0.2, 0.3, 0.5], "the risk is concave and e_2 is its lowest vertex"),
+        ("nce", [0.2, 0.6, 0.2], "the loss is symmetric and the wrong classes weigh the same"),
+        ("nnce", [0.2, 0.6, 0.2], "the loss is symmetric and the wrong classes weigh the same"),
+        ("nce", [0.2, 0.5, 0.3], LEAST),
+        ("nnce", [0.2, 0.5, 0.3], NONE_HIGHER),
+        (OfProbabilities(lambda p: 1 - shares(p)), [0.2, 0.5, 0.3], NONE_HIGHER),
+        ("nce + nnce", [0.2, 0.5, 0.3], "a sum of losses that are each asymmetric here"),
+        ("2*nce + amse(a=6)", [0.2, 0.5, 0.3], "a sum of losses that are each asymmetric here"),
+        (Uncertain(), [0.5, 0.2, 0.2, 0.1], ""),
+        ("amse(a=2)", [0.2, 0.5, 0.3], "the risk falls from e_1 towards e_2"),
+        ("ce", [0.5, 0.2, 0.3], "the risk falls from e_0 towards e_1"),
+    ],
+)
+def test_the_certificate_is_the_argument_that_applies(loss, weights, certificate):
+    found = theory.is_asymmetric(loss, weights)
+    assert found.certificate == certificate
+    assert bool(found) == (not certificate.startswith("the risk falls"))
+    assert found.clean == int(np.argmax(weights))
+
+
+def test_a_lower_point_is_enough_to_say_no_where_no_edge_falls():
+    """A dent around the even point, deeper than the vertex: the slopes at the vertex do not see it."""
+    dent = OfProbabilities(lambda p: 1 - p - 3 * (-50 * (p - 1 / 3).square().sum(1, keepdim=True)).exp())
+    found = theory.is_asymmetric(dent, [0.6, 0.2, 0.2])
+    assert not found
+    assert found.certificate == "a lower point was found"
+    assert found.margin == pytest.approx(0.4)
+    assert found.gap == pytest.approx(3.0 - (0.6 * 2 / 3 + 0.4 * 2 / 3) + 0.4, abs=0.01)
+    assert found.minimiser == pytest.approx((1 / 3, 1 / 3, 1 / 3), abs=0.01)
+
+
+# The classes' names and the weights' scale
+
+
+@pytest.mark.parametrize("loss", ["nce + amse(a=30)", "amse(a=2)", "gce", "nce", "agce(a=1, q=0.3)"])
+def test_names_of_classes_and_scale_of_weights_do_not_matter(loss):
+    w = np.array([0.5, 0.3, 0.15, 0.05])
+    order = np.array([2, 0, 3, 1])
+    one = theory.is_asymmetric(loss, w)
+    other = theory.is_asymmetric(loss, 8 * w[order])
+    assert (bool(other), other.clean, other.unique) == (bool(one), 1, one.unique)
+    assert other.minimiser == pytest.approx(np.array(one.minimiser)[order], abs=1e-5)
+    assert other.margin == pytest.approx(8 * one.margin, rel=1e-9)
+    assert other.gap == pytest.approx(8 * one.gap, rel=1e-6)
+    tiny = theory.is_asymmetric(loss, 1e-12 * w)
+    assert (bool(tiny), tiny.unique, tiny.certificate, tiny.notes) == (
+        bool(one), one.unique, one.certificate, one.notes)  # fmt: skip
+    if math.isfinite(one.margin):  # elsewhere every edge falls alike
+        assert other.certificate == re.sub(r"(?<=e_)\d", lambda k: str(list(order).index(int(k[0]))), one.certificate)
 
 
 # Sums
@@ -194,6 +331,70 @@ def test_many_classes_are_answered_from_one_row():
     assert answer.classes[99].verdict.minimiser[99] == 1
 
 
+@pytest.mark.parametrize("loss", ["amse(a=2)", "amse(a=4)", "nce + amse(a=4, q=3)", "nce"])
+def test_each_class_is_answered_as_its_row_alone_is(loss):
+    rows = [[0.6, 0.3, 0.1, 0.0], [0.1, 0.6, 0.0, 0.3], [0.1, 0.05, 0.5, 0.35], [0.3, 0.0, 0.1, 0.6]]
+    answer = theory.tolerance(loss, torch.tensor(rows, dtype=torch.float64))
+    for label, (row, one) in enumerate(zip(rows, answer.classes, strict=True)):
+        alone, verdict = theory.is_asymmetric(loss, row), one.verdict
+        assert (one.label, verdict.clean, one.rival) == (label, label, int(np.argsort(row)[-2]))
+        assert bool(one) == one.holds == verdict.holds == alone.holds
+        assert (verdict.unique, verdict.certificate, verdict.notes) == (alone.unique, alone.certificate, alone.notes)
+        assert verdict.minimiser == pytest.approx(alone.minimiser, abs=1e-4)
+        assert (verdict.margin, verdict.gap) == pytest.approx((alone.margin, alone.gap), abs=1e-4)
+        assert one.smallest_a.q == (3 if "q=3" in loss else 2)
+        assert one.smallest_a == pytest.approx(theory.smallest_a(row, one.smallest_a.q))
+        assert one.margin == pytest.approx(sorted(row)[-1] - sorted(row)[-2])
+
+
+class OneAndTheOthers:
+    """A loss of a user's own that treats its classes differently: cross-entropy for label 0, MAE for the others."""
+
+    def per_class(self, logits):
+        log_p = logits.log_softmax(1)
+        return torch.cat([-log_p[:, :1], 1 - log_p[:, 1:].exp()], 1)
+
+
+def test_classes_that_a_loss_treats_differently_are_asked_one_by_one():
+    matrix = [[0.6, 0.4, 0.0], [0.4, 0.6, 0.0], [0.0, 0.4, 0.6]]
+    answer = theory.tolerance(OneAndTheOthers(), matrix)
+    assert answer.loss == "OneAndTheOthers"
+    assert [one.holds for one in answer.classes] == [True, False, True]  # label 0 never loses all probability
+    for row, one in zip(matrix, answer.classes, strict=True):
+        assert one.verdict == theory.is_asymmetric(OneAndTheOthers(), row)
+
+
+@pytest.mark.parametrize(("by", "expected"), [(1e-14, True), (1e-8, False), (0.1, False)])
+def test_classes_are_alike_if_their_order_changes_nothing(by, expected):
+    loss = OfProbabilities(lambda p: (1 - p) * (1 + by * torch.arange(p.shape[1], dtype=p.dtype)))
+    assert sys.modules["noiseproof.theory.tolerance"]._classes_are_alike(loss, 4) == expected
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        ([["a", "b"], ["c", "d"]], "numbers"),
+        ([0.5, 0.5], "K, K"),
+        ([[0.5, 0.5]], "K, K"),
+        ([[1.0]], "K >= 2"),
+        ([[1.1, -0.1], [0.0, 1.0]], "not negative"),
+        ([[math.nan, 1.0], [0.0, 1.0]], "finite"),
+        ([[0.9, 0.1], [0.2, 0.81]], "row 1 .* adds up to 1.01, not 1$"),
+        ([[0.9, 0.0998], [0.0, 1.0]], "row 0"),
+    ],
+)
+def test_what_is_no_transition_matrix_is_refused(matrix, words):
+    with pytest.raises(InputError, match=words):
+        theory.tolerance("mae", matrix)
+
+
+def test_rows_that_are_off_by_rounding_are_put_right():
+    answer = theory.tolerance("mae", [[0.90005, 0.1], [0.3, 0.69995]])
+    assert answer.classes[0].margin == pytest.approx(0.80005 / 1.00005)
+    assert answer.margin == answer.classes[1].margin == pytest.approx(0.39995 / 0.99995)
+    assert answer.smallest_a == pytest.approx(0.99995 / 0.39995)
+
+
 def test_a_transposed_matrix_is_recognised():
     columns = np.array([[0.9, 0.4], [0.1, 0.6]])
     with pytest.raises(InputError, match="columns do"):
@@ -230,3 +431,27 @@ def test_the_bound_is_the_formula_and_takes_a_matrix():
     assert float(halved) == pytest.approx(2 * 0.01 * 3 / (5 * 0.4 - 0.75))
     with pytest.raises(InputError, match="violated"):
         theory.excess_risk_bound(0.01, [0.8, 0.1, 0.1], a=1.2)
+
+
+@pytest.mark.parametrize(
+    ("a", "q", "slope"),
+    [
+        (5, 2, 5 * 0.7 - 0.75),
+        (5, 3, 1.5 * (0.8 * 16 - 0.1 * 25 - 0.2)),
+        (4, 1.5, 0.75 * (0.8 * 3**0.5 - 0.1 * 2 - 0.2)),
+        (5, 1, 0.7),
+        (5, 0.5, 0.7 * (1 + 5**0.5 - 2) / 2),
+    ],
+)
+def test_a_wrong_sample_adds_what_the_formula_of_its_q_says(a, q, slope):
+    for weights in ([0.8, 0.1, 0.1], torch.tensor([[0.1, 0.8, 0.1], [0.05, 0.05, 0.9]], dtype=torch.float64)):
+        found = theory.excess_risk_bound(0.01, weights, a=a, q=q, beta=3)
+        assert found.slope == pytest.approx(slope)  # / K * beta
+        assert float(found) == pytest.approx(min(1.0, 0.01 / slope))
+
+
+def test_at_equality_nothing_is_bounded():
+    assert theory.amse_condition([2.5, 1.0], a=3, q=3).margin == 0  # 2.5 * 4 = 9 + 1
+    found = theory.excess_risk_bound(0.0, [2.5, 1.0], a=3, q=3)
+    assert (float(found), found.slope) == (1.0, 0.0)
+    assert not found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -80,13 +80,15 @@ def is_asymmetric(loss: HasPerClass | str, weights: Weights) -> Asymmetry:
     """
     w = checked_weights(weights)
     clean, w_m, w_n = two_largest(w)
+    total = float(w.sum())
     if w_m <= w_n:
-        even = tuple((w / w.sum()).tolist())
+        even = tuple((w / total).tolist())
         return Asymmetry(False, clean, 0.0, even, 0.0, False, "", ("no single class has the largest weight",))
     if isinstance(loss, str):
         loss = losses.parse(loss)
-    risk = Risk(loss, w)
-    return _over_scores(risk) if risk.depends_on_scores() else _over_simplex(loss, risk)
+    risk = Risk(loss, w / total)
+    found = _over_scores(risk) if risk.depends_on_scores() else _over_simplex(loss, risk)
+    return replace(found, margin=total * found.margin, gap=total * found.gap)
 
 
 def _over_simplex(loss: HasPerClass, risk: Risk) -> Asymmetry:
@@ -94,7 +96,7 @@ def _over_simplex(loss: HasPerClass, risk: Risk) -> Asymmetry:
     vertex, continuous = risk.at_vertex()
     slopes, errors = risk.edge_slopes()
     margin, towards = float(slopes.min()), int(slopes.argmin())
-    falls = margin < 0 and margin < -float(errors[towards]) * _size(risk.only_clean().edge_slopes()[0])
+    falls = margin < -float(errors[towards]) * _size(risk.only_clean().edge_slopes()[0])
     ends, values = risk.lowest()
     lowest = float(values.min())
     allowed = 1e-9 * max(1.0, abs(min(vertex, lowest)))
@@ -174,7 +176,7 @@ def _descend(risk: Risk, steps: int = 200) -> torch.Tensor:
     )
     z = torch.cat([scale * starts for scale in (0.1, 1.0, 5.0, 20.0)])
     value, slope = risk.gradient(z)
-    step = torch.ones_like(value)[:, None]
+    step = 0.1 / slope.abs().amax(1, keepdim=True).clamp_min(1e-300)  # so that a factor on the loss changes nothing
     for _ in range(steps):
         trial = z - (step * slope).clamp(-3.0, 3.0)
         trial_value, trial_slope = risk.gradient(trial)
@@ -182,7 +184,9 @@ def _descend(risk: Risk, steps: int = 200) -> torch.Tensor:
         z, slope = torch.where(better[:, None], trial, z), torch.where(better[:, None], trial_slope, slope)
         value = torch.where(better, trial_value, value)
         step *= torch.where(better, 1.6, 0.4)[:, None]
-    return z[value.argmin()][None]
+    # Clipped scores may be as low as those within; the smallest say most.
+    lowest = value.isclose(value.min(), rtol=1e-14, atol=0, equal_nan=True)
+    return z[lowest][z[lowest].norm(dim=1).argmin()][None]
 
 
 def _probabilities(scores: torch.Tensor) -> tuple[float, ...]:

@@ -163,9 +163,9 @@ class Risk:
         chord = share[:, 0] * self(ends) + (1 - share[:, 0]) * self(others)
         bend = (chord - self(between)) / chord.abs().clamp_min(1.0)
         convex, concave = bool((bend >= -1e-11).all()), bool((bend <= 1e-11).all())
-        return {(True, True): "linear", (True, False): "convex", (False, True): "concave"}.get(
-            (convex, concave), "neither"
-        )
+        if convex:
+            return "linear" if concave else "convex"
+        return "concave" if concave else "neither"
 
     def starts(self) -> Tensor:
         """Where the search begins: the even point, the weights, vertices, edges from m, random points."""
@@ -197,8 +197,7 @@ class Risk:
         lightest = self.weights.argsort()[:16]
         away = best.repeat_interleave(len(lightest), 0)
         away[torch.arange(len(away)), lightest.repeat(len(best))] = -FAR
-        keep = away.max(1).values > -FAR / 2
-        ends = torch.cat([z, away[keep].log_softmax(1)])
+        ends = torch.cat([z, away.log_softmax(1)])
         return ends, self(ends)
 
     def along_edge(self, j: int) -> Tensor:

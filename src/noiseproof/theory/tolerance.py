@@ -60,7 +60,7 @@ class Tolerance:
     @property
     def smallest_a(self) -> SmallestA:
         """The smallest a of AMSE that serves every class."""
-        return max((one.smallest_a for one in self.classes), key=float)
+        return max(one.smallest_a for one in self.classes)
 
     def __bool__(self) -> bool:
         return self.holds
@@ -163,7 +163,7 @@ def tolerance(
     rows = []
     for label, row in enumerate(matrix):
         others = np.delete(row, label)
-        rival = int(np.argmax(np.where(np.arange(len(row)) == label, -1.0, row)))
+        rival = int(np.argmax(np.where(np.arange(len(row)) == label, -np.inf, row)))
         margin = float(row[label] - others.max())
         if margin <= 1e-12:
             verdict = Asymmetry(
@@ -177,7 +177,7 @@ def tolerance(
                 (f"label {rival} is given to this class at least as often as its own",),
             )
         else:
-            verdict = _verdict(loss, row, label, known if alike else {})
+            verdict = _verdict(loss, row, label, known) if alike else is_asymmetric(loss, row)
         least = smallest_a(row, q) if margin > 1e-12 else SmallestA(math.inf, q, margin)
         rows.append(ClassTolerance(label, verdict.holds, margin, rival, least, verdict))
     name = str(loss) if isinstance(loss, Loss) else type(loss).__name__
@@ -195,7 +195,7 @@ def _verdict(loss: HasPerClass, row: npt.NDArray[np.float64], label: int, known:
     back[order] = found.minimiser
     certificate = found.certificate.replace("e_0", f"e_{label}")
     towards = found.certificate.rpartition("towards e_")[2]
-    if towards.isdigit() and "towards" in found.certificate:
+    if towards.isdigit():
         certificate = f"the risk falls from e_{label} towards e_{order[int(towards)]}"
     return Asymmetry(
         found.holds, label, found.margin, tuple(back.tolist()), found.gap, found.unique, certificate, found.notes
