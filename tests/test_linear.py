@@ -124,13 +124,13 @@ def test_transforms_see_the_layer_and_the_loss():
 
 
 def test_the_scores_are_never_held():
-    rows, features, classes = 512, 4, 20_000
+    rows, features, classes = 1024, 4, 20_000
     hidden, weight, _, target = parts(rows, features, classes)
     hidden.requires_grad_(), weight.requires_grad_()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         linear_loss(losses.parse("nce + amse"), hidden, weight, target).backward()
     largest = max(event.cpu_memory_usage for event in profile.events())
-    assert largest <= (1 << 22) * 4 + weight.nbytes  # one chunk; all scores would be 41 MB
+    assert largest <= (1 << 23) * 4 + weight.nbytes  # one chunk; all scores would be 82 MB
 
 
 def test_shapes_that_do_not_fit_are_refused():

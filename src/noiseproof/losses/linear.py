@@ -19,7 +19,7 @@ from noiseproof.losses.rows import transforms_are_active, value_and_grad
 
 __all__ = ["linear_loss"]
 
-_SCORES = 1 << 22  # held at once: 16 MiB in float32
+_SCORES = 1 << 23  # held at once: 32 MiB in float32
 _HALF = (torch.float16, torch.bfloat16)
 
 

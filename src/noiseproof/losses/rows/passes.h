@@ -192,13 +192,13 @@ INLINE Focal focal(const float *x, const float *e, float *d_psi, float *e_psi, i
                 const float missing = root ? one_minus_root(p) : one_minus_power(p, focus), w = 1.0f - missing;
                 const float pull = attached ? focus * p * w / (1.0f - p) : 0.0f;
                 const float finite = log_p > -200.0f ? log_p : -200.0f; /* p is 0 there */
-                const float by_d = w - pull * finite;
+                const float by_d = attached ? w - pull * finite : w;
                 d.part[v] += score == -INFINITY ? 0.0f : w * log_p;
                 d_psi[at + v] = by_d;
                 d_slopes.part[v] += by_d;
                 if (floors) {
                     const float above = log_p - floor, u = above >= 0.0f ? above : 0.0f;
-                    const float by_e = (above >= 0.0f ? w : 0.0f) - pull * (u + floor);
+                    const float inside = above >= 0.0f ? w : 0.0f, by_e = attached ? inside - pull * (u + floor) : inside;
                     terms.part[v] += w * u - floor * missing;
                     e_psi[at + v] = by_e;
                     e_slopes.part[v] += by_e;
