@@ -232,6 +232,7 @@ def test_every_answer_is_true_as_its_verdict():
     assert not theory.smallest_a([0.4, 0.4, 0.2])  # inf: no a does it
     assert theory.excess_risk_bound(0.0, [0.8, 0.1, 0.1], a=5)  # nothing is wrong: the best there is
     assert not theory.excess_risk_bound(100.0, [0.8, 0.1, 0.1], a=5)  # "at most all" says nothing
+    assert float(theory.excess_risk_bound(100.0, [0.8, 0.1, 0.1], a=5)) == 1.0
     assert theory.is_symmetric("mae")
     assert not theory.is_asymmetric("ce", [0.6, 0.4])
     assert not theory.tolerance("ce", [[0.6, 0.4], [0.0, 1.0]])

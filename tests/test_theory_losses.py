@@ -425,6 +425,7 @@ def test_the_excess_risk_bounds_the_share_of_wrong_samples(q):
 
 def test_the_bound_is_the_formula_and_takes_a_matrix():
     assert float(theory.excess_risk_bound(0.01, [0.8, 0.1, 0.1], a=5)) == pytest.approx(0.01 * 3 / (5 * 0.7 - 0.75))
+    assert float(theory.excess_risk_bound(0.03, [2.4, 0.3, 0.3], a=5)) == pytest.approx(0.01 * 3 / (5 * 0.7 - 0.75))
     matrix = [[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.0, 0.1, 0.9]]
     assert float(theory.excess_risk_bound(0.01, matrix, a=5)) == pytest.approx(0.01 * 3 / (5 * 0.4 - 0.75))
     halved = theory.excess_risk_bound(0.01, matrix, a=5, beta=0.5)

@@ -264,6 +264,7 @@ def test_clipped_scores_tolerate_what_lies_beyond_the_clip_and_learn_the_rest():
         assert found.clean == 1
         assert found.certificate == ""
         assert math.isnan(found.margin)
+        assert found.unique
         if expected:
             assert found.gap == 0
             assert found.minimiser[1] >= edge - 1e-9
