@@ -109,6 +109,7 @@ def test_dense_targets_keep_their_shape(formula_only):
             leaf = scores.clone().requires_grad_()
             value = loss(leaf, target)
             assert value.shape == (target.shape if reduction == "none" else ())
+            assert by_kernel(value) == (rows.enabled and reduction != "none")
             value.sum().backward()
             results.append((value.detach(), leaf.grad))
         formula_only()
