@@ -88,7 +88,7 @@ INLINE float one_minus_power(float p, float t) {
     return (1.0f - scale) - scale * part;
 }
 
-/* The same for t = 1/2: p times a Chebyshev fit of 1 / (1 + sqrt(1-p)), error 3e-9; soon done beside a root and a quotient. */
+/* The same for t = 1/2: p times a Chebyshev fit of 1 / (1 + sqrt(1-p)), error 3e-9; quicker than root and quotient. */
 INLINE float one_minus_root(float p) {
     float poly = 0.1186083923f;
     poly = poly * p - 0.1307225775f;

@@ -198,7 +198,8 @@ INLINE Focal focal(const float *x, const float *e, float *d_psi, float *e_psi, i
                 d_slopes.part[v] += by_d;
                 if (floors) {
                     const float above = log_p - floor, u = above >= 0.0f ? above : 0.0f;
-                    const float inside = above >= 0.0f ? w : 0.0f, by_e = attached ? inside - pull * (u + floor) : inside;
+                    const float inside = above >= 0.0f ? w : 0.0f;
+                    const float by_e = attached ? inside - pull * (u + floor) : inside;
                     terms.part[v] += w * u - floor * missing;
                     e_psi[at + v] = by_e;
                     e_slopes.part[v] += by_e;
