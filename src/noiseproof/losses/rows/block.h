@@ -25,7 +25,7 @@ typedef struct {
 } Job;
 
 typedef struct {
-    float *x, *e, *d_psi, *e_psi; /* scores; LIFTED e^(x - high), over them if nothing else needs them; focal psi */
+    float *x, *e, *d_psi, *e_psi; /* scores; e^x, see numbers.h, over them if nothing else needs them; focal psi */
 } Scratch;
 
 /* Of each row of the block. The rival is a class that is singled out, as the label is: its terms are not in the sums. */
@@ -34,11 +34,13 @@ typedef struct {
     int64_t y[BLOCK];
     int kept[BLOCK];                                /* the label is not `ignored` */
     float own[BLOCK], high[BLOCK], low[BLOCK];      /* scores: of y, largest, smallest */
+    int first[BLOCK];                               /* of the largest */
     double top[BLOCK], masked[BLOCK];               /* y is the first of the largest; other scores at -infinity */
     int rival[BLOCK], clamped[BLOCK];               /* its class, or -1; some p_k may be below p_min */
     double x_rival[BLOCK];                          /* its x - high */
+    double above[BLOCK];                            /* high - base ln 2 */
     double sum_e[BLOCK], sum_e2[BLOCK], sum_x[BLOCK];
-    double inverse_z[BLOCK], log_z[BLOCK];          /* of the sum of all e^(x - high) */
+    double log_z[BLOCK], p_of_e[BLOCK];             /* of the sum of all e^(x - high); p = p_of_e * e */
     double l_rival[BLOCK], p_rival[BLOCK], r_rival[BLOCK];
     double u_psi[BLOCK], d_psi[BLOCK], e_psi[BLOCK], squares[BLOCK]; /* sums of psi and of p^2 */
     double u_rival[BLOCK], d_rival[BLOCK], e_rival[BLOCK];           /* psi of the rival */
@@ -70,8 +72,12 @@ INLINE char *gradient_of(const Job *job, long i) {
 }
 
 INLINE void load(const Job *job, long i, Block *block, int b) {
-    const Range span = read_row(block->scratch[b].x, scores_of(job, i), job->dtype, (int)job->k, block->n);
-    block->low[b] = span.low, block->high[b] = span.high;
+    float *x = block->scratch[b].x;
+    const Range span = read_row(x, scores_of(job, i), job->dtype, (int)job->k, block->n);
+    const int near = fabsf(span.high) <= NEAR;
+    if (!near) move(x, span.high, block->n);
+    block->low[b] = near ? span.low : span.low - span.high, block->high[b] = near ? span.high : 0;
+    block->first[b] = span.first;
 }
 
 /* What lies over what: a row's memory is read while it is near, so it takes no more of it than it needs. */
@@ -79,7 +85,8 @@ INLINE Scratch lay_out(float *x, int n, int focal, int clamped) {
     return (Scratch){x, focal || clamped ? x + n : x, clamped ? x + 2 * n : x, x + 3 * n};
 }
 
-/* The label's score among the others; buries the label and the padding. */
+/* The label among the others. Where it has not the largest score, another class has: its p may be near 1, so it is
+ * singled out. Label, rival and padding are buried. */
 INLINE void survey(const Job *job, Block *block) {
     const int k = (int)job->k, n = block->n, needs = job->program->needs;
     const double floor = job->program->log_floor, log_k = log((double)k);
@@ -88,23 +95,16 @@ INLINE void survey(const Job *job, Block *block) {
         /* log p = x - high - log z, z from 1 to K; where no p can be below p_min, sums with the floor are moved ones */
         block->clamped[b] = floor < 0 && !((double)block->low[b] - block->high[b] - log_k >= floor);
         block->scratch[b] = lay_out(x, n, needs & NEEDS_FOCAL, block->clamped[b]);
-        const float own = x[block->y[b]], high = block->high[b];
+        const float own = x[block->y[b]];
         block->own[b] = own;
-        block->top[b] = needs & NEEDS_TOP && own == high && first_equal(x, high, k) == block->y[b];
+        block->top[b] = block->y[b] == block->first[b];
         long masked = 0;
         if (block->low[b] == -INFINITY && needs & (NEEDS_S | NEEDS_U | NEEDS_FOCAL))
             for (long j = 0; j < k; j++) masked += x[j] == -INFINITY;
         block->masked[b] = (double)(masked - (masked && own == -INFINITY));
         bury(x, block->y[b], k, n);
-    }
-}
-
-/* Where the label has not the largest score, another class has: its p may be near 1, so it is singled out. */
-INLINE void find_rivals(Block *block) {
-    FOR_KEPT {
-        float *x = block->scratch[b].x;
         block->x_rival[b] = 0;
-        block->rival[b] = block->own[b] < block->high[b] ? first_equal(x, block->high[b], block->n) : -1;
+        block->rival[b] = own < block->high[b] ? block->first[b] : -1;
         if (block->rival[b] >= 0) x[block->rival[b]] = -INFINITY;
     }
 }
@@ -115,10 +115,10 @@ INLINE void find_runner_up(const Job *job, long i, Block *block, int b) {
     const int n = block->n;
     load(job, i, block, b); /* the exponentials may lie over the scores */
     bury(scratch.x, block->y[b], job->k, n);
-    const float next = range(scratch.x, n).high;
-    if (next > -INFINITY) {
-        block->rival[b] = first_equal(scratch.x, next, n);
-        block->x_rival[b] = (double)next - block->high[b];
+    const Range others = read_row(scratch.x, scratch.x, FLOAT32, n, n);
+    if (others.high > -INFINITY) {
+        block->rival[b] = others.first;
+        block->x_rival[b] = (double)others.high - block->high[b];
         scratch.x[block->rival[b]] = -INFINITY;
     }
     if (scratch.e == scratch.x) memset(scratch.x, 0, (size_t)n * sizeof(float));
@@ -129,18 +129,17 @@ INLINE void exponentiate(const Job *job, long first, int size, Block *block) {
     FOR_KEPT {
         Scratch scratch = block->scratch[b];
         const int n = block->n;
-        const float high = block->high[b];
+        const float high = block->high[b], base = base_of(high);
         const long next = first + b + size;
-        const Ahead ahead = {
-            .read = next < job->n ? scores_of(job, next) : NULL,
-            .write = job->grad ? gradient_of(job, first + b) : NULL,
-        };
+        const char *read = scores_of(job, next < job->n ? next : first + b);
+        const Ahead ahead = {.read = read, .write = job->grad ? gradient_of(job, first + b) : read};
 #define EXPONENTIALS(squares, scores) \
-    exponentials(scratch.x, scratch.e, n, high, ahead, SIZES[job->dtype], squares, scores)
+    exponentials(scratch.x, scratch.e, n, high, base, ahead, SIZES[job->dtype], squares, scores)
         const Sums sums = needs & NEEDS_Q                 ? EXPONENTIALS(1, 1)
                           : needs & (NEEDS_S | NEEDS_U) ? EXPONENTIALS(0, 1)
                                                         : EXPONENTIALS(0, 0);
 #undef EXPONENTIALS
+        block->above[b] = high - base * 0.693147180559945309;
         block->sum_e[b] = sums.e, block->sum_e2[b] = sums.e2, block->sum_x[b] = sums.x;
         if (sums.e == 0 && block->rival[b] < 0) find_runner_up(job, first + b, block, b);
     }
@@ -154,15 +153,16 @@ INLINE void weigh(const Job *job, Block *block) {
     FOR_BLOCK {
         const double own = block->own[b], high = block->high[b], x_y = own - high, e_y = wide_exp(x_y);
         const double e_rival = block->rival[b] < 0 ? 0.0 : wide_exp(block->x_rival[b]);
-        const double not_top = block->sum_e[b] + (own == high ? e_rival : e_y), log_z = wide_log1p(not_top);
-        const double rest = block->sum_e[b] + e_rival, inverse_z = 1.0 / (rest + e_y);
+        const double from_base = wide_exp(-block->above[b]), sum_e = block->sum_e[b] * from_base;
+        const double not_top = sum_e + (own == high ? e_rival : e_y), log_z = wide_log1p(not_top);
+        const double rest = sum_e + e_rival, inverse_z = 1.0 / (rest + e_y), p_of_e = inverse_z * from_base;
         const double l = x_y - log_z, p = e_y * inverse_z, r = rest * inverse_z;
-        const double p_rival = e_rival * inverse_z, squares = block->sum_e2[b] * inverse_z * inverse_z;
-        block->inverse_z[b] = inverse_z;
+        const double p_rival = e_rival * inverse_z, squares = block->sum_e2[b] * p_of_e * p_of_e;
+        block->p_of_e[b] = p_of_e / LIFTED;
         block->log_z[b] = log_z;
         block->l_rival[b] = block->x_rival[b] - log_z;
         block->p_rival[b] = p_rival;
-        block->r_rival[b] = (block->sum_e[b] + e_y) * inverse_z;
+        block->r_rival[b] = (sum_e + e_y) * inverse_z;
         block->squares[b] = squares;
         stat[K][b] = classes;
         stat[L][b] = l;
@@ -226,11 +226,11 @@ INLINE void sum_focal(const Job *job, Block *block) {
     FOR_KEPT {
         const Scratch s = block->scratch[b];
         const int rival = block->rival[b] >= 0, n = block->n;
-        const float inverse_z = (float)(block->inverse_z[b] / LIFTED), log_z = (float)block->log_z[b];
+        const float p_of_e = (float)block->p_of_e[b], log_z = (float)block->log_z[b];
         const float high = block->high[b];
         const int root = focus == 0.5f, floors = block->clamped[b];
 #define TERMS(attached, root, floors) \
-    focal(s.x, s.e, s.d_psi, s.e_psi, n, high, inverse_z, log_z, focus, floor, attached, root, floors)
+    focal(s.x, s.e, s.d_psi, s.e_psi, n, high, p_of_e, log_z, focus, floor, attached, root, floors)
         const Focal rest = program->attached ? (floors ? TERMS(1, 0, 1) : TERMS(1, 0, 0))
                            : root            ? (floors ? TERMS(0, 1, 1) : TERMS(0, 1, 0))
                                              : (floors ? TERMS(0, 0, 1) : TERMS(0, 0, 0));
@@ -275,10 +275,10 @@ INLINE void settle(const Job *job, long first, Block *block) {
                            d * block->d_psi[b] + e * block->e_psi[b];
         const double psi_rival = s + u * block->u_rival[b] + d * block->d_rival[b] + e * block->e_rival[b];
         const double all = psi + rival * (psi_rival + 2.0 * q * p_rival * p_rival);
-        const double c = scale * block->inverse_z[b] / LIFTED;
+        const double c = scale * block->p_of_e[b];
         block->c0[b] = scale * (s + (block->clamped[b] ? 0.0 : u));
         block->c1[b] = within_floats(-c * (l + all));
-        block->c2[b] = 2.0 * q * c * (block->inverse_z[b] / LIFTED);
+        block->c2[b] = 2.0 * q * c * block->p_of_e[b];
         block->at_y[b] = scale * (l * r - p * all);
         block->at_rival[b] = scale * (psi_rival * r_rival + p_rival * (2.0 * q * p_rival * r_rival - psi - l));
     }
@@ -352,7 +352,6 @@ INLINE void work(const Job *job, long first, long last, float *room, int size, B
             if (block->kept[b]) load(job, from + b, block, b);
         }
         survey(job, block);
-        find_rivals(block);
         exponentiate(job, from, size, block);
         weigh(job, block);
         if (needs & NEEDS_U) sum_floored(job, block);

@@ -75,7 +75,6 @@ class Row:
     @property
     def top(self) -> Number:
         """1 where the label is the first of the largest scores, else 0."""
-        self.tracer.needs |= NEEDS["top"]
         return self.tracer.statistic("top")
 
     def focal_slope(self, gamma: float, detach: bool) -> Number:

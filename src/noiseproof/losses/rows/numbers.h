@@ -45,31 +45,36 @@ INLINE uint16_t to_half(float f) {
     return (uint16_t)(sign | (b.u >= 0x477ff000u ? special : finite)); /* 65520 and above is infinity */
 }
 
-/* 2^lift e^(x + lost) for a tiny `lost`, as scale * (1 + part) with scale a power of two, if that is a normal float. */
-INLINE float exp_parts(float x, float lost, int lift, float *scale) {
+/* e^x as scale * (1 + part) with scale a power of two; `exponent` is the bits of 1, or of another power to scale by. */
+INLINE float exp_parts(float x, uint32_t exponent, float *scale) {
     float shifted = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: the sum's last bits are round(x / ln 2) */
     float n = shifted - 12582912.0f;
-    float r = (x - n * 0.693359375f) + (n * 2.12194440e-4f + lost); /* ln 2 in two parts, the first exact */
+    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two parts; the first difference is exact */
     bits power = {.f = shifted};
-    power.u = (power.u << 23) + ((uint32_t)(127 + lift) << 23);
+    power.u = (power.u << 23) + exponent;
     *scale = power.f;
     /* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, Chebyshev fit, error 7e-8 */
     float poly = (((1.39262508e-3f * r + 8.36323288e-3f) * r + 4.16665542e-2f) * r + 1.66665767e-1f) * r + 0.5f;
     return r + r * r * poly;
 }
 
-/* Exponentials are kept LIFT powers of two too large, so that they stay normal floats down to e^-101. */
+#define EXPONENT(n) ((uint32_t)(127 + (n)) << 23) /* the bits of 2^n */
+
+/* A row's exponentials are kept as 2^(LIFT - base) e^x with 2^base near its largest: normal floats down to e^-101 of
+ * that. Scores up to NEAR lose nothing on the way. A row with larger ones is first moved to where its largest is 0: the
+ * difference is exact where e^x counts, within a factor of two of the largest. */
 #define LIFT 20
 #define LIFTED 0x1p20
-#define SMALLEST -101.19f /* -(126 + LIFT) ln 2 */
+#define NEAR 256.0f
 
-/* LIFTED * e^(x - high) for x <= high; 0 below e^SMALLEST. */
-INLINE float exp_difference(float x, float high) {
-    float below = x - high, part_x = below + high, part_high = part_x - below;
-    float lost = (x - part_x) + (part_high - high); /* what the subtraction rounded away (Knuth's two-sum) */
-    float scale, part = exp_parts(below, lost, LIFT, &scale);
-    float value = scale + scale * part;
-    return below < SMALLEST ? 0.0f : value;
+INLINE float base_of(float high) { return floorf(high * 1.44269504f); }
+
+/* What no x may be below, to be 0 from there on: scale is 0 then. */
+INLINE float lowest(float base) { return (base - (127 + LIFT)) * 0.693147181f; }
+
+INLINE float exp_above(float x, float lowest, uint32_t exponent) {
+    float scale, part = exp_parts(lowest > x ? lowest : x, exponent, &scale); /* NaN stays */
+    return scale + scale * part;
 }
 
 /* 1 - (1-p)^t for p in [0, 1/2], without cancellation for small p. */
@@ -84,7 +89,7 @@ INLINE float one_minus_power(float p, float t) {
     artanh = artanh * s2 + 1.0f / 3;
     artanh = artanh * s2 + 1.0f;
     float log_w = 2.0f * t * s * artanh;
-    float scale, part = exp_parts(log_w > -87.0f ? log_w : -87.0f, 0.0f, 0, &scale);
+    float scale, part = exp_parts(log_w > -87.0f ? log_w : -87.0f, EXPONENT(0), &scale);
     return (1.0f - scale) - scale * part;
 }
 

@@ -22,18 +22,39 @@ enum { FLOAT32, BFLOAT16, FLOAT16 };
 #define FOR_VECTORS for (int at = from; at < from + size; at += VECTOR)
 #define FOR_LANES _Pragma("omp simd") for (int v = 0; v < VECTOR; v++)
 
+/* The smallest and the largest score of a row, and the first place of the largest. */
 typedef struct {
     float low, high;
+    int first;
 } Range;
 
-INLINE Range range(const float *x, int n) {
+/* The same of each lane of the vectors, while the row is gone through. */
+typedef struct {
+    float low[VECTOR], high[VECTOR];
+    int32_t first[VECTOR];
+} Ranges;
+
+INLINE void widen(Ranges *ranges, int at, int v, float own) {
+    ranges->low[v] = own < ranges->low[v] ? own : ranges->low[v];
+    const int32_t higher = -(own > ranges->high[v]); /* all bits; a choice would be made a branch */
+    ranges->first[v] = (at & higher) | (ranges->first[v] & ~higher);
+    ranges->high[v] = own > ranges->high[v] ? own : ranges->high[v];
+}
+
+INLINE Range range(const Ranges *ranges) {
     float low = INFINITY, high = -INFINITY;
+    int first = INT32_MAX;
 #pragma omp simd reduction(min : low) reduction(max : high)
-    for (int i = 0; i < n; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
+    for (int v = 0; v < VECTOR; v++) {
+        low = ranges->low[v] < low ? ranges->low[v] : low;
+        high = ranges->high[v] > high ? ranges->high[v] : high;
     }
-    return (Range){low, high};
+#pragma omp simd reduction(min : first)
+    for (int v = 0; v < VECTOR; v++) {
+        const int own = ranges->high[v] == high ? ranges->first[v] + v : INT32_MAX;
+        first = own < first ? own : first;
+    }
+    return (Range){low, high, first};
 }
 
 INLINE float number(const void *numbers, long i, const int dtype) {
@@ -45,14 +66,13 @@ INLINE float number(const void *numbers, long i, const int dtype) {
 /* Takes k scores to x, padded with the first one; their range, found on the way. */
 INLINE Range read_numbers(float *x, const void *scores, int k, int padded, const int dtype) {
     const int whole = k & ~(VECTOR - 1);
-    float low[VECTOR], high[VECTOR];
-    FOR_LANES low[v] = INFINITY, high[v] = -INFINITY;
+    Ranges ranges;
+    FOR_LANES ranges.low[v] = INFINITY, ranges.high[v] = -INFINITY, ranges.first[v] = 0;
     for (int at = 0; at < whole; at += VECTOR)
         FOR_LANES {
             const float own = number(scores, at + v, dtype);
             x[at + v] = own;
-            low[v] = own < low[v] ? own : low[v];
-            high[v] = own > high[v] ? own : high[v];
+            widen(&ranges, at, v, own);
         }
     if (whole < padded) {
         const float first = number(scores, 0, dtype);
@@ -60,17 +80,21 @@ INLINE Range read_numbers(float *x, const void *scores, int k, int padded, const
             float own = first;
             if (whole + v < k) own = number(scores, whole + v, dtype);
             x[whole + v] = own;
-            low[v] = own < low[v] ? own : low[v];
-            high[v] = own > high[v] ? own : high[v];
+            widen(&ranges, whole, v, own);
         }
     }
-    return (Range){range(low, VECTOR).low, range(high, VECTOR).high};
+    return range(&ranges);
 }
 
 INLINE Range read_row(float *x, const void *scores, int dtype, int k, int padded) {
     return dtype == FLOAT32    ? read_numbers(x, scores, k, padded, FLOAT32)
            : dtype == BFLOAT16 ? read_numbers(x, scores, k, padded, BFLOAT16)
                                : read_numbers(x, scores, k, padded, FLOAT16);
+}
+
+INLINE void move(float *x, float by, int n) {
+#pragma omp simd
+    for (int i = 0; i < n; i++) x[i] -= by;
 }
 
 INLINE void write_row(void *grad, const float *g, int dtype, int k) {
@@ -89,21 +113,6 @@ INLINE void write_one(void *grad, long i, float g, int dtype) {
         ((uint16_t *)grad)[i] = dtype == BFLOAT16 ? to_bf16(g) : to_half(g);
 }
 
-/* The first i with x[i] == value; n where there is none. */
-INLINE int first_equal(const float *x, float value, int n) {
-    FOR_CHUNKS(n) {
-        const float *part = x + from;
-        int found = CHUNK;
-#pragma omp simd reduction(min : found)
-        for (int i = 0; i < size; i++) {
-            int here = part[i] == value ? i : CHUNK;
-            found = here < found ? here : found;
-        }
-        if (found < CHUNK) return from + found;
-    }
-    return n;
-}
-
 /* A sum under way: of each lane of the vectors, a float over a chunk and a double over the row. */
 typedef struct {
     float part[VECTOR];
@@ -114,32 +123,45 @@ INLINE void carry(Lanes *lanes) {
     FOR_LANES lanes->whole[v] += (double)lanes->part[v], lanes->part[v] = 0;
 }
 
+typedef double Doubles2 __attribute__((vector_size(16)));
+typedef double Doubles4 __attribute__((vector_size(32)));
+typedef double Doubles8 __attribute__((vector_size(64)));
+
+/* By halves, as vectors: left to itself the compiler adds sixteen numbers one after the other. */
 INLINE double total(const Lanes *lanes) {
-    double eight[8], four[4];
-    for (int v = 0; v < 8; v++) eight[v] = lanes->whole[v] + lanes->whole[v + 8];
-    for (int v = 0; v < 4; v++) four[v] = eight[v] + eight[v + 4];
-    return (four[0] + four[1]) + (four[2] + four[3]);
+    Doubles8 eight[2];
+    memcpy(eight, lanes->whole, sizeof eight);
+    eight[0] += eight[1];
+    Doubles4 four[2];
+    memcpy(four, eight, sizeof four);
+    four[0] += four[1];
+    Doubles2 two[2];
+    memcpy(two, four, sizeof two);
+    two[0] += two[1];
+    return two[0][0] + two[0][1];
 }
 
-/* Rows that memory is asked for while another is computed: one that will be read, one that will be written, or NULL. */
+/* Rows the second cache is asked for while another is computed: one that will be read, one that will be written. */
 typedef struct {
     const char *read, *write;
 } Ahead;
 
 typedef struct {
-    double e, e2, x; /* sums of e^(x - high) and, if asked for, of its square and of x - high */
+    double e, e2, x; /* sums of 2^-base e^x and, if asked for, of its square and of x - high */
 } Sums;
 
-/* LIFTED * e^(x - high) of every entry, and the sums (not lifted). `e` may be `x`. */
-INLINE Sums exponentials(const float *x, float *e, int n, float high, Ahead ahead, size_t number, const int squares,
-                         const int scores) {
+/* 2^(LIFT - base) e^x of every entry, and the sums (not lifted). `e` may be `x`. */
+INLINE Sums exponentials(const float *x, float *e, int n, float high, float base, Ahead ahead, size_t number,
+                         const int squares, const int scores) {
+    const float least = lowest(base);
+    const uint32_t exponent = EXPONENT(LIFT - (int)base);
     Lanes sum_e = {0}, sum_e2 = {0}, sum_x = {0};
     FOR_CHUNKS(n) {
         FOR_VECTORS {
-            if (ahead.read) __builtin_prefetch(ahead.read + at * number, 0);
-            if (ahead.write) __builtin_prefetch(ahead.write + at * number, 1);
+            __builtin_prefetch(ahead.read + at * number, 0, 2);
+            __builtin_prefetch(ahead.write + at * number, 0, 2);
             FOR_LANES {
-                const float own = x[at + v], value = exp_difference(own, high);
+                const float own = x[at + v], value = exp_above(own, least, exponent);
                 if (scores) sum_x.part[v] += own == -INFINITY ? 0.0f : own - high;
                 e[at + v] = value;
                 sum_e.part[v] += value;
@@ -182,13 +204,13 @@ typedef struct {
  * term D = w log p, term E = w max(log p, ln p_min) - ln p_min, w = (1-p)^focus; psi is the derivative by log p, with
  * w held constant unless `attached`. E only if there is a floor; `root`: focus is 1/2.
  */
-INLINE Focal focal(const float *x, const float *e, float *d_psi, float *e_psi, int n, float high, float inverse_z,
+INLINE Focal focal(const float *x, const float *e, float *d_psi, float *e_psi, int n, float high, float p_of_e,
                    float log_z, float focus, float floor, const int attached, const int root, const int floors) {
     Lanes d = {0}, d_slopes = {0}, terms = {0}, e_slopes = {0};
     FOR_CHUNKS(n) {
         FOR_VECTORS {
             FOR_LANES {
-                const float score = x[at + v], p = e[at + v] * inverse_z, log_p = (score - high) - log_z;
+                const float score = x[at + v], p = e[at + v] * p_of_e, log_p = (score - high) - log_z;
                 const float missing = root ? one_minus_root(p) : one_minus_power(p, focus), w = 1.0f - missing;
                 const float pull = attached ? focus * p * w / (1.0f - p) : 0.0f;
                 const float finite = log_p > -200.0f ? log_p : -200.0f; /* p is 0 there */

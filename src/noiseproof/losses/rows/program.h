@@ -23,7 +23,7 @@ enum { VALUE, BY_L, BY_S, BY_Q, BY_U, BY_D, BY_E, RESULTS };
 enum { CONSTANT, ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, NEGATE, EXP, EXPM1, LOG1P };
 
 /* Which sums over classes the program reads; the bits of forms.Program. */
-enum { NEEDS_S = 1, NEEDS_Q = 2, NEEDS_U = 4, NEEDS_FOCAL = 8, NEEDS_TOP = 16 };
+enum { NEEDS_S = 1, NEEDS_Q = 2, NEEDS_U = 4, NEEDS_FOCAL = 8 };
 
 typedef struct {
     int32_t operation, left, right, unused;

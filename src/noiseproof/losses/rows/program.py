@@ -25,7 +25,7 @@ STATISTICS = (
 )
 RESULTS = ("value", "l", "S", "Q", "U", "D", "E")
 OPERATIONS = ("constant", "+", "-", "*", "/", "**", "neg", "exp", "expm1", "log1p")
-NEEDS = {"S": 1, "Q": 2, "U": 4, "focal": 8, "top": 16}
+NEEDS = {"S": 1, "Q": 2, "U": 4, "focal": 8}
 
 
 class NoProgram(Exception):
