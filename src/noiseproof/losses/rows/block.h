@@ -47,6 +47,7 @@ typedef struct {
     double c0[BLOCK], c1[BLOCK], c2[BLOCK], at_y[BLOCK], at_rival[BLOCK], scale[BLOCK];
     double stat[REGISTERS][BLOCK];
     Scratch scratch[BLOCK];
+    Gradient waiting[BLOCK]; /* of the block before, while the next one is computed */
 } Block;
 
 static const size_t SIZES[] = {[FLOAT32] = 4, [BFLOAT16] = 2, [FLOAT16] = 2};
@@ -133,11 +134,17 @@ INLINE void exponentiate(const Job *job, long first, int size, Block *block) {
         const long next = first + b + size;
         const char *read = scores_of(job, next < job->n ? next : first + b);
         const Ahead ahead = {.read = read, .write = job->grad ? gradient_of(job, first + b) : read};
-#define EXPONENTIALS(squares, scores) \
-    exponentials(scratch.x, scratch.e, n, high, base, ahead, SIZES[job->dtype], squares, scores)
-        const Sums sums = needs & NEEDS_Q                 ? EXPONENTIALS(1, 1)
-                          : needs & (NEEDS_S | NEEDS_U) ? EXPONENTIALS(0, 1)
-                                                        : EXPONENTIALS(0, 0);
+        Gradient *waiting = block->waiting + b;
+        const size_t number = SIZES[job->dtype];
+#define EXPONENTIALS(writes, squares, scores) \
+    exponentials(scratch.x, scratch.e, n, high, base, ahead, number, waiting, writes, squares, scores)
+#define NEEDED(writes)                                      \
+    (needs & NEEDS_Q ? EXPONENTIALS(writes, 1, 1)           \
+     : needs & (NEEDS_S | NEEDS_U) ? EXPONENTIALS(writes, 0, 1) \
+                                   : EXPONENTIALS(writes, 0, 0))
+        const Sums sums = waiting->out ? NEEDED(1) : NEEDED(0);
+        if (waiting->out) finish(waiting, n);
+#undef NEEDED
 #undef EXPONENTIALS
         block->above[b] = high - base * 0.693147180559945309;
         block->sum_e[b] = sums.e, block->sum_e2[b] = sums.e2, block->sum_x[b] = sums.x;
@@ -284,6 +291,13 @@ INLINE void settle(const Job *job, long first, Block *block) {
     }
 }
 
+/* Writes the gradients that still wait. */
+INLINE void finish_all(Block *block) {
+    for (int b = 0; b < BLOCK; b++)
+        if (block->waiting[b].out) finish(block->waiting + b, 0);
+}
+
+/* Writes a row's gradient, or lets it wait for the next block. */
 INLINE void write_gradient(const Job *job, long i, Block *block, int b) {
     const Program *program = job->program;
     const int dtype = job->dtype, k = (int)job->k, n = block->n, focal = program->needs & NEEDS_FOCAL;
@@ -296,38 +310,32 @@ INLINE void write_gradient(const Job *job, long i, Block *block, int b) {
     const Scratch scratch = block->scratch[b];
     float *g = scratch.e;
     if (dtype == FLOAT32 && !focal && !block->clamped[b]) {
-        float *out = (float *)grad, tail[VECTOR];
-        const int whole = k & ~(VECTOR - 1);
-#pragma omp simd
-        for (int j = 0; j < whole; j++) out[j] = c0 + g[j] * (c1 + c2 * g[j]);
-        if (whole < k) {
-#pragma omp simd
-            for (int j = 0; j < VECTOR; j++) tail[j] = c0 + g[whole + j] * (c1 + c2 * g[whole + j]);
-            memcpy(out + whole, tail, (size_t)(k - whole) * sizeof(float));
-        }
-    } else {
-        const int by_d = program->results[BY_D], by_e = program->results[BY_E], by_u = program->results[BY_U];
-        const float d = by_d < 0 ? 0 : (float)(block->scale[b] * block->stat[by_d][b]);
-        const float e = by_e < 0 ? 0 : (float)(block->scale[b] * block->stat[by_e][b]);
-        if (focal && !block->clamped[b]) { /* both terms have the same psi */
-#pragma omp simd
-            for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]) + (d + e) * scratch.d_psi[j];
-        } else if (focal) {
-#pragma omp simd
-            for (int j = 0; j < n; j++)
-                g[j] = c0 + g[j] * (c1 + c2 * g[j]) + d * scratch.d_psi[j] + e * scratch.e_psi[j];
-        } else {
-#pragma omp simd
-            for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]);
-        }
-        if (block->clamped[b] && by_u >= 0) {
-            const float *x = scratch.x, high = block->high[b], floor = (float)(program->log_floor + block->log_z[b]);
-            const float u = (float)(block->scale[b] * block->stat[by_u][b]);
-#pragma omp simd
-            for (int j = 0; j < n; j++) g[j] += (x[j] - high) - floor >= 0.0f ? u : 0.0f;
-        }
-        write_row(grad, g, dtype, k);
+        const float at_y = (float)block->at_y[b], at_rival = (float)block->at_rival[b];
+        const int y = (int)block->y[b], rival = block->rival[b];
+        block->waiting[b] = (Gradient){(float *)grad, g, k, y, rival, c0, c1, c2, at_y, at_rival};
+        return;
     }
+    const int by_d = program->results[BY_D], by_e = program->results[BY_E], by_u = program->results[BY_U];
+    const float d = by_d < 0 ? 0 : (float)(block->scale[b] * block->stat[by_d][b]);
+    const float e = by_e < 0 ? 0 : (float)(block->scale[b] * block->stat[by_e][b]);
+    if (focal && !block->clamped[b]) { /* both terms have the same psi */
+#pragma omp simd
+        for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]) + (d + e) * scratch.d_psi[j];
+    } else if (focal) {
+#pragma omp simd
+        for (int j = 0; j < n; j++)
+            g[j] = c0 + g[j] * (c1 + c2 * g[j]) + d * scratch.d_psi[j] + e * scratch.e_psi[j];
+    } else {
+#pragma omp simd
+        for (int j = 0; j < n; j++) g[j] = c0 + g[j] * (c1 + c2 * g[j]);
+    }
+    if (block->clamped[b] && by_u >= 0) {
+        const float *x = scratch.x, high = block->high[b], floor = (float)(program->log_floor + block->log_z[b]);
+        const float u = (float)(block->scale[b] * block->stat[by_u][b]);
+#pragma omp simd
+        for (int j = 0; j < n; j++) g[j] += (x[j] - high) - floor >= 0.0f ? u : 0.0f;
+    }
+    write_row(grad, g, dtype, k);
     write_one(grad, block->y[b], (float)block->at_y[b], dtype);
     if (block->rival[b] >= 0) write_one(grad, block->rival[b], (float)block->at_rival[b], dtype);
 }
@@ -338,13 +346,15 @@ INLINE int arrays_needed(const Program *program) {
     return program->needs & NEEDS_U ? 2 : 1;
 }
 
-/* Rows first..last. `room` holds `size` rows with their arrays. */
+/* Rows first..last. `room` holds twice `size` rows with their arrays: of this block, and of the one before, whose
+ * gradients may wait. */
 INLINE void work(const Job *job, long first, long last, float *room, int size, Block *block) {
     const int n = padded_to_vector(job->k), arrays = arrays_needed(job->program), needs = job->program->needs;
     memset(block, 0, offsetof(Block, stat)); /* what a program does not need stays 0 */
     block->n = n;
-    for (int b = 0; b < size; b++) block->scratch[b].x = room + (size_t)b * arrays * n;
-    for (long from = first; from < last; from += size) {
+    for (int b = 0; b < BLOCK; b++) block->waiting[b].out = NULL;
+    for (long from = first, turn = 0; from < last; from += size, turn = !turn) {
+        for (int b = 0; b < size; b++) block->scratch[b].x = room + (size_t)(b + turn * size) * arrays * n;
         block->count = (int)(last - from < size ? last - from : size);
         FOR_BLOCK {
             block->y[b] = job->target[from + b];
@@ -353,6 +363,7 @@ INLINE void work(const Job *job, long first, long last, float *room, int size, B
         }
         survey(job, block);
         exponentiate(job, from, size, block);
+        finish_all(block);
         weigh(job, block);
         if (needs & NEEDS_U) sum_floored(job, block);
         if (needs & NEEDS_FOCAL) sum_focal(job, block);
@@ -364,6 +375,7 @@ INLINE void work(const Job *job, long first, long last, float *room, int size, B
         settle(job, from, block);
         FOR_BLOCK write_gradient(job, from + b, block, b);
     }
+    finish_all(block);
 }
 
 #endif

@@ -76,11 +76,11 @@ static void *work_share(void *argument) {
     Share *share = argument;
     const Job *job = share->job;
     const size_t row = (size_t)padded_to_vector(job->k), arrays = (size_t)arrays_needed(job->program);
-    size_t size = 16384 / row; /* 64 KiB of scores; as many rows as a vector has doubles, if that is up to 256 KiB */
-    size = size < 8 && row <= 8192 ? 8 : size < 1 ? 1 : size > BLOCK ? BLOCK : size;
+    size_t size = 16384 / row; /* 64 KiB of scores; or four rows, if that is up to 128 KiB */
+    size = size < 4 && row <= 8192 ? 4 : size < 1 ? 1 : size > BLOCK ? BLOCK : size;
     float *room = NULL;
     Block *block = NULL;
-    share->failed = posix_memalign((void **)&room, 64, row * arrays * size * sizeof(float)) != 0 ||
+    share->failed = posix_memalign((void **)&room, 64, 2 * row * arrays * size * sizeof(float)) != 0 ||
                     posix_memalign((void **)&block, 64, sizeof(Block)) != 0;
     if (!share->failed) worker(job, share->first, share->last, room, (int)size, block);
     free(room), free(block);

@@ -22,6 +22,8 @@ enum { FLOAT32, BFLOAT16, FLOAT16 };
 #define FOR_VECTORS for (int at = from; at < from + size; at += VECTOR)
 #define FOR_LANES _Pragma("omp simd") for (int v = 0; v < VECTOR; v++)
 
+INLINE int whole_vectors(int k) { return k & ~(VECTOR - 1); }
+
 /* The smallest and the largest score of a row, and the first place of the largest. */
 typedef struct {
     float low, high;
@@ -65,7 +67,7 @@ INLINE float number(const void *numbers, long i, const int dtype) {
 
 /* Takes k scores to x, padded with the first one; their range, found on the way. */
 INLINE Range read_numbers(float *x, const void *scores, int k, int padded, const int dtype) {
-    const int whole = k & ~(VECTOR - 1);
+    const int whole = whole_vectors(k);
     Ranges ranges;
     FOR_LANES ranges.low[v] = INFINITY, ranges.high[v] = -INFINITY, ranges.first[v] = 0;
     for (int at = 0; at < whole; at += VECTOR)
@@ -150,14 +152,44 @@ typedef struct {
     double e, e2, x; /* sums of 2^-base e^x and, if asked for, of its square and of x - high */
 } Sums;
 
-/* 2^(LIFT - base) e^x of every entry, and the sums (not lifted). `e` may be `x`. */
+/* A gradient of k floats that waits to be written: c0 + c1 e + c2 e^2, and two classes' own numbers. */
+typedef struct {
+    float *out; /* NULL: none waits */
+    const float *e;
+    int k, y, rival; /* the classes; rival -1: none */
+    float c0, c1, c2, at_y, at_rival;
+} Gradient;
+
+INLINE void write_vector(const Gradient *g, float *out, int at) {
+    FOR_LANES out[v] = g->c0 + g->e[at + v] * (g->c1 + g->c2 * g->e[at + v]);
+}
+
+/* Writes what is left of it, from `from` on. */
+INLINE void finish(Gradient *g, int from) {
+    const int whole = whole_vectors(g->k);
+    for (int at = from; at < whole; at += VECTOR) write_vector(g, g->out + at, at);
+    if (whole < g->k) {
+        float tail[VECTOR];
+        write_vector(g, tail, whole);
+        memcpy(g->out + whole, tail, (size_t)(g->k - whole) * sizeof(float));
+    }
+    g->out[g->y] = g->at_y;
+    if (g->rival >= 0) g->out[g->rival] = g->at_rival;
+    g->out = NULL;
+}
+
+/* 2^(LIFT - base) e^x of every entry, and the sums (not lifted). `e` may be `x`. If `writes`, the gradient of another
+ * row is written on the way: the processor computes while memory takes it. */
 INLINE Sums exponentials(const float *x, float *e, int n, float high, float base, Ahead ahead, size_t number,
-                         const int squares, const int scores) {
+                         const Gradient *waiting, const int writes, const int squares, const int scores) {
+    const Gradient gradient = writes ? *waiting : (Gradient){0};
+    const int whole = whole_vectors(gradient.k);
     const float least = lowest(base);
     const uint32_t exponent = EXPONENT(LIFT - (int)base);
     Lanes sum_e = {0}, sum_e2 = {0}, sum_x = {0};
     FOR_CHUNKS(n) {
         FOR_VECTORS {
+            if (writes && at < whole) write_vector(&gradient, gradient.out + at, at);
             __builtin_prefetch(ahead.read + at * number, 0, 2);
             __builtin_prefetch(ahead.write + at * number, 0, 2);
             FOR_LANES {
