@@ -82,6 +82,15 @@ def test_many_classes_and_large_scores(text, K, instructions):
         assert_agree(*kernel_and_formula(text, scores, target, reduction="none"))
 
 
+@pytest.mark.parametrize("text", ["ce", "nce + amse", "5*nce + 5*nnce", "nfl + amse"])
+def test_scores_may_lie_anywhere(text, instructions):
+    """The largest of a row decides whether it is moved before e^x is taken."""
+    for offset in (-300.0, 255.0, 257.0, -3e6, 1e8, 1e30):
+        scores = 8 * torch.randn(24, 50, generator=seeded(4)) + offset
+        target = torch.randint(50, (24,), generator=seeded(1))
+        assert_agree(*kernel_and_formula(text, scores, target, reduction="none"), loose=2e-6 if "nn" in text else 1e-7)
+
+
 @settings(max_examples=count(60, 400), deadline=None, derandomize=True)
 @given(st.data())
 def test_every_way_of_calling(data):
