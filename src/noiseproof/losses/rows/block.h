@@ -138,8 +138,8 @@ INLINE void exponentiate(const Job *job, long first, int size, Block *block) {
         const size_t number = SIZES[job->dtype];
 #define EXPONENTIALS(writes, squares, scores) \
     exponentials(scratch.x, scratch.e, n, high, base, ahead, number, waiting, writes, squares, scores)
-#define NEEDED(writes)                                      \
-    (needs & NEEDS_Q ? EXPONENTIALS(writes, 1, 1)           \
+#define NEEDED(writes)                                          \
+    (needs & NEEDS_Q               ? EXPONENTIALS(writes, 1, 1) \
      : needs & (NEEDS_S | NEEDS_U) ? EXPONENTIALS(writes, 0, 1) \
                                    : EXPONENTIALS(writes, 0, 0))
         const Sums sums = waiting->out ? NEEDED(1) : NEEDED(0);
