@@ -43,18 +43,21 @@ INLINE void widen(Ranges *ranges, int at, int v, float own) {
     ranges->high[v] = own > ranges->high[v] ? own : ranges->high[v];
 }
 
-INLINE Range range(const Ranges *ranges) {
+/* Of the lanes together, and of the vector `x` at place `at`. */
+INLINE Range range(const Ranges *ranges, const float *x, int at) {
     float low = INFINITY, high = -INFINITY;
     int first = INT32_MAX;
 #pragma omp simd reduction(min : low) reduction(max : high)
     for (int v = 0; v < VECTOR; v++) {
-        low = ranges->low[v] < low ? ranges->low[v] : low;
-        high = ranges->high[v] > high ? ranges->high[v] : high;
+        const float lower = x[v] < ranges->low[v] ? x[v] : ranges->low[v];
+        const float higher = x[v] > ranges->high[v] ? x[v] : ranges->high[v];
+        low = lower < low ? lower : low;
+        high = higher > high ? higher : high;
     }
 #pragma omp simd reduction(min : first)
     for (int v = 0; v < VECTOR; v++) {
-        const int own = ranges->high[v] == high ? ranges->first[v] + v : INT32_MAX;
-        first = own < first ? own : first;
+        const int own = ranges->high[v] == high ? ranges->first[v] : x[v] == high ? at : INT32_MAX - VECTOR;
+        first = own + v < first ? own + v : first;
     }
     return (Range){low, high, first};
 }
@@ -78,14 +81,9 @@ INLINE Range read_numbers(float *x, const void *scores, int k, int padded, const
         }
     if (whole < padded) {
         const float first = number(scores, 0, dtype);
-        FOR_LANES {
-            float own = first;
-            if (whole + v < k) own = number(scores, whole + v, dtype);
-            x[whole + v] = own;
-            widen(&ranges, whole, v, own);
-        }
+        FOR_LANES x[whole + v] = whole + v < k ? number(scores, whole + v, dtype) : first;
     }
-    return range(&ranges);
+    return range(&ranges, x + padded - VECTOR, padded - VECTOR);
 }
 
 INLINE Range read_row(float *x, const void *scores, int dtype, int k, int padded) {
