@@ -277,7 +277,8 @@ class WeightedSum(Loss):
         self.losses = nn.ModuleList(loss for _, loss in terms)
 
     def terms(self) -> list[tuple[float, Loss]]:
-        return list(zip(self.factors, self._modules["losses"], strict=True))  # type: ignore[call-overload]
+        own = self.__dict__  # sooner than by name: a module looks a name up in many places
+        return list(zip(own["factors"], own["_modules"]["losses"]._modules.values()))
 
     def per_class(self, logits: Logits) -> PerClass:
         parts = [factor * loss.per_class(logits) for factor, loss in self.terms()]

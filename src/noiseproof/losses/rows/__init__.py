@@ -20,9 +20,10 @@ from functools import cache
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, int64, is_grad_enabled
 from torch.autograd import forward_ad
 from torch.autograd.function import Function
+from torch.compiler import is_compiling
 
 from noiseproof.losses.rows import closed, cpu
 from noiseproof.losses.rows.plan import AnyLoss, Call, plan
@@ -34,6 +35,7 @@ enabled = os.environ.get("NOISEPROOF_KERNEL", "1") != "0"
 _PLAIN = (Tensor, torch.nn.Parameter)
 _SCORES = (torch.float32, torch.bfloat16, torch.float16)
 _LABELS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+_REDUCTIONS = ("mean", "sum", "none")
 _functorch_is_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
 _is_batched: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
@@ -41,13 +43,12 @@ _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 
 def answer(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
     """The loss of the given labels, with its gradient made at once; None where the formula must answer."""
+    if input.dim() > 2:
+        return _answer_flat(loss, input, target)
     prepared = _prepare(loss, input, target)
     if prepared is None:
         return None
-    if input.dim() != 2:
-        flat = answer(loss, input.movedim(1, -1).flatten(0, -2), target.flatten())
-        return flat if flat is None or loss.reduction != "none" else flat.reshape(target.shape)
-    if not (input.requires_grad and torch.is_grad_enabled()):
+    if not (input.requires_grad and is_grad_enabled()):
         call, kernel = prepared
         return kernel.run(call, input, None)
     try:
@@ -55,6 +56,14 @@ def answer(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
     except _LabelOutOfRangeError:
         return None  # the formula says so in torch's words
     return value
+
+
+def _answer_flat(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
+    """The same of (N, K, d1, ...) scores, as rows."""
+    if not _are_plain(input, target) or target.shape != input.shape[:1] + input.shape[2:]:
+        return None
+    flat = answer(loss, input.movedim(1, -1).flatten(0, -2), target.flatten())
+    return flat if flat is None or loss.reduction != "none" else flat.reshape(target.shape)
 
 
 def value_and_grad(
@@ -107,43 +116,43 @@ class Kernel(Protocol):
 
 
 def _prepare(loss: AnyLoss, input: Tensor, target: Tensor) -> tuple[Call, Kernel] | None:
-    """The call and the kernel that takes it, if one can."""
-    if transforms_are_active() or not enabled or type(input) not in _PLAIN or type(target) is not Tensor:
+    """The call of (N, K) scores and (N,) labels and the kernel that takes it, if one can.
+
+    With few rows this is a good part of the whole, so each look is the cheapest there is.
+    """
+    if not _are_plain(input, target):
         return None
-    shape, kernel = input.shape, _kernel(input)
-    if kernel is None or input.dtype not in _SCORES or target.dtype not in _LABELS or len(shape) < 2:
+    if input.is_cpu and target.is_cpu:
+        kernel: Kernel | None = cpu if cpu.kernel is not None else closed
+    else:
+        kernel = _gpu() if input.is_cuda and target.device == input.device else None
+    shape = input.shape
+    if kernel is None or len(shape) != 2 or input.dtype not in _SCORES or target.shape != (shape[0],):
         return None
     found = plan(loss)
-    if found is None or loss.label_smoothing != 0 or loss.reduction not in ("mean", "sum", "none"):
+    if found is None or loss.label_smoothing != 0 or loss.reduction not in _REDUCTIONS:
         return None
-    if target.shape != (shape[:1] if len(shape) == 2 else shape[:1] + shape[2:]) or target.device != input.device:
-        return None
-    if not 0 < shape[1] < found.below or not target.numel():
+    if not 0 < shape[1] < found.below or not shape[0]:
         return None
     weight = loss._buffers["weight"]
     if weight is not None:
-        if weight.requires_grad or weight.shape != shape[1:2] or weight.device != input.device:
+        if weight.requires_grad or weight.shape != shape[1:] or weight.device != input.device:
             return None
         weight = weight.float().contiguous()
-    if target.dtype is not torch.int64 or not target.is_contiguous():
+    if target.dtype is not int64 or not target.is_contiguous():
+        if target.dtype not in _LABELS:
+            return None
         target = target.long().contiguous()
     return Call(loss, found, target, weight, loss.ignore_index, loss.reduction), kernel
 
 
+def _are_plain(input: Tensor, target: Tensor) -> bool:
+    return enabled and type(input) in _PLAIN and type(target) is Tensor and not transforms_are_active()
+
+
 def transforms_are_active() -> bool:
     """Whether something looks at every operation: torch.compile, torch.func, forward-mode AD, a dispatch mode."""
-    return (
-        torch.compiler.is_compiling()
-        or _functorch_is_active()
-        or _dispatch_modes() > 0
-        or forward_ad._current_level >= 0
-    )
-
-
-def _kernel(input: Tensor) -> Kernel | None:
-    if input.is_cpu:
-        return cpu if cpu.kernel is not None else closed
-    return _gpu() if input.is_cuda else None
+    return is_compiling() or _functorch_is_active() or _dispatch_modes() > 0 or forward_ad._current_level >= 0
 
 
 @cache
@@ -175,24 +184,27 @@ class _Rows(Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
-        call, kernel = ctx.call, ctx.kernel
-        grad, ctx.grad = ctx.grad, None  # handed out once; a second backward makes it anew
-        if torch.is_grad_enabled():  # a derivative of this derivative is wanted
-            (scores,) = ctx.saved_tensors
-            value = call.loss.formula(scores, call.target)
-            (differentiable,) = torch.autograd.grad(value, scores, upstream, create_graph=True)
-            return differentiable, None, None
-        if _is_batched(upstream):  # rows of a Jacobian, all at once
-            (scores,) = ctx.saved_tensors
-            kernel.run(call, scores, plain := torch.empty_like(scores))
-            return plain * (upstream.unsqueeze(-1) if upstream.dim() else upstream), None, None
-        if grad is None:
-            (scores,) = ctx.saved_tensors
-            grad = torch.empty_like(scores)
-            kernel.run(call, scores, grad, upstream)
-        else:
-            kernel.scale(grad, upstream)
+        grad = ctx.grad
+        if grad is None or is_grad_enabled() or _is_batched(upstream):
+            return _gradient_anew(ctx, upstream), None, None
+        ctx.grad = None  # handed out once; a second backward makes it anew
+        ctx.kernel.scale(grad, upstream)
         return grad, None, None
+
+
+def _gradient_anew(ctx: Any, upstream: Tensor) -> Tensor:
+    call, kernel = ctx.call, ctx.kernel
+    (scores,) = ctx.saved_tensors
+    if is_grad_enabled():  # a derivative of this derivative is wanted
+        value = call.loss.formula(scores, call.target)
+        (differentiable,) = torch.autograd.grad(value, scores, upstream, create_graph=True)
+        return differentiable
+    grad = torch.empty_like(scores)
+    if _is_batched(upstream):  # rows of a Jacobian, all at once
+        kernel.run(call, scores, grad)
+        return grad * (upstream.unsqueeze(-1) if upstream.dim() else upstream)
+    kernel.run(call, scores, grad, upstream)
+    return grad
 
 
 # The base class's `apply` also looks for transforms of torch.func, which `answer` has ruled out.

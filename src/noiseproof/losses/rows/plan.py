@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from operator import attrgetter
+from numbers import Real
+from operator import itemgetter
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -33,9 +34,6 @@ class AnyLoss(Protocol):
     def formula(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of the given labels, by definition."""
         ...
-
-
-Key = tuple[float, type, Any]  # factor, class, its parameters
 
 
 @dataclass(frozen=True)
@@ -76,15 +74,18 @@ class Call:
 
 def plan(loss: AnyLoss) -> Plan | None:
     """The plan of a loss with its parameters of this moment; None where its formula must answer."""
-    keys = []
+    key: list[Any] = []  # of each term its factor, its class and its parameters
     # A subclass of a sum is another loss, unless it says itself what it is the sum of.
     for factor, term in loss.terms() if "terms" in type(loss).__dict__ else ((1.0, loss),):
         cls: type = type(term)
         read = _reader(cls)
         if read is None:
             return None
-        keys.append((factor, cls, read(term)))
-    return _plan(tuple(keys))
+        try:
+            key += factor, cls, read(term.__dict__)
+        except KeyError:  # a parameter that is learned
+            return None
+    return _plan(tuple(key))
 
 
 @cache
@@ -95,20 +96,22 @@ def _names(cls: type) -> tuple[str, ...] | None:
 
 
 @cache
-def _reader(cls: type) -> Callable[[Any], Any] | None:
-    """Reads a loss's parameters: one value, or a tuple of them."""
+def _reader(cls: type) -> Callable[[dict[str, Any]], Any] | None:
+    """Reads a loss's parameters from its attributes: one value, or a tuple of them."""
     names = _names(cls)
     if names is None:
         return None
-    return attrgetter(*names) if names else lambda loss: ()
+    return itemgetter(*names) if names else lambda attributes: ()
 
 
 @lru_cache(maxsize=256)
-def _plan(keys: tuple[Key, ...]) -> Plan | None:
+def _plan(key: tuple[Any, ...]) -> Plan | None:
     terms = []
-    for factor, cls, values in keys:
+    for factor, cls, values in zip(key[::3], key[1::3], key[2::3], strict=True):
         names = _names(cls) or ()
         values = (values,) if len(names) == 1 else values
+        if not all(isinstance(value, Real) for value in values):
+            return None
         terms.append((factor, cls.__dict__["name"], dict(zip(names, values, strict=True))))
     try:
         program = trace(terms)
