@@ -123,6 +123,15 @@ def test_transforms_see_the_layer_and_the_loss():
     torch.testing.assert_close(slope, torch.func.grad(lambda w: loss(F.linear(hidden, w), target))(weight))
 
 
+def test_a_parameter_that_the_loss_learns_gets_its_gradient():
+    hidden, weight, bias, target = parts()
+    loss = losses.parse("gce + nce")
+    loss.losses[0].q = torch.nn.Parameter(torch.tensor(0.7))
+    (found,) = torch.autograd.grad(linear_loss(loss, hidden, weight, target, bias), loss.losses[0].q)
+    (expected,) = torch.autograd.grad(loss.formula(F.linear(hidden, weight, bias), target), loss.losses[0].q)
+    torch.testing.assert_close(found, expected)
+
+
 def test_the_scores_are_never_held():
     rows, features, classes = 1024, 4, 20_000
     hidden, weight, _, target = parts(rows, features, classes)

@@ -86,6 +86,20 @@ def test_a_loss_of_ones_own_is_computed_from_its_own_formula():
     torch.testing.assert_close(2 * half(scores, target), losses.parse(JAL)(scores, target))
 
 
+@pytest.mark.parametrize("learned", [torch.nn.Parameter, torch.Tensor.requires_grad_])
+def test_a_learned_parameter_gets_its_gradient(learned):
+    scores, target = batch()
+    loss = losses.parse("gce + 2*mae")
+    q = loss.losses[0].q = learned(torch.tensor(0.7))
+    value = loss(scores.requires_grad_(), target)
+    assert not by_kernel(value)
+    value.backward()
+    at = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    p_y = scores.detach().double().softmax(1).gather(1, target[:, None])
+    ((1 - p_y**at) / at).mean().backward()
+    torch.testing.assert_close(q.grad.double(), at.grad, rtol=1e-5, atol=1e-6)
+
+
 def test_changed_parameters_count_from_the_next_call():
     scores, target = batch()
     loss = losses.parse("gce + 2*mae")

@@ -58,7 +58,8 @@ def linear_loss(loss: Loss, hidden: Tensor, weight: Tensor, target: Tensor, bias
         raise ValueError(f"target must be {tuple(hidden.shape[:-1])} class indices, got {tuple(target.shape)}")
     rows = hidden.reshape(-1, hidden.shape[-1])
     labels = target.reshape(-1, target.shape[-1]) if soft else target.reshape(-1)
-    if transforms_are_active() or not rows.shape[0]:
+    learned = any(parameter.requires_grad for parameter in loss.parameters())  # by the loss itself
+    if transforms_are_active() or learned or not rows.shape[0]:
         value: Tensor = loss(F.linear(rows, weight, bias), labels)
     else:
         value = _Linear.apply(rows, weight, bias, loss, labels)  # type: ignore[no-untyped-call]
