@@ -100,6 +100,29 @@ def test_a_learned_parameter_gets_its_gradient(learned):
     torch.testing.assert_close(q.grad.double(), at.grad, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("learns", [False, True])
+def test_a_trace_computes_the_loss_of_what_it_is_given(learns):
+    scores, target = batch()
+    traced = torch.jit.trace(losses.parse(JAL), (scores.clone().requires_grad_(learns), target))
+    others, labels = scores.flip(0) + 1, target.flip(0)
+    torch.testing.assert_close(traced(others, labels), losses.parse(JAL)(others, labels))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("kernel", [cpu.kernel, None], ids=["C", "closed form"])
+def test_torchs_default_device_is_not_asked(reduction, kernel, monkeypatch):
+    monkeypatch.setattr(cpu, "kernel", kernel)
+    scores, target = batch()
+    loss = losses.parse(JAL, reduction=reduction)
+    expected = loss(scores, target)
+    with torch.device("meta"):
+        found = loss(scores.requires_grad_(), target)
+        found.sum().backward()
+    torch.testing.assert_close(found.detach(), expected)
+    assert scores.grad.device.type == "cpu"
+
+
 def test_changed_parameters_count_from_the_next_call():
     scores, target = batch()
     loss = losses.parse("gce + 2*mae")

@@ -39,6 +39,7 @@ _REDUCTIONS = ("mean", "sum", "none")
 _functorch_is_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
 _is_batched: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
+_tracing_state: Callable[[], Any] = torch._C._get_tracing_state
 
 
 def answer(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
@@ -151,8 +152,14 @@ def _are_plain(input: Tensor, target: Tensor) -> bool:
 
 
 def transforms_are_active() -> bool:
-    """Whether something looks at every operation: torch.compile, torch.func, forward-mode AD, a dispatch mode."""
-    return is_compiling() or _functorch_is_active() or _dispatch_modes() > 0 or forward_ad._current_level >= 0
+    """Whether something looks at every operation: torch.compile, torch.jit.trace, torch.func, forward-mode AD, a mode."""
+    return (
+        is_compiling()
+        or _functorch_is_active()
+        or _dispatch_modes() > 0
+        or forward_ad._current_level >= 0
+        or _tracing_state() is not None
+    )
 
 
 @cache

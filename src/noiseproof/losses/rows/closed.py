@@ -26,9 +26,9 @@ def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None
     if bool(((y < 0) | (y >= classes)).any()):
         return None
     factor = kept.double() if call.weight is None else call.weight.double()[y] * kept
-    denominator = factor.sum() if call.reduction == "mean" else torch.ones((), dtype=torch.float64)
+    denominator = factor.sum() if call.reduction == "mean" else factor.new_ones(())
     scale = factor / denominator * (1 if upstream is None else upstream)
-    values = torch.empty(rows, dtype=torch.float64)
+    values = torch.empty_like(factor)
     step = max(1, _CHUNK // classes)
     for start in range(0, rows, step):
         part = slice(start, start + step)

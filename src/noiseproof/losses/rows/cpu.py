@@ -18,7 +18,7 @@ except ImportError:  # installed without a C compiler
     kernel = None
 
 _DTYPE = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-_SCALAR = torch.zeros(())
+_SCALAR = torch.zeros((), dtype=torch.float32, device="cpu")
 _REDUCTION = {"none": 0, "mean": 1, "sum": 2}
 
 
@@ -37,7 +37,7 @@ def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None
         scores, apart = scores.contiguous(), classes
     if upstream is not None:
         upstream = upstream.float()
-    value = torch.empty(rows, dtype=torch.float32) if call.reduction == "none" else torch.empty_like(_SCALAR)
+    value = _SCALAR.new_empty(rows) if call.reduction == "none" else torch.empty_like(_SCALAR)
     bad_row = kernel.run(
         call.plan.packed,
         scores.data_ptr(),
