@@ -240,9 +240,9 @@ class Standardized(nn.Module):
     def __init__(self, network: nn.Module, mean: npt.NDArray[Any], spread: npt.NDArray[Any]) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", torch.as_tensor(mean))
+        self.register_buffer("mean", torch.from_numpy(mean))
         varies = spread > 1e-6 * np.abs(mean).clip(1e-30)
-        self.register_buffer("scale", torch.as_tensor(np.where(varies, 1 / np.where(varies, spread, 1), 0)))
+        self.register_buffer("scale", torch.from_numpy(np.where(varies, 1 / np.where(varies, spread, 1), 0)))
         self.to(self.mean.dtype)
 
     def forward(self, X: Tensor, sample_weight: Tensor | None = None) -> Tensor:

@@ -80,7 +80,7 @@ class Choice:
 
 def blinded(data: Data, noisy: NoisyLabels | None, share: float = 0.2) -> Data:
     """The training split alone, with given labels for labels: a part to train on and a part to judge by."""
-    given = data.train.given if noisy is None else torch.as_tensor(noisy.labels)
+    given = data.train.given if noisy is None else torch.from_numpy(noisy.labels)
     whole = Split(data.train.inputs, given, None, data.train.classes)
     stay, held_out = stratified(given.numpy(), share)
     if not len(held_out) or not len(stay):

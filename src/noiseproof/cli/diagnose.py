@@ -34,7 +34,7 @@ def diagnose(
         if noisy is not None:
             import torch
 
-            found = replace(found, train=replace(found.train, given=torch.as_tensor(noisy.labels)), held_out=None)
+            found = replace(found, train=replace(found.train, given=torch.from_numpy(noisy.labels)), held_out=None)
     diagnosis = examine(
         found,
         method=method,

@@ -85,7 +85,7 @@ def _simplex(axes: object, loss: Loss, matrix: npt.NDArray[np.float64], answer: 
     three = [label, *wrong[:2].tolist()]
     weights = matrix[label, three] / matrix[label, three].sum()
     if len(three) < 3:  # two classes: the simplex is a line
-        share = torch.linspace(1e-4, 1 - 1e-4, 400, dtype=torch.float64)
+        share = torch.linspace(1e-4, 1 - 1e-4, 400, dtype=torch.float64, device="cpu")
         along = Risk(loss, weights)(torch.stack([share, 1 - share], 1).log())
         axes.plot(share, along, color="#0072B2")
         axes.set(xlabel=f"probability of class {label}", ylabel="risk")
@@ -117,7 +117,7 @@ def _pull(axes: object, loss: Loss, classes: int) -> None:
     from noiseproof import losses
 
     assert isinstance(axes, Axes)
-    p = torch.linspace(1e-3, 1 - 1e-3, 300, dtype=torch.float64)
+    p = torch.linspace(1e-3, 1 - 1e-3, 300, dtype=torch.float64, device="cpu")
     for one, colour in ((loss, "#0072B2"), (losses.parse("ce"), "#000000"), (losses.parse("mae"), "#009E73")):
         z = torch.cat([p[:, None], ((1 - p) / (classes - 1))[:, None].expand(-1, classes - 1)], 1).log()
         z.requires_grad_()

@@ -158,7 +158,7 @@ def _crops_at_once(
     drawn = [draws.top.contiguous(), draws.left.contiguous(), draws.flip.contiguous()]
     turn = None if draws.turn is None else draws.turn.contiguous()
     scale, shift = _affine(mean, std, images.shape[1], images.device) if mean else (None, None)
-    batch = torch.empty(len(index), images.shape[1], *size, dtype=torch.float32)
+    batch = torch.empty(len(index), images.shape[1], *size, dtype=torch.float32, device="cpu")
     addresses = [0 if tensor is None else tensor.data_ptr() for tensor in (*drawn, turn, scale, shift, batch)]
     _kernel.crops(images.data_ptr(), *images.shape[1:], *size, len(index), index.data_ptr(), *addresses)
     return batch

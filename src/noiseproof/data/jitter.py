@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["brightness", "contrast", "hue", "jitter", "saturation"]
 
-_ORDERS = torch.tensor(list(permutations(range(4))))
+_ORDERS = torch.tensor(list(permutations(range(4))), device="cpu")
 
 
 def jitter(images: Tensor, draws: Tensor, strengths: tuple[float, float, float, float]) -> Tensor:

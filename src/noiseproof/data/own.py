@@ -110,7 +110,7 @@ def _class_split(
         labels += [classes.index(name)] * len(found)
     if others:
         notes.append(f"{others} files in {folder} are no images and were left out")
-    return Split(tuple(paths), torch.tensor(labels), None, classes)
+    return Split(tuple(paths), torch.tensor(labels, device="cpu"), None, classes)
 
 
 # A CSV file

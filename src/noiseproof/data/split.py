@@ -56,7 +56,7 @@ class Split:
 
     def take(self, index: Iterable[int]) -> Split:
         """The samples at these positions, in this order."""
-        where = torch.as_tensor(np.fromiter(index, np.int64))
+        where = torch.from_numpy(np.fromiter(index, np.int64))
         return Split(
             self.inputs[where] if isinstance(self.inputs, Tensor) else tuple(self.inputs[i] for i in where.tolist()),
             self.given[where],

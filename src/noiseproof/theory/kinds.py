@@ -49,7 +49,7 @@ def is_symmetric(loss: HasPerClass | str, num_classes: int = 10) -> Symmetry:
     """
     classes = checked_classes(num_classes)
     per_class = per_class_of(loss)
-    middle = torch.zeros(1, classes, dtype=torch.float64)
+    middle = torch.zeros(1, classes, dtype=torch.float64, device="cpu")
     sharp = 8 * points(64, classes, "theory/sharp").clamp_min(-80.0)
     sums = per_class(torch.cat([middle, points(512, classes, "theory/symmetric"), sharp])).sum(1)
     spread = float(sums.max() - sums.min())
@@ -193,7 +193,7 @@ def asymmetry_ratio(loss: HasPerClass | str, num_classes: int = 3) -> Ratio:
         return per_class(z)[:, 0]
 
     # u2 -> 0 makes it a ratio of slopes, l'(u1) / l'(0); elsewhere a grid, fine at both ends.
-    logs = logsigmoid(torch.linspace(-20.7, 20.7, 8001, dtype=torch.float64))
+    logs = logsigmoid(torch.linspace(-20.7, 20.7, 8001, dtype=torch.float64, device="cpu"))
     slopes = slope(logs)
     at_zero = limit(slope(torch.from_numpy(APPROACH)).tolist())[0]
     best = int(slopes.nan_to_num(torch.inf).argmin())

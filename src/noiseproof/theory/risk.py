@@ -114,7 +114,7 @@ class Risk:
 
     def _ways(self, score: float) -> Tensor:
         """Scores close to e_m, one row a class that is far less likely than the others, and one row without any."""
-        ways = torch.full((self.classes, self.classes), score, dtype=torch.float64)
+        ways = self.weights.new_full((self.classes, self.classes), score)
         ways.fill_diagonal_(1e15 * score)
         ways[self.clean] = score
         ways[:, self.clean] = 0.0
@@ -126,11 +126,11 @@ class Risk:
         The other classes are gone even on a logarithmic scale, where NCE is constant along the edge. The terms of a
         sum are taken one by one, since NCE's slope between two classes vanishes like 1 / log s.
         """
-        slopes = torch.full((self.classes,), torch.inf, dtype=torch.float64)
+        slopes = torch.full_like(self.weights, torch.inf)
         errors = torch.zeros_like(slopes)
         wrong = [j for j in range(self.classes) if j != self.clean]
         z = torch.cat([self.edge(j, APPROACH) for j in wrong])
-        towards = torch.tensor(wrong).repeat_interleave(len(APPROACH))[:, None]
+        towards = torch.tensor(wrong, device="cpu").repeat_interleave(len(APPROACH))[:, None]
         slopes[wrong] = 0.0
         for part in self.terms():
             along = part.gradient(z)[1].gather(1, towards) / z.gather(1, towards).exp()
@@ -148,7 +148,7 @@ class Risk:
 
     def edge(self, j: int, log_shares: npt.NDArray[np.float64]) -> Tensor:
         """Scores of the points (1 - s) e_m + s e_j."""
-        z = torch.full((len(log_shares), self.classes), -FAR, dtype=torch.float64)
+        z = self.weights.new_full((len(log_shares), self.classes), -FAR)
         z[:, j] = torch.from_numpy(log_shares)
         z[:, self.clean] = torch.log(-torch.expm1(z[:, j]))
         return z
@@ -158,7 +158,7 @@ class Risk:
     def curvature(self) -> str:
         """ "linear", "convex", "concave" or "neither", judged on 2,048 random segments of the simplex."""
         ends, others = points(2048, self.classes, "theory/left"), points(2048, self.classes, "theory/right")
-        share = torch.linspace(0.02, 0.98, len(ends), dtype=torch.float64)[:, None]
+        share = torch.linspace(0.02, 0.98, len(ends), dtype=torch.float64, device="cpu")[:, None]
         between = torch.logaddexp(ends + share.log(), others + torch.log1p(-share))
         chord = share[:, 0] * self(ends) + (1 - share[:, 0]) * self(others)
         bend = (chord - self(between)) / chord.abs().clamp_min(1.0)
@@ -170,7 +170,7 @@ class Risk:
     def starts(self) -> Tensor:
         """Where the search begins: the even point, the weights, vertices, edges from m, random points."""
         count = max(8, min(64, 6400 // self.classes))
-        near = torch.full((self.classes, self.classes), -7.0, dtype=torch.float64).fill_diagonal_(0.0)
+        near = self.weights.new_full((self.classes, self.classes), -7.0).fill_diagonal_(0.0)
         edges = near.clone()
         edges[:, self.clean] = 0.0
         special = torch.stack([torch.zeros_like(self.weights), self.weights.clamp_min(1e-30).log()])
@@ -196,7 +196,7 @@ class Risk:
         best = torch.cat([z[value.argsort()[:16]], self.starts()[:2]])
         lightest = self.weights.argsort()[:16]
         away = best.repeat_interleave(len(lightest), 0)
-        away[torch.arange(len(away)), lightest.repeat(len(best))] = -FAR
+        away[torch.arange(len(away), device="cpu"), lightest.repeat(len(best))] = -FAR
         ends = torch.cat([z, away.log_softmax(1)])
         return ends, self(ends)
 

@@ -105,7 +105,7 @@ class Training:
         self.data, self.noisy, self.method, self.recipe, self.seed, self.mode = data, noisy, method, recipe, seed, mode
         self.team = team = team or Team()
         self.notes: tuple[str, ...] = ()
-        given = data.train.given if noisy is None else torch.as_tensor(noisy.labels)
+        given = data.train.given if noisy is None else torch.from_numpy(noisy.labels)
         if len(given) != len(data.train):
             raise InputError(
                 f"noise gives {len(given)} labels, the training set of {data.name} has {len(data.train)}; "
@@ -298,7 +298,7 @@ class Training:
         )
 
     def _health(self) -> dict[str, Any]:
-        chosen = torch.arange(0, len(self.given), math.ceil(len(self.given) / LIMIT))
+        chosen = torch.arange(0, len(self.given), math.ceil(len(self.given) / LIMIT), device="cpu")
         clean = self.data.train.clean
         _, scores = self._judged(self.data.train.take(chosen.tolist()))
         chosen = chosen.to(self.place.device)

@@ -39,7 +39,8 @@ def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Net
         call = parse_call(method.head)
         if call.name != "student" or call.values:
             raise InputError(f"method {method.name}: head must be student(alpha=..., lam=...), got {method.head!r}")
-        head = StudentHead(network.width, data.num_classes, **{key: float(value) for key, value in call.named})
+        with torch.device("cpu"):
+            head = StudentHead(network.width, data.num_classes, **{key: float(value) for key, value in call.named})
         head.initialise(rng.generator(seed, "init", "head"))
         network.fc = head
     return network
@@ -70,7 +71,7 @@ def measured(augment: Augment, split: Split) -> Augment:
         mean, std = inputs.double().mean(0), inputs.double().std(0, correction=0)
     else:
         counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in inputs.transpose(0, 1)]).double()
-        levels = torch.arange(256, dtype=torch.float64) / 255
+        levels = torch.arange(256, dtype=torch.float64, device="cpu") / 255
         mean = (counts * levels).sum(1) / counts.sum(1)
         std = ((counts * levels.square()).sum(1) / counts.sum(1) - mean.square()).clamp_min(0).sqrt()
     std = torch.where(std > 1e-6 * mean.abs().clamp_min(1e-6), std, 1.0)  # what never changes is only shifted
