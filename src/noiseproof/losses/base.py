@@ -278,7 +278,7 @@ class WeightedSum(Loss):
 
     def terms(self) -> list[tuple[float, Loss]]:
         own = self.__dict__  # sooner than by name: a module looks a name up in many places
-        return list(zip(own["factors"], own["_modules"]["losses"]._modules.values()))
+        return list(zip(own["factors"], own["_modules"]["losses"]._modules.values(), strict=True))
 
     def per_class(self, logits: Logits) -> PerClass:
         parts = [factor * loss.per_class(logits) for factor, loss in self.terms()]

@@ -152,7 +152,7 @@ def _are_plain(input: Tensor, target: Tensor) -> bool:
 
 
 def transforms_are_active() -> bool:
-    """Whether something looks at every operation: torch.compile, torch.jit.trace, torch.func, forward-mode AD, a mode."""
+    """Whether something looks at every operation: torch.compile or .jit.trace, torch.func, forward AD, modes."""
     return (
         is_compiling()
         or _functorch_is_active()
