@@ -204,7 +204,7 @@ def _gradient_anew(ctx: Any, upstream: Tensor) -> Tensor:
     (scores,) = ctx.saved_tensors
     if is_grad_enabled():  # a derivative of this derivative is wanted
         value = call.loss.formula(scores, call.target)
-        (differentiable,) = torch.autograd.grad(value, scores, upstream, create_graph=True)
+        differentiable: Tensor = torch.autograd.grad(value, scores, upstream, create_graph=True)[0]
         return differentiable
     grad = torch.empty_like(scores)
     if _is_batched(upstream):  # rows of a Jacobian, all at once
