@@ -58,6 +58,12 @@ def test_any_number_of_classes_from_three_will_do(classes):
     assert report, str(report)
 
 
+def test_losses_are_checked_on_the_cpu_whatever_the_default_device():
+    with torch.device("meta"):
+        report = check_loss(losses.parse("nce + amse"))
+    assert report, str(report)
+
+
 def test_two_classes_are_too_few_for_the_checks():
     with pytest.raises(InputError, match="num_classes must be 3 or more, got 2"):
         check_loss(losses.CE(), num_classes=2)
@@ -237,7 +243,7 @@ FAULTS = {
     HalfOverflows: {"float16_is_as_good_as_float32"},
     MeanForgetsTheWeights: {"weighted_mean_divides_by_the_weights", "scale_of_the_weights_cancels_in_the_mean"},
     ChangesItsInput: {"scores_are_left_alone"},
-    KnowsTheFirstClass: {"names_of_classes_do_not_matter"},
+    KnowsTheFirstClass: {"names_of_classes_do_not_matter", "default_device_does_not_matter"},
     NaNWhereMasked: {"masked_classes_are_no_nan", "masked_classes_leave_the_gradient_finite"},
     ExtremesOverflow: {
         "value_is_finite_at_a_gap_of_100",

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean
@@ -106,24 +107,29 @@ def check_loss(
     for name in skip:
         if name not in known:
             raise UnknownNameError(f"no check named {name!r}{did_you_mean(name, known)}")
-    results = []
-    first = Case(loss, num_classes, shift_invariant)
-    for check in CHECKS:
-        case = Case(loss, num_classes, shift_invariant, first)
-        try:
-            if check.name in skip:
-                raise Skip("asked for")
-            check.run(case)
-            outcome, found = "passed", ""
-        except (Skip, ModuleNotFoundError) as reason:  # torch.func and torch.compile need numpy
-            outcome, found = "skipped", str(reason)
-        except Exception as error:
-            outcome, found = "failed", _told(error)
-        results.append(Result(check.name, outcome, check.expected, found))
+    with torch.device("cpu"):
+        first = Case(loss, num_classes, shift_invariant)
+        results = [
+            _result(check, Case(loss, num_classes, shift_invariant, first), skipped=check.name in skip)
+            for check in CHECKS
+        ]
     report = Report(getattr(loss, "__name__", str(loss)), tuple(results))
     if raise_on_failure and not report:
         raise AssertionError(str(report))
     return report
+
+
+def _result(check: Check, case: Case, *, skipped: bool) -> Result:
+    try:
+        if skipped:
+            raise Skip("asked for")
+        check.run(case)
+        outcome, found = "passed", ""
+    except (Skip, ModuleNotFoundError) as reason:  # torch.func and torch.compile need numpy
+        outcome, found = "skipped", str(reason)
+    except Exception as error:
+        outcome, found = "failed", _told(error)
+    return Result(check.name, outcome, check.expected, found)
 
 
 def _told(error: Exception) -> str:

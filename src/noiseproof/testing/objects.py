@@ -56,6 +56,16 @@ def global_settings_are_left_alone(case: Case) -> None:
 
 
 @check
+def default_device_does_not_matter(case: Case) -> None:
+    """The loss is computed where its scores are, whatever torch's default device."""
+    expected = case.call(), case.gradient()
+    with torch.device("meta"):  # a tensor made without `device=` has no numbers here
+        found = case.call(), case.gradient()
+    for one, other in zip(found, expected, strict=True):
+        case.equal(one, other.detach(), tolerance=0)
+
+
+@check
 def no_gradient_is_kept_without_need(case: Case) -> None:
     """Scores that need no gradient give a loss that needs none."""
     assert not case.call().requires_grad, "requires_grad"
