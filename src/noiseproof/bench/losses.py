@@ -1,8 +1,11 @@
 """How fast the losses are, forward and backward, beside torch's cross_entropy and two usual ways of writing them.
 
-The ways take turns within one process and on one thread; what counts is the median of the process's CPU time, as a
-multiple of `torch.nn.functional.cross_entropy` at the same size. "Usual" is a plain restatement of how published code
-writes a loss: softmax, one-hot labels, products, mean. "Compiled" is `torch.compile` of this library's formula.
+The ways take turns within one process and on one thread. Each turn comes right after one of
+`torch.nn.functional.cross_entropy`; what counts is the median of the ratios of their CPU times. Each size has a process
+of its own: memory that one leaves behind would spare some ways of the next their page faults.
+
+"Usual" is a plain restatement of how published code writes a loss: softmax, one-hot labels, products, mean. "Compiled"
+is `torch.compile` of this library's formula.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -35,11 +40,13 @@ COMPILED = ("ce", "nce + amse", "5*nce + 5*nnce", "nfl(detach=true) + amse")
 SIZES = ((128, 10), (128, 100), (8192, 1000), (2048, 32000))
 LINEAR = (1024, 256, 32000)  # rows, features, classes
 JAL, ANL = "nce + amse", "5*nce + 5*nnce"
-LARGE = 1e7  # scores; from there on only these are written the usual way, too
+SMALL = 1e6  # scores; up to there a turn has many calls
+LARGE = 1e7  # from there on only these losses are written the usual way, too
 COMPARED = (JAL, ANL, FOCAL[1])
 
 Size = tuple[int, int]
 Way = Callable[[], object]
+Measured = TypeVar("Measured")
 
 
 def run(
@@ -58,17 +65,13 @@ def run(
         texts: the losses.
         compiled: the losses that are compiled, too; each takes a while at each size.
         linear: rows, features and classes of the fused linear layer.
-        rounds: how often each way takes its turn; the median counts.
+        rounds: how often each way takes its turn at the largest sizes; twice as often at middle ones, ten times at
+            small ones.
         output: a JSON file that takes the result.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        rows = [row for size in sizes for row in _times(size, texts, compiled, rounds)]
-        memory = _memory(max(sizes, key=math.prod))
-        fused = _linear(*linear, rounds=max(1, rounds // 2))
-    finally:
-        torch.set_num_threads(threads)
+    rows = [row for size in sizes for row in _apart(_times, size, texts, compiled, rounds)]
+    memory = _apart(_memory, max(sizes, key=math.prod))
+    fused = _apart(_linear, *linear, max(1, rounds // 2))
     goals = _goals(rows, memory, fused)
     result = {
         "what": "losses forward and backward: CPU time as a multiple of F.cross_entropy's, one thread",
@@ -90,12 +93,18 @@ def run(
     return result
 
 
+def _apart(measure: Callable[..., Measured], *arguments: object) -> Measured:
+    """Measure in a new process, on one thread."""
+    with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,)) as process:
+        return process.submit(measure, *arguments).result()
+
+
 # Time
 
 
 def _times(size: Size, texts: Sequence[str], compiled: Sequence[str], rounds: int) -> list[dict[str, Any]]:
     scores, target = _batch(*size)
-    ways: dict[tuple[str, str], Way] = {("F.cross_entropy", ""): _step(F.cross_entropy, scores, target)}
+    ways: dict[tuple[str, str], Way] = {}
     for text in texts:
         loss = losses.parse(text)
         ways[text, "noiseproof"] = _step(loss, scores, target)
@@ -105,15 +114,17 @@ def _times(size: Size, texts: Sequence[str], compiled: Sequence[str], rounds: in
             torch._dynamo.reset()
             ways[text, "compiled"] = _step(torch.compile(losses.parse(text), dynamic=False), scores, target)
             ways[text, "compiled"]()  # compiles, out of turn
-    times = _interleaved(ways, rounds, repeats=max(1, 1_000_000 // math.prod(size)))
-    unit = times["F.cross_entropy", ""]
+    cross_entropy = _step(F.cross_entropy, scores, target)
+    small, large = math.prod(size) < SMALL, math.prod(size) >= LARGE
+    rounds, repeats = rounds * (10 if small else 1 if large else 2), 50 if small else 1
+    unit, times = _side_by_side(cross_entropy, ways, rounds, repeats)
     return [
         {
             "size": f"{size[0]} x {size[1]}",
             "loss": text,
             "cross_entropy_us": round(unit * 1e6, 1),
             **{
-                way: round(times[text, way] / unit, 3) if (text, way) in times else None
+                way: round(times[text, way], 3) if (text, way) in times else None
                 for way in ("noiseproof", "usual", "compiled")
             },
             "times_usual": round(times[text, "usual"] / times[text, "noiseproof"], 1)
@@ -138,25 +149,29 @@ def _step(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, target: Tens
     return step
 
 
-def _interleaved(ways: Mapping[Any, Way], rounds: int, repeats: int) -> dict[Any, float]:
-    """The median CPU seconds of each way, which take turns; each turn begins with a call that does not count.
-
-    As in training, where one loss is called again and again: the allocator and the caches are its own by then.
-    """
-    taken: dict[Any, list[float]] = {name: [] for name in ways}
+def _side_by_side(unit: Way, ways: Mapping[Any, Way], rounds: int, repeats: int) -> tuple[float, dict[Any, float]]:
+    """The median CPU seconds of `unit`, and of each way the median of its multiples of the turn of `unit` before."""
+    units: list[float] = []
+    multiples: dict[Any, list[float]] = {name: [] for name in ways}
     gc.collect()
     gc.disable()
     try:
         for _ in range(rounds):
             for name, way in ways.items():
-                way()
-                started = time.process_time()
-                for _ in range(repeats):
-                    way()
-                taken[name].append((time.process_time() - started) / repeats)
+                units.append(_turn(unit, repeats))
+                multiples[name].append(_turn(way, repeats) / units[-1])
     finally:
         gc.enable()
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+    return statistics.median(units), {name: statistics.median(values) for name, values in multiples.items()}
+
+
+def _turn(way: Way, repeats: int) -> float:
+    """The CPU seconds of a call, after one that does not count: in training one loss is called again and again, too."""
+    way()
+    started = time.process_time()
+    for _ in range(repeats):
+        way()
+    return (time.process_time() - started) / repeats
 
 
 # Memory
@@ -209,7 +224,7 @@ def _status(path: Path, name: str) -> int:
 # The fused linear layer
 
 
-def _linear(rows: int, features: int, classes: int, *, rounds: int) -> list[dict[str, Any]]:
+def _linear(rows: int, features: int, classes: int, rounds: int) -> list[dict[str, Any]]:
     generator = torch.Generator().manual_seed(1)
     hidden = torch.randn(rows, features, generator=generator, requires_grad=True)
     weight = (torch.randn(classes, features, generator=generator) / features**0.5).requires_grad_()
@@ -232,8 +247,7 @@ def _linear(rows: int, features: int, classes: int, *, rounds: int) -> list[dict
         f"linear + {JAL}": separate(jal),
         f"linear_loss {JAL}": step(lambda: losses.linear_loss(jal, hidden, weight, target)),
     }
-    times = _interleaved(ways, rounds, 1)
-    unit = times["linear + F.cross_entropy"]
+    unit, times = _side_by_side(ways["linear + F.cross_entropy"], ways, rounds, 1)
     found = []
     for name, way in ways.items():
         hidden.grad = weight.grad = None
@@ -242,8 +256,8 @@ def _linear(rows: int, features: int, classes: int, *, rounds: int) -> list[dict
             {
                 "size": f"{rows} x {features} x {classes}",
                 "way": name,
-                "time": round(times[name] / unit, 3),
-                "seconds": round(times[name], 4),
+                "time": round(times[name], 3),
+                "seconds": round(times[name] * unit, 4),
                 "extra_mb": None if extra is None else round(extra / 1e6, 1),
             }
         )
