@@ -200,8 +200,8 @@ def _affine(
 ) -> tuple[Tensor, Tensor]:
     if len(mean) != channels:
         raise InputError(f"mean and std are given for {len(mean)} channels, the images have {channels}")
-    scale = torch.tensor([1 / (255 * s) for s in std], device=device)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+    scale = torch.tensor([1 / (255 * s) for s in std], dtype=torch.float32, device=device)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], dtype=torch.float32, device=device)
     return scale[:, None, None], shift[:, None, None]
 
 

@@ -108,7 +108,9 @@ class _Features:
 
     def __init__(self, rows: Tensor, augment: Augment) -> None:
         if augment.mean:
-            mean, std = (torch.tensor(value, device=rows.device) for value in (augment.mean, augment.std))
+            mean, std = (
+                torch.tensor(value, dtype=torch.float32, device=rows.device) for value in (augment.mean, augment.std)
+            )
             rows = (rows - mean) / std
         self.rows = rows
 

@@ -26,8 +26,8 @@ def jitter(images: Tensor, draws: Tensor, strengths: tuple[float, float, float, 
     Source: torchvision's ColorJitter, here without rounding between the steps.
     """
     batch = images.float() / 255
-    low = torch.tensor([max(0.0, 1 - s) for s in strengths[:3]] + [-strengths[3]], device=batch.device)
-    high = torch.tensor([1 + s for s in strengths[:3]] + [strengths[3]], device=batch.device)
+    low = batch.new_tensor([max(0.0, 1 - s) for s in strengths[:3]] + [-strengths[3]])
+    high = batch.new_tensor([1 + s for s in strengths[:3]] + [strengths[3]])
     amounts = (low + (high - low) * draws[:, :4]).float()
     orders = _ORDERS.to(batch.device)[(draws[:, 4] * len(_ORDERS)).long()]
     changes = (brightness, contrast, saturation, hue)
@@ -78,7 +78,7 @@ def hue(batch: Tensor, turn: Tensor) -> Tensor:
 
 
 def _grey(batch: Tensor) -> Tensor:
-    weights = torch.tensor([0.2989, 0.587, 0.114], device=batch.device)
+    weights = batch.new_tensor([0.2989, 0.587, 0.114])
     return (batch * weights[:, None, None]).sum(1, keepdim=True)
 
 

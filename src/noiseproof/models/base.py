@@ -102,6 +102,6 @@ def build(name: str, *, shape: Sequence[int], classes: int, generator: torch.Gen
         raise InputError(f"model {name} needs inputs and classes of at least 1, got shape {shape}, {classes} classes")
     with torch.device("meta"):
         network = entry.cls(shape, classes, **options)
-    network.to_empty(device="cpu")
+    network.float().to_empty(device="cpu")
     network.initialise(generator)
     return network

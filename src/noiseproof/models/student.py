@@ -38,8 +38,8 @@ class StudentHead(nn.Module):
     def __init__(self, width: int, classes: int, *, alpha: float = 0.1, lam: float = 0.05) -> None:
         super().__init__()
         self.alpha, self.lam = in_range("alpha", alpha, 0), in_range("lam", lam, 0)
-        self.centres = nn.Parameter(torch.empty(classes, width))
-        self.degrees = nn.Parameter(torch.empty(classes, 1))
+        self.centres = nn.Parameter(torch.empty(classes, width, dtype=torch.float32, device="cpu"))
+        self.degrees = nn.Parameter(torch.empty(classes, 1, dtype=torch.float32, device="cpu"))
 
     def initialise(self, generator: torch.Generator) -> None:
         """Centres and degrees Xavier-uniform, as published."""

@@ -203,7 +203,7 @@ class Training:
         train, size = self.recipe.train, self.team.size
         self.network.train()
         set_rate(self.optimizer, rate(self.epoch, self.method.lr or train.lr, train))
-        losses = torch.zeros(len(self.batches), device=self.place.device)
+        losses = torch.zeros(len(self.batches), dtype=torch.float32, device=self.place.device)
         fitted = torch.zeros((), dtype=torch.int64, device=self.place.device)
         for number, (inputs, index) in enumerate(self.batches.epoch(self.epoch)):
             whole = min(train.batch_size, self.batches.count - number * train.batch_size)

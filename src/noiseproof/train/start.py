@@ -39,8 +39,7 @@ def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Net
         call = parse_call(method.head)
         if call.name != "student" or call.values:
             raise InputError(f"method {method.name}: head must be student(alpha=..., lam=...), got {method.head!r}")
-        with torch.device("cpu"):
-            head = StudentHead(network.width, data.num_classes, **{key: float(value) for key, value in call.named})
+        head = StudentHead(network.width, data.num_classes, **{key: float(value) for key, value in call.named})
         head.initialise(rng.generator(seed, "init", "head"))
         network.fc = head
     return network

@@ -22,7 +22,7 @@ def optimiser(network: nn.Module, method: Method, train: Train, place: Place) ->
     cuda = place.device.type == "cuda"
     lr: float | Tensor = method.lr or train.lr
     if cuda:
-        lr = torch.tensor(float(lr), device=place.device)  # a graph reads it when it runs
+        lr = torch.tensor(float(lr), dtype=torch.float32, device=place.device)  # a graph reads it when it runs
     if (method.optimizer or train.optimizer) == "adam":
         return torch.optim.Adam(network.parameters(), lr=lr, weight_decay=method.l2, capturable=cuda, foreach=True)
     return torch.optim.SGD(
