@@ -2,7 +2,8 @@
 
 The ways take turns within one process and on one thread. Each turn comes right after one of
 `torch.nn.functional.cross_entropy`; what counts is the median of the ratios of their CPU times. Each size has a process
-of its own: memory that one leaves behind would spare some ways of the next their page faults.
+of its own, since memory that one leaves behind would spare some ways of the next their page faults; and so has what is
+compiled, since the compiler slows down the Python beside it.
 
 "Usual" is a plain restatement of how published code writes a loss: softmax, one-hot labels, products, mean. "Compiled"
 is `torch.compile` of this library's formula.
@@ -45,8 +46,16 @@ LARGE = 1e7  # from there on only these losses are written the usual way, too
 COMPARED = (JAL, ANL, FOCAL[1])
 
 Size = tuple[int, int]
+Name = tuple[str, str]  # loss, way
+Loss = Callable[[Tensor, Tensor], Tensor]
 Way = Callable[[], object]
+WAYS: Mapping[str, Callable[[losses.Loss], Loss]] = {
+    "noiseproof": lambda loss: loss,
+    "usual": usual_loss,
+    "compiled": lambda loss: torch.compile(loss, dynamic=False),
+}
 Measured = TypeVar("Measured")
+Key = TypeVar("Key")
 
 
 def run(
@@ -69,7 +78,7 @@ def run(
             small ones.
         output: a JSON file that takes the result.
     """
-    rows = [row for size in sizes for row in _apart(_times, size, texts, compiled, rounds)]
+    rows = [row for size in sizes for row in _rows(size, texts, compiled, rounds)]
     memory = _apart(_memory, max(sizes, key=math.prod))
     fused = _apart(_linear, *linear, max(1, rounds // 2))
     goals = _goals(rows, memory, fused)
@@ -102,37 +111,33 @@ def _apart(measure: Callable[..., Measured], *arguments: object) -> Measured:
 # Time
 
 
-def _times(size: Size, texts: Sequence[str], compiled: Sequence[str], rounds: int) -> list[dict[str, Any]]:
-    scores, target = _batch(*size)
-    ways: dict[tuple[str, str], Way] = {}
-    for text in texts:
-        loss = losses.parse(text)
-        ways[text, "noiseproof"] = _step(loss, scores, target)
-        if math.prod(size) < LARGE or text in COMPARED:
-            ways[text, "usual"] = _step(usual_loss(loss), scores, target)
-        if text in compiled:
-            torch._dynamo.reset()
-            ways[text, "compiled"] = _step(torch.compile(losses.parse(text), dynamic=False), scores, target)
-            ways[text, "compiled"]()  # compiles, out of turn
-    cross_entropy = _step(F.cross_entropy, scores, target)
-    small, large = math.prod(size) < SMALL, math.prod(size) >= LARGE
-    rounds, repeats = rounds * (10 if small else 1 if large else 2), 50 if small else 1
-    unit, times = _side_by_side(cross_entropy, ways, rounds, repeats)
+def _rows(size: Size, texts: Sequence[str], compiled: Sequence[str], rounds: int) -> list[dict[str, Any]]:
+    written = [text for text in texts if math.prod(size) < LARGE or text in COMPARED]
+    plain = [(text, "noiseproof") for text in texts] + [(text, "usual") for text in written]
+    unit, times = _apart(_times, size, plain, rounds)
+    if compiled:
+        times |= _apart(_times, size, [(text, "compiled") for text in texts if text in compiled], rounds)[1]
     return [
         {
             "size": f"{size[0]} x {size[1]}",
             "loss": text,
             "cross_entropy_us": round(unit * 1e6, 1),
-            **{
-                way: round(times[text, way], 3) if (text, way) in times else None
-                for way in ("noiseproof", "usual", "compiled")
-            },
-            "times_usual": round(times[text, "usual"] / times[text, "noiseproof"], 1)
-            if (text, "usual") in times
-            else None,
+            **{way: round(times[text, way], 3) if (text, way) in times else None for way in WAYS},
+            "times_usual": round(times[text, "usual"] / times[text, "noiseproof"], 1) if text in written else None,
         }
         for text in texts
     ]
+
+
+def _times(size: Size, names: Sequence[Name], rounds: int) -> tuple[float, dict[Name, float]]:
+    """The seconds of cross_entropy, and of each (loss, way) its multiple of them."""
+    scores, target = _batch(*size)
+    ways = {(text, way): _step(WAYS[way](losses.parse(text)), scores, target) for text, way in names}
+    for name in names:
+        ways[name]()  # what compiles, compiles out of turn
+    small, large = math.prod(size) < SMALL, math.prod(size) >= LARGE
+    rounds, repeats = rounds * (10 if small else 1 if large else 2), 50 if small else 1
+    return _side_by_side(_step(F.cross_entropy, scores, target), ways, rounds, repeats)
 
 
 def _batch(rows: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -141,7 +146,7 @@ def _batch(rows: int, classes: int) -> tuple[Tensor, Tensor]:
     return scores, torch.randint(classes, (rows,), generator=generator)
 
 
-def _step(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, target: Tensor) -> Way:
+def _step(loss: Loss, scores: Tensor, target: Tensor) -> Way:
     def step() -> None:
         scores.grad = None
         loss(scores, target).backward()  # type: ignore[no-untyped-call]
@@ -149,10 +154,10 @@ def _step(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, target: Tens
     return step
 
 
-def _side_by_side(unit: Way, ways: Mapping[Any, Way], rounds: int, repeats: int) -> tuple[float, dict[Any, float]]:
+def _side_by_side(unit: Way, ways: Mapping[Key, Way], rounds: int, repeats: int) -> tuple[float, dict[Key, float]]:
     """The median CPU seconds of `unit`, and of each way the median of its multiples of the turn of `unit` before."""
     units: list[float] = []
-    multiples: dict[Any, list[float]] = {name: [] for name in ways}
+    multiples: dict[Key, list[float]] = {name: [] for name in ways}
     gc.collect()
     gc.disable()
     try:
@@ -238,7 +243,7 @@ def _linear(rows: int, features: int, classes: int, rounds: int) -> list[dict[st
 
         return way
 
-    def separate(loss: Callable[[Tensor, Tensor], Tensor]) -> Way:
+    def separate(loss: Loss) -> Way:
         return step(lambda: loss(F.linear(hidden, weight), target))
 
     cross_entropy = separate(F.cross_entropy)
