@@ -17,6 +17,7 @@ from noiseproof import data, losses, noise, recipes, suggest, theory
 from noiseproof.data import augment as augmentation
 from noiseproof.data.augment import Augment
 from noiseproof.data.batches import Batches
+from noiseproof.losses.rows import cpu
 from noiseproof.train import fit
 
 
@@ -42,9 +43,11 @@ def others(request):
     return SETTINGS[request.param]
 
 
-@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("kernel", [cpu.kernel, None], ids=["C", "closed form"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("text", losses.LOSSES.names())
-def test_losses(text, reduction, others):
+def test_losses(text, reduction, kernel, others, monkeypatch):
+    monkeypatch.setattr(cpu, "kernel", kernel)
     scores, target = torch.randn(6, 5, generator=seeded(1)), torch.arange(6) % 5
     loss = losses.parse(text, reduction=reduction)
     for way in (loss, loss.formula):

@@ -109,20 +109,6 @@ def test_a_trace_computes_the_loss_of_what_it_is_given(learns):
     torch.testing.assert_close(traced(others, labels), losses.parse(JAL)(others, labels))
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.parametrize("kernel", [cpu.kernel, None], ids=["C", "closed form"])
-def test_torchs_default_device_is_not_asked(reduction, kernel, monkeypatch):
-    monkeypatch.setattr(cpu, "kernel", kernel)
-    scores, target = batch()
-    loss = losses.parse(JAL, reduction=reduction)
-    expected = loss(scores, target)
-    with torch.device("meta"):
-        found = loss(scores.requires_grad_(), target)
-        found.sum().backward()
-    torch.testing.assert_close(found.detach(), expected)
-    assert scores.grad.device.type == "cpu"
-
-
 def test_changed_parameters_count_from_the_next_call():
     scores, target = batch()
     loss = losses.parse("gce + 2*mae")

@@ -56,8 +56,8 @@ INLINE Range range(const Ranges *ranges, const float *x, int at) {
     }
 #pragma omp simd reduction(min : first)
     for (int v = 0; v < VECTOR; v++) {
-        const int own = ranges->high[v] == high ? ranges->first[v] : x[v] == high ? at : INT32_MAX - VECTOR;
-        first = own + v < first ? own + v : first;
+        const int own = v + (ranges->high[v] == high ? ranges->first[v] : x[v] == high ? at : INT32_MAX - VECTOR);
+        first = own < first ? own : first;
     }
     return (Range){low, high, first};
 }
