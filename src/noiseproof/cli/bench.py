@@ -10,7 +10,7 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Rounds = Annotated[int, typer.Option(min=1, help="How often each way takes its turn; the median counts.")]
+Rounds = Annotated[int, typer.Option(min=1, help="How often each way takes its turn, at least; the median counts.")]
 Out = Annotated[Path | None, typer.Option(help="A JSON file that takes the result.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
@@ -18,7 +18,7 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 @app.command("losses")
 def losses_(device: Device = "cpu", rounds: Rounds = 7, out: Out = None, as_json: AsJson = False) -> None:
-    """Every loss forward and backward beside F.cross_entropy, its usual spelling and torch.compile; a few minutes."""
+    """Every loss forward and backward beside F.cross_entropy, its usual spelling and torch.compile; 15 minutes."""
     if device != "cpu":
         from noiseproof.bench.losses_gpu import run as run_on_gpu
 
