@@ -9,9 +9,9 @@ VECTORS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fn
 if platform.system() == "Linux" and platform.machine() == "x86_64":
     VECTORS.append("-mno-mmx")  # gcc 12 moves numbers through MMX and leaves the x87 unit unusable to who comes after
 
-rows = "src/noiseproof/losses/rows"
+rows = "src/noiseproof/losses/_kernels"
 losses = Extension(
-    "noiseproof.losses.rows._kernel",
+    "noiseproof.losses._kernels._kernel",
     sources=[f"{rows}/kernel.c"],
     depends=[f"{rows}/{name}.h" for name in ("block", "numbers", "passes", "program")],
     extra_compile_args=[*VECTORS, "-pthread"],
@@ -21,7 +21,7 @@ losses = Extension(
     optional=True,
 )
 pictures = Extension(
-    "noiseproof.data._crops",
+    "noiseproof.data.pipeline._crops",
     sources=["src/noiseproof/data/crops.c"],
     extra_compile_args=[*VECTORS, "-ffp-contract=off"],  # to the bit what torch computes
     py_limited_api=True,

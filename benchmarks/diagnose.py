@@ -29,9 +29,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from noiseproof import data, noise, recipes, suggest
 from noiseproof.data import Split
-from noiseproof.diagnose.crossfit import cross_fit
-from noiseproof.diagnose.features import features
-from noiseproof.diagnose.issues import issues_from_log
+from noiseproof.doctor.crossfit import cross_fit
+from noiseproof.doctor.issues import issues_from_log
+from noiseproof.features.patches import features
 
 OUT = Path(__file__).with_suffix(".json")
 SETTINGS: dict[str, tuple[list[str], int | None, int, str, dict[str, Any]]] = {

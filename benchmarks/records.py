@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from noiseproof.bench import records
+from noiseproof.experiments import records
 
 
 def record(number: int, epochs: int = 120, classes: int = 10) -> records.Record:

@@ -20,10 +20,10 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 def losses_(device: Device = "cpu", rounds: Rounds = 7, out: Out = None, as_json: AsJson = False) -> None:
     """Every loss forward and backward beside F.cross_entropy, its usual spelling and torch.compile; 15 minutes."""
     if device != "cpu":
-        from noiseproof.bench.losses_gpu import run as run_on_gpu
+        from noiseproof.speed.losses_gpu import run as run_on_gpu
 
         return _show(run_on_gpu(device=device, rounds=rounds, output=out), as_json)
-    from noiseproof.bench.losses import run
+    from noiseproof.speed.losses import run
 
     result = run(rounds=rounds, output=out)
     if not as_json:
@@ -36,7 +36,7 @@ def losses_(device: Device = "cpu", rounds: Rounds = 7, out: Out = None, as_json
 @app.command()
 def train(device: Device = "cpu", rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None:
     """A training step of CNN-8 beside the published loop; on a GPU whole runs too."""
-    from noiseproof.bench.train import run
+    from noiseproof.speed.training import run
 
     result = run(device=device, rounds=rounds, output=out)
     if not as_json:
@@ -49,7 +49,7 @@ def train(device: Device = "cpu", rounds: Rounds = 5, out: Out = None, as_json: 
 @app.command()
 def loader(rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None:
     """Batches of small pictures and of image files beside Pillow's chain, on one thread."""
-    from noiseproof.bench.loader import run
+    from noiseproof.speed.loader import run
 
     _show(run(rounds=rounds, output=out), as_json)
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noiseproof.cli import options, work
+from noiseproof.cli import options, sweeping
 from noiseproof.errors import InputError
 from noiseproof.text import split_list
 
 if TYPE_CHECKING:
-    from noiseproof.bench.records import Record
-    from noiseproof.bench.run import Run
-    from noiseproof.tune import Choice
+    from noiseproof.experiments.records import Record
+    from noiseproof.experiments.specification import Run
+    from noiseproof.selection.tune import Choice
 
 
 def compare(
@@ -49,9 +49,9 @@ def compare(
     if not named:
         raise InputError("--methods needs at least one method, such as ce,jal-ce")
     folder = out or Path("results") / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).stem) or "compare")
-    pool = work.local_pool(len(named) * seeds, workers, device)
+    pool = sweeping.local_pool(len(named) * seeds, workers, device)
     try:
-        from noiseproof.bench import grid
+        from noiseproof.experiments import grid
 
         runs = grid.runs(
             [data],
@@ -64,35 +64,35 @@ def compare(
             precision=precision or "auto",
             mode=mode or "deterministic",
         )
-        work.run_all(runs, folder, pool, work.calls(folder, data_root, device, keep_outputs))
+        sweeping.run_all(runs, folder, pool, sweeping.calls(folder, data_root, device, keep_outputs))
     finally:
         pool.close()
-    with work.stoppable("the same command goes on from there"):
+    with sweeping.stoppable("the same command goes on from there"):
         chosen = _tuned(runs, data_root, device) if tune else None
-        found = work.records_of(runs, folder)
+        found = sweeping.records_of(runs, folder)
         if as_json:
             typer.echo(json.dumps(_json(found, chosen)))
         else:
             _show(found, chosen)
         if any(record["status"] != "failed" for record in found):
-            from noiseproof.bench import figures, outputs, report
+            from noiseproof.reporting import figures, output_figures, report
 
             curves, *_ = figures.curves(found, folder / "curves")
             page = report.write(
                 found,
                 folder / "report.html",
                 command=shlex.join(["noiseproof", *sys.argv[1:]]),
-                arrays=outputs.beside(folder),
+                arrays=output_figures.beside(folder),
             )
             typer.echo(f"curves {curves}, report {page}, records {folder}/runs", err=as_json)
-    work.complain_of_failures(found)
+    sweeping.complain_of_failures(found)
 
 
 def _tuned(runs: Sequence[Run], root: Path | None, device: str) -> Choice:
     """The choice among the methods by held-out given labels, on the labels of the first seed."""
     from noiseproof import data
-    from noiseproof.bench.execute import given_labels, protocol
-    from noiseproof.tune import tune
+    from noiseproof.experiments.execution import given_labels, protocol
+    from noiseproof.selection.tune import tune
 
     told = runs[0].told
     found = data.load(told["data"], root=root)
@@ -104,7 +104,7 @@ def _tuned(runs: Sequence[Run], root: Path | None, device: str) -> Choice:
 def _show(found: Sequence[Record], chosen: Choice | None) -> None:
     from rich.console import Console
 
-    from noiseproof.bench import render, tables
+    from noiseproof.reporting import render, tables
 
     Console().print(render.console(tables.grids(found)))
     if chosen:
@@ -112,7 +112,7 @@ def _show(found: Sequence[Record], chosen: Choice | None) -> None:
 
 
 def _json(found: Sequence[Record], chosen: Choice | None) -> dict[str, Any]:
-    from noiseproof.bench import tables
+    from noiseproof.reporting import tables
 
     facts = ("data", "noise", "loss", "recipe", "precision", "mode", "selection")
     rows = [

@@ -53,7 +53,7 @@ def fetch(
     timeout: Annotated[float, typer.Option(help="Seconds without a byte after which a connection is dead.")] = 30,
 ) -> None:
     """Download a data set from its official address, or go on with a download; hashes are checked."""
-    from noiseproof.data.fetch import fetch as get
+    from noiseproof.data.io.download import fetch as get
     from noiseproof.data.registry import default_root
 
     with _progress(True) as show:

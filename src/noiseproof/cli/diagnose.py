@@ -25,8 +25,8 @@ def diagnose(
 ) -> None:
     """Estimate the label noise, rank the suspect labels and suggest a method. Uses no clean label."""
     from noiseproof import data as datasets
-    from noiseproof.bench.execute import given_labels
-    from noiseproof.diagnose.doctor import diagnose as examine
+    from noiseproof.doctor.diagnosis import diagnose as examine
+    from noiseproof.experiments.execution import given_labels
 
     found = datasets.load(data, root=data_root)
     if noise != "clean":

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noiseproof import files
 from noiseproof.errors import one_of
+from noiseproof.storage import files
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,8 +37,8 @@ def noise(
         if path is not None:
             one_of(f"the ending of {path.name}", path.suffix.lower(), endings)
     from noiseproof import data as datasets
-    from noiseproof.bench import style
     from noiseproof.noise import corrupt, parse
+    from noiseproof.reporting import figure_style
 
     rule = parse(text)
     found = datasets.load(data, root=data_root)
@@ -61,7 +61,7 @@ def noise(
         files.write_atomic(beside, json.dumps(facts, indent=1) + "\n")
         written += [out, beside]
     if plot is not None:
-        with style.looks():
+        with figure_style.looks():
             draw(noisy, found.classes, plot)
         written.append(plot)
     if as_json:

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noiseproof.bench.driver import Watch
-from noiseproof.bench.words import duration
+from noiseproof.experiments.driver import Watch
+from noiseproof.reporting.humanize import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from noiseproof.bench.records import Record
-    from noiseproof.bench.run import Run
+    from noiseproof.experiments.records import Record
+    from noiseproof.experiments.specification import Run
 
 __all__ = ["Epochs", "Lines", "Several", "outcome", "shown", "tensorboard"]
 

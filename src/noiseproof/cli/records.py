@@ -16,7 +16,7 @@ def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `sweep`, `train` or `compare` filled.")],
 ) -> None:
     """Verify every record against its hash and its run; exit code 2 if one is damaged."""
-    from noiseproof.bench.records import read_folder
+    from noiseproof.experiments.records import read_folder
 
     reading = read_folder(folder, whole=False, cached=False)
     for damaged in reading.damaged:
@@ -35,7 +35,7 @@ def merge(
     into: Annotated[Path, typer.Argument(metavar="INTO", help="The results folder that gets what it lacks.")],
 ) -> None:
     """Copy the records that INTO lacks; none of its own is replaced. Exit code 2 if some could not be merged."""
-    from noiseproof.bench.records import merge as put_together
+    from noiseproof.experiments.records import merge as put_together
 
     merged = put_together(source, into)
     for damaged in merged.damaged:

@@ -12,8 +12,8 @@ import typer
 from noiseproof.errors import InputError, one_of
 
 if TYPE_CHECKING:
-    from noiseproof.bench.records import Reading
-    from noiseproof.bench.rows import Record
+    from noiseproof.experiments.records import Reading
+    from noiseproof.reporting.aggregate import Record
 
 FIGURES = ("curves", "histogram", "tsne", "transition", "loss")
 
@@ -26,8 +26,8 @@ def table(
     paper: Annotated[bool, typer.Option("--paper", help="Beside the numbers of the paper's tables 3 to 6.")] = False,
 ) -> None:
     """Print the table of a results folder: means and deviations over the seeds, best and second best marked."""
-    from noiseproof.bench import paper as beside
-    from noiseproof.bench import render, tables
+    from noiseproof.reporting import paper as beside
+    from noiseproof.reporting import render, tables
 
     if form is not None:
         one_of("--format", form, ["md", "latex", "csv", "html"])
@@ -54,7 +54,7 @@ def figure(
     classes: Annotated[int | None, typer.Option(help="For loss: how many classes. [the records', else 10]")] = None,
 ) -> None:
     """Draw a figure of a results folder, as PNG and as PDF."""
-    from noiseproof.bench import figures, outputs
+    from noiseproof.reporting import figures, output_figures
 
     one_of("the figure", what, FIGURES)
     if what == "loss" and not Path(folder).is_dir():
@@ -72,8 +72,8 @@ def figure(
             draw: Callable[[Iterable[Record], Path], list[Path]] = getattr(figures, what)
             made = draw(chosen, target)
         else:
-            made = (outputs.histogram if what == "histogram" else outputs.tsne)(
-                chosen, target, arrays=outputs.beside(place)
+            made = (output_figures.histogram if what == "histogram" else output_figures.tsne)(
+                chosen, target, arrays=output_figures.beside(place)
             )
     for path in made:
         typer.echo(f"wrote {path}")
@@ -84,22 +84,22 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML file. [DIR/report.html]")] = None,
 ) -> None:
     """Write one self-contained HTML page: tables, figures, what was run, what failed."""
-    from noiseproof.bench import outputs
-    from noiseproof.bench import report as page
+    from noiseproof.reporting import output_figures
+    from noiseproof.reporting import report as page
 
     reading = _read(folder, whole=True)
     made = page.write(
         _records(reading, folder),
         output or folder / "report.html",
         damaged=reading.damaged,
-        arrays=outputs.beside(folder),
+        arrays=output_figures.beside(folder),
     )
     typer.echo(f"wrote {made}")
 
 
 def _read(folder: Path, *, whole: bool) -> Reading:
     """The folder's records; what cannot be used is named on stderr and hides no other."""
-    from noiseproof.bench.records import read_folder
+    from noiseproof.experiments.records import read_folder
 
     reading = read_folder(folder, whole=whole)
     for damaged in reading.damaged:
@@ -118,7 +118,7 @@ def _records(reading: Reading, folder: Path) -> list[Record]:
 
 def _chosen(records: list[Record], data: str | None, noise: str | None, methods: str | None) -> list[Record]:
     """The records that the options name; a noise in any spelling, a method by name or loss text."""
-    from noiseproof.bench.rows import short_noise
+    from noiseproof.reporting.aggregate import short_noise
     from noiseproof.text import split_list
 
     wanted = None if methods is None else {name.lower() for name in split_list(methods)}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noiseproof.cli import options, work
+from noiseproof.cli import options, sweeping
 
 if TYPE_CHECKING:
-    from noiseproof.bench.pool import Pool
-    from noiseproof.bench.run import Run
+    from noiseproof.experiments.executors.base import Pool
+    from noiseproof.experiments.specification import Run
 
 
 def train(
@@ -37,9 +37,9 @@ def train(
 
     Under torchrun its processes share the work: `torchrun --nproc-per-node 4 -m noiseproof train ...`.
     """
-    from noiseproof.bench import grid, records
-    from noiseproof.bench.driver import alone
     from noiseproof.cli import progress
+    from noiseproof.experiments import grid, records
+    from noiseproof.experiments.driver import alone
     from noiseproof.train import Team
 
     (run,) = grid.runs(
@@ -56,8 +56,8 @@ def train(
     team = Team.assemble(device)
     path = records.location(out, run.run_id)
     before = team.from_first(path.exists)
-    call = partial(work.calls(out, data_root, device, keep_outputs, save_every)(run), team=team)
-    with work.stoppable("the same command goes on from the last checkpoint"):
+    call = partial(sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team)
+    with sweeping.stoppable("the same command goes on from the last checkpoint"):
         if team.rank and not before:
             call()
         if team.rank:
@@ -93,43 +93,43 @@ def sweep(
     tensorboard: options.TensorBoard = False,
 ) -> None:
     """Run a grid; what has a record is skipped, so the same command continues a sweep that was stopped."""
-    from noiseproof.bench import grid as grids
-    from noiseproof.bench.lock import WHOLE, Shard
     from noiseproof.cli import progress
+    from noiseproof.experiments import grid as grids
+    from noiseproof.storage.lock import WHOLE, Shard
 
     part = Shard.parse(shard) if shard else WHOLE
     changed = options.overrides(epochs, changes)
     whole = grids.load(grid, overrides=changed, root=data_root, precision=precision, mode=mode)
     runs = [run for run in whole if part.holds(run.run_id)]
     if dry_run:
-        _plan(runs, out, work.local_workers(len(runs), workers, device), retry_failed, data_root, device)
+        _plan(runs, out, sweeping.local_workers(len(runs), workers, device), retry_failed, data_root, device)
         return
     watches = [progress.tensorboard(out)] if tensorboard else []
     pool: Pool
     if ray:
-        from noiseproof.bench.cluster import RayPool
+        from noiseproof.experiments.executors.ray import RayPool
 
         pool = RayPool(ray, slots=workers, gpus=device == "auto" or device.startswith("cuda"))
         out, data_root = out.absolute(), data_root and data_root.absolute()  # a task has another working folder
     else:
-        pool = work.local_pool(len(runs), workers, device)
-    calls = work.calls(out, data_root, device, keep_outputs, save_every)
-    tally = work.run_all(runs, out, pool, calls, watches=watches, shard=part, retry_failed=retry_failed)
+        pool = sweeping.local_pool(len(runs), workers, device)
+    calls = sweeping.calls(out, data_root, device, keep_outputs, save_every)
+    tally = sweeping.run_all(runs, out, pool, calls, watches=watches, shard=part, retry_failed=retry_failed)
     typer.echo(f"{tally.recorded} runs recorded, {tally.present} before; see `noiseproof table {out}`")
-    work.complain_of_failures(work.records_of(runs, out))
+    sweeping.complain_of_failures(sweeping.records_of(runs, out))
 
 
 def _plan(
     runs: Sequence[Run], folder: Path, workers: int, retry_failed: bool, data_root: Path | None, device: str
 ) -> None:
     """What a sweep would do."""
-    from noiseproof.bench.driver import estimate, pending
-    from noiseproof.bench.words import counted, duration
+    from noiseproof.experiments.driver import estimate, pending
+    from noiseproof.reporting.humanize import counted, duration
 
     judged: list[Run] = []
 
     def probe(run: Run) -> float | None:
-        from noiseproof.bench.probe import seconds_per_epoch
+        from noiseproof.experiments.time_estimate import seconds_per_epoch
 
         judged.append(run)
         return seconds_per_epoch(run, root=data_root, device=device)

@@ -61,7 +61,7 @@ def theory(
 
 def draw(loss: Loss, matrix: npt.NDArray[np.float64], answer: Tolerance, path: Path) -> list[Path]:
     """Left: the risk of the hardest class with its two likeliest wrong labels. Right: the pull of a sample."""
-    from noiseproof.bench.style import legend, looks, panels, save
+    from noiseproof.reporting.figure_style import legend, looks, panels, save
 
     with looks():
         figure, (left, right) = panels(2, height=2.6)

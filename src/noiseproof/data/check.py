@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from noiseproof.data.dataset import Data, Split
 from noiseproof.data.load import load, named
-from noiseproof.data.published import HUMAN, RATES, is_official_noise, is_official_order, published_labels
+from noiseproof.data.readers.noisy_cifar import HUMAN, RATES, is_official_noise, is_official_order, published_labels
 from noiseproof.data.registry import DATASETS, default_root
-from noiseproof.data.split import Data, Split
 from noiseproof.errors import DataError
 
 __all__ = ["Report", "check", "scan"]
@@ -96,7 +96,7 @@ def scan(paths: list[Path], report: Report, progress: Callable[[int, int], objec
     """Decode every image and list those that cannot be."""
     if not paths:
         return
-    from noiseproof.data.images import opened
+    from noiseproof.data.pipeline.decoding import opened
 
     def fault(path: Path) -> str | None:
         try:

@@ -6,9 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from noiseproof.data.own import load_own
+from noiseproof.data.dataset import Data
+from noiseproof.data.readers.own import load_own
 from noiseproof.data.registry import DATASETS, DataSet, default_root
-from noiseproof.data.split import Data
 from noiseproof.errors import DataMissingError, UnknownNameError
 
 __all__ = ["load", "named"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from noiseproof.data.split import Data
+from noiseproof.data.dataset import Data
 from noiseproof.text import Registry
 
 __all__ = ["DATASETS", "DataSet", "Remote", "default_root"]

@@ -1,5 +1,6 @@
 """Robust losses, each a drop-in for `torch.nn.functional.cross_entropy`; needs torch and nothing else."""
 
+from noiseproof.losses._kernels import value_and_grad as value_and_grad
 from noiseproof.losses.asymmetric import AEL as AEL
 from noiseproof.losses.asymmetric import AGCE as AGCE
 from noiseproof.losses.asymmetric import AMSE as AMSE
@@ -17,12 +18,11 @@ from noiseproof.losses.normalized import NNCE as NNCE
 from noiseproof.losses.normalized import NNFL as NNFL
 from noiseproof.losses.power import GCE as GCE
 from noiseproof.losses.power import MSE as MSE
-from noiseproof.losses.rows import value_and_grad as value_and_grad
-from noiseproof.losses.scores import ECE as ECE
-from noiseproof.losses.scores import EFL as EFL
-from noiseproof.losses.scores import LC as LC
-from noiseproof.losses.scores import LDR as LDR
 from noiseproof.losses.sigmoid import SigmoidLoss as SigmoidLoss
+from noiseproof.losses.softmax_variants import ECE as ECE
+from noiseproof.losses.softmax_variants import EFL as EFL
+from noiseproof.losses.softmax_variants import LC as LC
+from noiseproof.losses.softmax_variants import LDR as LDR
 from noiseproof.losses.symmetric import MAE as MAE
 from noiseproof.losses.symmetric import RCE as RCE
 from noiseproof.losses.symmetric import SCE as SCE

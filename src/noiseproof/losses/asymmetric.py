@@ -13,7 +13,7 @@ import torch
 
 from noiseproof.errors import in_range
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
-from noiseproof.losses.exact import log_complement, log_softmax, one_minus_exp, sum_of_others
+from noiseproof.losses.stable import log_complement, log_softmax, one_minus_exp, sum_of_others
 
 __all__ = [
     "AEL",

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from noiseproof.errors import InputError, UnknownNameError
-from noiseproof.losses import rows
+from noiseproof.losses import _kernels
 from noiseproof.losses.types import Logits, LogProbs, Options, PerClass
 from noiseproof.text import Registry, parse_sum, write_value
 
@@ -79,7 +79,7 @@ class Loss(nn.Module):
         Raises:
             ValueError, RuntimeError, IndexError: as `torch.nn.functional.cross_entropy` raises them, in its words.
         """
-        value = rows.answer(self, input, target)  # the same, sooner; None where only the formula will do
+        value = _kernels.answer(self, input, target)  # the same, sooner; None where only the formula will do
         return self.formula(input, target) if value is None else value
 
     def formula(self, input: Tensor, target: Tensor) -> Tensor:

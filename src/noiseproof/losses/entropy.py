@@ -9,7 +9,7 @@ from torch import Tensor
 
 from noiseproof.errors import in_range, true_or_false
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
-from noiseproof.losses.exact import log_softmax, one_minus_exp
+from noiseproof.losses.stable import log_softmax, one_minus_exp
 
 __all__ = ["CE", "FL", "cross_entropy", "focal_loss", "focal_weight"]
 

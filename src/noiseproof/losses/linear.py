@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import Function
 
+from noiseproof.losses._kernels import transforms_are_active, value_and_grad
 from noiseproof.losses.base import Loss
-from noiseproof.losses.rows import transforms_are_active, value_and_grad
 
 __all__ = ["linear_loss"]
 

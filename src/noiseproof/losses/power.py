@@ -6,7 +6,7 @@ from typing import Unpack
 
 from noiseproof.errors import in_range
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
-from noiseproof.losses.exact import log_softmax, one_minus_exp, sum_of_others
+from noiseproof.losses.stable import log_softmax, one_minus_exp, sum_of_others
 
 __all__ = ["GCE", "MSE", "generalized_cross_entropy", "mean_squared_error"]
 

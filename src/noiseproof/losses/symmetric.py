@@ -11,7 +11,7 @@ from typing import Unpack
 from noiseproof.errors import in_range
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
 from noiseproof.losses.entropy import cross_entropy
-from noiseproof.losses.exact import log_softmax, one_minus_exp
+from noiseproof.losses.stable import log_softmax, one_minus_exp
 
 __all__ = [
     "MAE",

@@ -12,10 +12,10 @@ from noiseproof.noise.base import NoisyLabels as NoisyLabels
 from noiseproof.noise.base import corrupt as corrupt
 from noiseproof.noise.base import fingerprint as fingerprint
 from noiseproof.noise.base import parse as parse
-from noiseproof.noise.conditional import Asymmetric as Asymmetric
-from noiseproof.noise.conditional import Clean as Clean
-from noiseproof.noise.conditional import Pairflip as Pairflip
-from noiseproof.noise.conditional import Symmetric as Symmetric
-from noiseproof.noise.fixed import Human as Human
+from noiseproof.noise.class_conditional import Asymmetric as Asymmetric
+from noiseproof.noise.class_conditional import Clean as Clean
+from noiseproof.noise.class_conditional import Pairflip as Pairflip
+from noiseproof.noise.class_conditional import Symmetric as Symmetric
+from noiseproof.noise.human import Human as Human
 from noiseproof.noise.instance import Instance as Instance
 from noiseproof.noise.transition import Transition as Transition

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noiseproof.errors import InputError
-from noiseproof.noise.labels import Labels, Matrix, class_labels
+from noiseproof.labels import Labels, Matrix, class_labels
 from noiseproof.text import Registry
 
 __all__ = [

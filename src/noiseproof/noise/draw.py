@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from noiseproof import rng
+from noiseproof.labels import Labels, Matrix
 from noiseproof.noise.base import Task
-from noiseproof.noise.labels import Labels, Matrix
 
 __all__ = ["flips_exact", "flips_independent", "targets"]
 

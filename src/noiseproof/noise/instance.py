@@ -17,9 +17,9 @@ import torch
 
 from noiseproof import rng
 from noiseproof.errors import DataError, InputError, in_range, one_of
+from noiseproof.labels import Labels
 from noiseproof.noise.base import NOISES, Noise, Task, refuse_wrong_rate
-from noiseproof.noise.fixed import fixed_labels
-from noiseproof.noise.labels import Labels
+from noiseproof.noise.human import fixed_labels
 
 __all__ = ["Instance"]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from noiseproof import files
 from noiseproof.errors import DataError, DataMissingError, InputError
+from noiseproof.labels import Matrix
 from noiseproof.noise.base import NOISES
-from noiseproof.noise.conditional import ClassConditional, Parts
-from noiseproof.noise.labels import Matrix
+from noiseproof.noise.class_conditional import ClassConditional, Parts
+from noiseproof.storage import files
 
 __all__ = ["Transition", "read_matrix"]
 

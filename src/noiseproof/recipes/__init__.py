@@ -13,11 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from noiseproof import files, losses
-from noiseproof.data.augment import Augment
+from noiseproof import losses
+from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
 from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check
+from noiseproof.storage import files
 from noiseproof.text import parse_call, parse_sum
 
 __all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "names"]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from noiseproof.data.augment import Augment
+from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError, did_you_mean
 
 __all__ = ["File", "MethodEntry", "Model", "Train", "When", "check"]

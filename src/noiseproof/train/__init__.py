@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from noiseproof.train.distributed import Team
 from noiseproof.train.health import watch
 from noiseproof.train.loop import Training, fit
 from noiseproof.train.outcome import Outcome
-from noiseproof.train.team import Team
-from noiseproof.train.together import fit_together
+from noiseproof.train.side_by_side import fit_together
 
 __all__ = ["Outcome", "Team", "Training", "fit", "fit_together", "watch"]

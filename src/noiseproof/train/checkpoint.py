@@ -19,8 +19,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from noiseproof import files
 from noiseproof.errors import DataError, InputError
+from noiseproof.storage import files
 
 __all__ = ["State", "load", "make_room", "moments", "newest", "restore_moments", "save"]
 

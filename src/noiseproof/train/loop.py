@@ -17,19 +17,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noiseproof.data.batches import Batches
-from noiseproof.data.split import Data, Split
+from noiseproof.data.dataset import Data, Split
+from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
 from noiseproof.models import Network
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
-from noiseproof.train import checkpoint, judge
+from noiseproof.train import checkpoint, evaluate
+from noiseproof.train.device import choose, flags
+from noiseproof.train.distributed import Team
 from noiseproof.train.health import LIMIT, health
+from noiseproof.train.initial import in_reach, measured, network_for
 from noiseproof.train.outcome import Outcome
-from noiseproof.train.place import choose, flags
-from noiseproof.train.start import in_reach, measured, network_for
 from noiseproof.train.step import Captured, Step, optimiser, rate, set_rate
-from noiseproof.train.team import Team
 
 __all__ = ["Progress", "Training", "fit"]
 
@@ -221,7 +221,7 @@ class Training:
         """The row of the curves; the only place of an epoch that waits for the device."""
         count, total = self.batches.count, self.team.total
         self.team.agree(self.network)
-        right, broken = judge.right(self.network, self.test, self.data.test.given, self.place)
+        right, broken = evaluate.right(self.network, self.test, self.data.test.given, self.place)
         numbers = total(torch.stack([losses.sum() / count, fitted, right, broken]))
         loss, hits, correct, wrong = numbers.tolist()
         if not math.isfinite(loss) or wrong:
@@ -273,13 +273,13 @@ class Training:
 
     def _judged(self, split: Split) -> tuple[Tensor, Tensor]:
         """Features and scores of all its samples."""
-        return judge.features_and_scores(self.network, self._as_they_are(split, share=False), self.place)
+        return evaluate.features_and_scores(self.network, self._as_they_are(split, share=False), self.place)
 
     def outcome(self, *, keep_outputs: bool = False) -> Outcome:
         """The result so far."""
         also = {}
         for name, split in self.data.also.items():
-            hits, _ = judge.right(self.network, self._as_they_are(split), split.given, self.place)
+            hits, _ = evaluate.right(self.network, self._as_they_are(split), split.given, self.place)
             also[name] = 100 * self.team.total(hits).item() / len(split)
         return Outcome(
             status="done" if self.diverged_at is None else "diverged",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from noiseproof.losses import Loss
 from noiseproof.models import Network, StudentHead
 from noiseproof.recipes import Method, Train
-from noiseproof.train.place import Place
+from noiseproof.train.device import Place
 
 __all__ = ["Captured", "Step", "optimiser", "rate"]
 

@@ -1,0 +1,128 @@
+"""Who computes for a command, how that shows and how it stops."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from noiseproof.errors import MachineError
+from noiseproof.storage.lock import WHOLE, Shard
+
+if TYPE_CHECKING:
+    from noiseproof.experiments.driver import Tally, Watch
+    from noiseproof.experiments.executors.base import Call, Pool
+    from noiseproof.experiments.executors.local import LocalPool
+    from noiseproof.experiments.records import Record
+    from noiseproof.experiments.specification import Run
+
+
+def gpus(device: str) -> int:
+    """How many GPUs of this machine the workers share."""
+    if device not in ("auto", "cuda"):
+        return 0
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/kfd").exists():
+        return 0  # without asking torch, whose import takes seconds
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def local_workers(runs: int, workers: int | None, device: str) -> int:
+    """How many processes of this machine compute so many runs."""
+    from noiseproof.experiments.executors.local import sensible_workers
+
+    one = device.startswith("cuda:")  # the GPU that was named, by one process unless more are asked for
+    return min(workers or sensible_workers(runs, 1 if one else gpus(device)), max(1, runs))
+
+
+def local_pool(runs: int, workers: int | None, device: str) -> LocalPool:
+    """Processes of this machine that import torch while this one does."""
+    from noiseproof.experiments.executors.local import LocalPool
+
+    modules = ("noiseproof.experiments.execution", "noiseproof.train")
+    pool = LocalPool(local_workers(runs, workers, device), gpus=gpus(device), modules=modules)
+    pool.warm()
+    return pool
+
+
+def calls(
+    folder: Path, root: Path | None, device: str, keep_outputs: bool, save_every: float = 30.0
+) -> Callable[[Run], Call]:
+    """What a worker is asked to do for a run."""
+    from noiseproof.experiments import records
+    from noiseproof.experiments.execution import execute
+
+    def call(run: Run) -> Call:
+        place = records.location(folder, run.run_id).parent
+        return partial(
+            execute,
+            run,
+            root=root,
+            device=device,
+            checkpoint_dir=place / "checkpoints",
+            save_every=save_every,
+            outputs=place / records.OUTPUTS if keep_outputs else None,
+        )
+
+    return call
+
+
+@contextmanager
+def stoppable(how_to_go_on: str) -> Iterator[None]:
+    """Ctrl+C, and the SIGTERM of a batch system, end the work in order and say how it goes on."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"noiseproof: stopped; what is recorded stays, and {how_to_go_on}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_all(
+    runs: Sequence[Run],
+    folder: Path,
+    pool: Pool,
+    call: Callable[[Run], Call],
+    *,
+    watches: Sequence[Watch] = (),
+    shard: Shard = WHOLE,
+    retry_failed: bool = False,
+) -> Tally:
+    """Drive the runs, with bars or lines on stderr; more may watch."""
+    from noiseproof.cli import progress
+    from noiseproof.experiments.driver import drive
+
+    with stoppable("the same command goes on from there"), progress.shown() as shown:
+        watch = progress.Several([shown, *watches])
+        return drive(runs, folder, pool, call, shard=shard, watch=watch, retry_failed=retry_failed)
+
+
+def records_of(runs: Sequence[Run], folder: Path) -> list[Record]:
+    """The records of these runs, as far as there are any."""
+    from noiseproof.experiments.driver import pending
+
+    return pending(runs, folder)[1]
+
+
+def complain_of_failures(found: Sequence[Record]) -> None:
+    """End with an error if a run failed; what else was recorded has been shown."""
+    failed = [record for record in found if record["status"] == "failed"]
+    if failed:
+        first = failed[0]["run"]
+        raise MachineError(
+            f"{len(failed)} of {len(found)} runs failed; the first, {first['data']} {first['noise']} {first['method']} "
+            f"seed {first['seed']}: {failed[0]['error']}"
+        )

@@ -1,0 +1,247 @@
+"""What a data set is once it is read: plain tensors or paths, given labels, and the truth where it is known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from noiseproof import rng
+from noiseproof.errors import DataError
+
+__all__ = ["Data", "HeldOut", "Origin", "Split", "fingerprint", "offenders", "stratified"]
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Origin of each sample, in the user's own terms; it follows the samples through every split and output.
+
+    Args:
+        source: the file or folder that was read.
+        index: zero-based position of each sample among all samples of the source, int64 (N,).
+        rows: row of each sample as a spreadsheet or editor counts it (the header is row 1), int64 (N,); files with
+            rows only.
+        keys: value of the user's key column; with `key`, the column's name.
+        paths: the file of each sample, as the user wrote it or relative to the source.
+    """
+
+    source: str
+    index: np.ndarray
+    rows: np.ndarray | None = None
+    keys: tuple[str, ...] | None = None
+    key: str = ""
+    paths: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, index: np.ndarray) -> Origin:
+        """The origin of the samples at these positions."""
+        where = np.asarray(index, dtype=np.int64)
+
+        def some(texts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if texts is None else tuple(texts[i] for i in where.tolist())
+
+        rows = None if self.rows is None else self.rows[where]
+        return Origin(self.source, self.index[where], rows, some(self.keys), self.key, some(self.paths))
+
+    def columns(self) -> dict[str, list[str] | list[int]]:
+        """What identifies each sample in an output: the key column if there is one, else `row`, else `path`.
+
+        `index` is the zero-based position, for programs; it comes last.
+        """
+        found: dict[str, list[str] | list[int]] = {}
+        if self.keys is not None:
+            found[self.key or "id"] = list(self.keys)
+        if self.rows is not None:
+            found["row"] = self.rows.tolist()
+        if self.paths is not None:
+            found["path"] = list(self.paths)
+        return {**found, "index": self.index.tolist()}
+
+    def name(self, position: int) -> str:
+        """One sample, for a message: `pets.csv, row 14` or `pets/cat/a.jpg`.
+
+        Example:
+            >>> Origin("pets.csv", np.arange(2), rows=np.array([2, 3])).name(1)
+            'pets.csv, row 3'
+        """
+        if self.paths is not None and self.rows is None:
+            return self.paths[position]
+        row = self.index[position] if self.rows is None else self.rows[position]
+        return f"{self.source}, row {row}"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Samples with their labels.
+
+    Args:
+        inputs: images uint8 (N, C, H, W), features float32 (N, D), or the paths of image files.
+        given: the labels the data came with, int64 (N,), 0 to K-1.
+        clean: the true labels where they are known; training never looks at them.
+        classes: the K names.
+        origin: where each sample came from; None for data sets that the package knows by name.
+
+    Raises:
+        DataError: the parts do not fit together, or a label lies outside 0 to K-1.
+    """
+
+    inputs: Tensor | tuple[Path, ...]
+    given: Tensor
+    clean: Tensor | None
+    classes: tuple[str, ...]
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.inputs, Tensor):
+            kind = (self.inputs.dtype, self.inputs.dim())
+            if kind not in ((torch.uint8, 4), (torch.float32, 2)):
+                raise DataError(
+                    "inputs must be uint8 images (N, C, H, W) or float32 features (N, D), "
+                    f"got {str(kind[0]).removeprefix('torch.')} {tuple(self.inputs.shape)}"
+                )
+        if not self.classes:
+            raise DataError("a split needs at least one class, got none")
+        _check_labels("given", self.given, len(self.inputs), len(self.classes))
+        if self.clean is not None:
+            _check_labels("clean", self.clean, len(self.inputs), len(self.classes))
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, index: Iterable[int]) -> Split:
+        """The samples at these positions, in this order."""
+        where = torch.from_numpy(np.fromiter(index, np.int64))
+        return Split(
+            self.inputs[where] if isinstance(self.inputs, Tensor) else tuple(self.inputs[i] for i in where.tolist()),
+            self.given[where],
+            None if self.clean is None else self.clean[where],
+            self.classes,
+            None if self.origin is None else self.origin.take(where.numpy()),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """How a test split was taken out of own data that came without one."""
+
+    stay: np.ndarray
+    held_out: np.ndarray
+    test: Split
+    """The samples held out, with the labels they came with."""
+
+    def joined(self, train: Split) -> Split:
+        """Both together again, in the order they came in."""
+        back = np.argsort(np.concatenate([self.stay, self.held_out]))
+        parts = (train, self.test)
+        inputs: Tensor | tuple[Path, ...]
+        if isinstance(train.inputs, Tensor):
+            inputs = torch.cat([part.inputs for part in parts if isinstance(part.inputs, Tensor)])
+        else:
+            inputs = tuple(path for part in parts for path in part.inputs)
+        known = [part.clean for part in parts if part.clean is not None]
+        clean = torch.cat(known) if len(known) == len(parts) else None
+        return Split(inputs, torch.cat([part.given for part in parts]), clean, train.classes).take(back)
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set: what is trained on, what is tested on, and how it is told from another copy.
+
+    Args:
+        name: how the data set was asked for.
+        train: its training split; noise replaces its `given` labels.
+        test: its test split.
+        fingerprint: SHA-256 of everything in it, hexadecimal.
+        notes: what a reader of a result has to know, such as "not the official files".
+        also: further test splits that the same model may be measured on, by name.
+        held_out: for own data whose test split was taken out of it.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+    also: Mapping[str, Split] = field(default_factory=lambda: MappingProxyType({}))
+    held_out: HeldOut | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.train.classes
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.train.classes)
+
+    def everything(self) -> Split:
+        """All samples that may be judged: the training split, with what was held out of own data, in its own order."""
+        return self.train if self.held_out is None else self.held_out.joined(self.train)
+
+
+def fingerprint(*splits: Split) -> str:
+    """SHA-256 over inputs, labels and class names; of image files their names and sizes stand in for the pixels."""
+    digest = hashlib.sha256(b"noiseproof/data/v1")
+    for split in splits:
+        if isinstance(split.inputs, Tensor):
+            _add(digest, split.inputs)
+        else:
+            for path in split.inputs:
+                digest.update(
+                    f"{path.parent.name}/{path.name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape")
+                )
+        _add(digest, split.given)
+        if split.clean is not None:
+            _add(digest, split.clean)
+        digest.update("\x1f".join(split.classes).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def stratified(labels: np.ndarray, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of a fixed split, the same share of every class held out; it depends on the labels alone.
+
+    Returns:
+        The positions that stay and the positions held out, each ascending.
+
+    Example:
+        >>> stay, held_out = stratified(np.array([0, 0, 0, 0, 1, 1, 1, 1]), share=0.25)
+        >>> len(stay), len(held_out)
+        (6, 2)
+    """
+    held_out = np.zeros(len(labels), dtype=bool)
+    order = rng.permutation(len(labels), 0, "split", "held out")
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        held_out[members[: round(share * len(members))]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def offenders(bad: np.ndarray, values: object, *, first_row: int = 0) -> str:
+    """The first five rows that are wrong, for a message: "row 3: -1, row 7: 12 (and 40 more)"."""
+    rows = np.flatnonzero(bad)
+    shown = ", ".join(f"row {row + first_row}: {str(values[row])[:40]}" for row in rows[:5])  # type: ignore[index]
+    return shown + (f" (and {len(rows) - 5} more)" if len(rows) > 5 else "")
+
+
+def _check_labels(name: str, labels: Tensor, count: int, classes: int) -> None:
+    if labels.dtype != torch.int64 or labels.shape != (count,):
+        got = f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
+        raise DataError(f"{name} labels must be int64 ({count},), got {got}")
+    bad = (labels < 0) | (labels >= classes)
+    if bool(bad.any()):
+        raise DataError(f"{name} labels must lie in 0..{classes - 1}; {offenders(bad.numpy(), labels.tolist())}")
+
+
+def _add(digest: hashlib._Hash, tensor: Tensor) -> None:
+    array = np.ascontiguousarray(tensor.numpy())
+    digest.update(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(array.reshape(-1).view(np.uint8).data)

@@ -1,0 +1,1 @@
+"""From stored pictures to training batches: decoding, augmentation, cache, batches."""

@@ -1,0 +1,166 @@
+"""The diagnosis as one self-contained page: what was found, and for images a contact sheet of the most suspect.
+
+The page asks for nothing from anywhere: a Content-Security-Policy allows its own style by hash and pictures that lie in
+it, and no script at all. Jinja escapes every value; names come from users and their files.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from noiseproof.data import Split
+from noiseproof.doctor.issues import LabelIssues
+from noiseproof.escaping import visible
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["page"]
+
+_SHEET = 120  # samples on the contact sheet
+_SIDE = 112  # pixels of a picture on it
+_CLASSES = 20  # of the matrix and the list of classes; beyond, the hardest
+
+_STYLE = """
+body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 74rem; color: #1b1f24; background: #fff;
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif;
+  overflow-wrap: anywhere; }
+h1 { margin: 0 0 .25rem; font-size: 1.75rem; line-height: 1.2; }
+h2 { margin: 2.5rem 0 .75rem; font-size: 1.2rem; }
+p, li { max-width: 46rem; }
+.soft { color: #5b6470; font-size: .9rem; }
+.warning { color: #9d2b00; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #d9dde2; }
+th:first-child, td.name { text-align: left; }
+.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: 1rem;
+  padding: 0; list-style: none; }
+.sheet li { font-size: .8rem; line-height: 1.3; }
+.sheet img { display: block; width: 7rem; height: 7rem; object-fit: contain; background: #f6f7f8;
+  image-rendering: pixelated; }
+.given { color: #9d2b00; }
+.likely { color: #0b5c94; }
+"""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Labels of {{ name }}</title>
+<style>{{ style }}</style>
+</head>
+<body>
+<h1>Labels of {{ name }}</h1>
+<p class="soft">{{ lead }}</p>
+<p><strong>About {{ "%.1f"|format(100 * issues.rate) }} % of the labels seem wrong</strong>
+(by the confident joint: {{ "%.1f"|format(100 * issues.confident_rate) }} %);
+{{ issues|length }} of {{ issues.given|length }} samples are more likely something else.</p>
+{% for warning in issues.warnings %}<p class="warning">{{ warning }}</p>
+{% endfor %}
+<h2>What to train with</h2>
+<p><code>{{ issues.suggestion.method }}</code></p>
+<ul>
+{% for reason in issues.suggestion.reasons %}<li>{{ reason }}</li>
+{% endfor %}</ul>
+<h2>Class by class</h2>
+{% if few %}<p class="soft">The {{ rows|length }} of {{ classes|length }} classes whose own label leads least.</p>
+{% endif %}<div class="scroll" tabindex="0">
+<table>
+<thead><tr><th scope="col">class</th><th scope="col">samples called so</th><th scope="col">of them wrong</th>
+<th scope="col">of the class called so</th><th scope="col">next likeliest label</th>
+<th scope="col">lead</th></tr></thead>
+<tbody>
+{% for row in rows %}<tr><th scope="row">{{ classes[row.label]|clip }}</th><td>{{ row.given }}</td>
+<td>{{ "%.1f"|format(100 * row.wrong) }} %</td><td>{{ "%.1f"|format(100 * row.kept) }} %</td>
+<td class="name">{{ classes[row.rival]|clip }}</td><td>{{ "%.3f"|format(row.margin) }}</td></tr>
+{% endfor %}</tbody>
+</table>
+</div>
+<h2>The most suspect samples</h2>
+{% if samples %}<ol class="sheet">
+{% for one in samples %}<li>
+{% if one.picture %}<img src="{{ one.picture }}" alt="sample {{ one.index }}" loading="lazy">{% endif %}
+{{ one.title|clip(60) }}<br>called <span class="given">{{ one.given|clip(40) }}</span><br>
+likely <span class="likely">{{ one.likely|clip(40) }}</span><br>
+<span class="soft">{{ "%.4f"|format(one.score) }}</span></li>
+{% endfor %}</ol>
+<p class="soft">All samples, the most suspect first, are in issues.csv.</p>
+{% else %}<p>None: every given label is also the likeliest one.</p>
+{% endif %}</body>
+</html>
+"""
+
+
+def page(name: str, lead: str, split: Split, issues: LabelIssues) -> str:
+    """The page as text; pictures are made of the most suspect images only.
+
+    Args:
+        name: of the data.
+        lead: a sentence that says how the samples were judged.
+        split: the samples.
+        issues: what was found about them.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["clip"] = lambda text, longest=80: visible(text, longest)
+    rows = sorted(issues.classes, key=lambda one: one.margin)[:_CLASSES]
+    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+    return environment.from_string(_PAGE).render(
+        policy=f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'",
+        style=Markup(_STYLE),
+        name=visible(name),
+        lead=lead,
+        issues=issues,
+        classes=split.classes,
+        rows=rows,
+        few=len(split.classes) > len(rows),
+        samples=[_sample(split, issues, index) for index in issues.ranking[: min(_SHEET, len(issues))].tolist()],
+    )
+
+
+def _sample(split: Split, issues: LabelIssues, index: int) -> dict[str, Any]:
+    source = split.inputs[index]
+    return {
+        "index": index,
+        "title": source.name if isinstance(source, Path) else f"sample {index}",
+        "given": split.classes[int(issues.given[index])],
+        "likely": split.classes[int(issues.likely[index])],
+        "score": float(issues.score[index]),
+        "picture": _picture(source),
+    }
+
+
+def _picture(source: Path | torch.Tensor) -> str | None:
+    """A PNG as a data URL; None for features, and for a file that cannot be read any more."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(source, Path):
+        try:
+            with Image.open(source) as opened:
+                image = opened.convert("RGB")
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+            return None
+        image.thumbnail((2 * _SIDE, 2 * _SIDE))
+    elif source.dim() == 3:
+        pixels = source.numpy()
+        image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0).copy())
+    else:
+        return None
+    return _encoded(image)
+
+
+def _encoded(image: Image) -> str:
+    memory = io.BytesIO()
+    image.save(memory, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(memory.getvalue()).decode()

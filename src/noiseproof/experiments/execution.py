@@ -1,0 +1,226 @@
+"""From what a person types to a run, and from a run to its record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from noiseproof import data, losses, noise, recipes
+from noiseproof.experiments import records
+from noiseproof.experiments.records import Realised, Record, RunText
+from noiseproof.experiments.specification import Run
+from noiseproof.noise import NoisyLabels
+from noiseproof.noise.base import fingerprint
+from noiseproof.recipes import Method, Recipe
+from noiseproof.recipes.schema import check
+
+if TYPE_CHECKING:
+    from noiseproof.data import Data
+    from noiseproof.train import Team
+
+__all__ = ["describe", "execute", "given_labels", "protocol", "recipe_for"]
+
+_SMALL = 64  # pixels a side: pictures that are taken as they are, without cutting
+
+
+def describe(
+    data: str,
+    noise_text: str,
+    method: str,
+    *,
+    seed: int,
+    recipe: Recipe,
+    precision: str = "auto",
+    mode: str = "deterministic",
+) -> Run:
+    """The run that these texts name, in canonical form.
+
+    Raises:
+        InputError: one of them names nothing.
+
+    Example:
+        >>> recipe = recipes.load("digits", {"train.epochs": 60})
+        >>> run = describe("digits", "symmetric(0.40)", "jal-ce", seed=1, recipe=recipe)
+        >>> str(run), run.told["loss"], run.told["settings"]["train"]["epochs"]
+        ('digits symmetric(rate=0.4) jal-ce seed 1', 'nce + amse', 60)
+    """
+    noise_text = str(noise.parse(noise_text))
+    chosen = recipe.method(method, noise=noise_text)
+    settings = chosen.settings()
+    told: RunText = {
+        "data": data,
+        "noise": noise_text,
+        "method": chosen.name,
+        "loss": settings.pop("loss"),
+        "recipe": recipe.name,
+        "settings": {**recipe.settings(), "method": settings},
+        "seed": seed,
+        "precision": precision,
+        "mode": mode,
+    }
+    return Run(records.canonical(told))
+
+
+def recipe_for(text: str, root: Path | None = None) -> str:
+    """The recipe of a data set by its name; of the user's own data by what it holds.
+
+    Example:
+        >>> recipe_for("cifar10")
+        'cifar10'
+    """
+    if text in recipes.names():
+        return text
+    inputs = _load(text, root).train.inputs
+    if isinstance(inputs, torch.Tensor):
+        return "digits" if inputs.dim() == 2 else "cifar10"
+    from noiseproof.data.pipeline.decoding import size_of  # Pillow, only where it is needed
+
+    return "cifar10" if max(size_of(inputs[0])) <= _SMALL else "webvision"
+
+
+def given_labels(found: Data, text: str, seed: int, root: Path | None = None) -> NoisyLabels | None:
+    """What a run trains on instead of the labels the data came with; None: those.
+
+    Noise is put on the true labels where they are known, else on the ones there are.
+    """
+    if text == "clean":
+        return None
+    split = found.train
+    return noise.corrupt(
+        split.given if split.clean is None else split.clean,
+        text,
+        num_classes=found.num_classes,
+        seed=seed,
+        data=found.name,
+        inputs=split.inputs,
+        root=root,
+        published=partial(data.published_labels, found.name, root=root),
+    )
+
+
+def execute(
+    run: Run,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    checkpoint_dir: Path | None = None,
+    save_every: float = 30.0,
+    outputs: Path | None = None,
+    team: Team | None = None,
+    progress: Callable[[Mapping[str, Any]], object] = lambda content: None,
+) -> Record:
+    """Compute a run; what `records.write` takes.
+
+    Args:
+        run: what to compute.
+        root: where the data sets lie.
+        device: where to compute; decides no result beyond rounding, so it is no part of the run.
+        checkpoint_dir: where the state is kept as the run goes, and looked for.
+        save_every: seconds between two saves of it.
+        outputs: a safetensors file to write, with scores and features of the last epoch.
+        team: the processes that share the work, if there are several; each computes the same record.
+        progress: called after every epoch with its row of the curves and where it stands.
+    """
+    from noiseproof.train import fit
+
+    told, (method, recipe) = run.told, protocol(run)
+    found = _load(told["data"], root)
+    noisy = given_labels(found, told["noise"], told["seed"], root)
+
+    def tell(epoch: int, row: Mapping[str, float]) -> None:
+        images = min(recipe.train.samples or math.inf, len(found.train))
+        progress({"epoch": epoch + 1, "epochs": recipe.train.epochs, "images": images, **row})
+
+    outcome = fit(
+        found,
+        noisy,
+        method,
+        recipe,
+        seed=told["seed"],
+        device=device,
+        precision=told["precision"],
+        mode=told["mode"],
+        checkpoint_dir=checkpoint_dir,
+        checkpoint_every=save_every,
+        on_epoch=tell,
+        keep_outputs=outputs is not None,
+        team=team,
+    )
+    if outputs is not None and outcome.outputs is not None:
+        from safetensors.torch import save
+
+        from noiseproof.storage import files
+
+        files.write_atomic(outputs, save(outcome.outputs))
+    result: records.Result = {"accuracy": _number(outcome.accuracy), "curves": _plain(outcome.curves)}
+    if outcome.also:
+        result["also"] = _plain(outcome.also)
+    where = outcome.diverged_at
+    return run.record(
+        status=outcome.status,
+        result=result,
+        noise=_realised(found, noisy),
+        data={"name": found.name, "fingerprint": found.fingerprint, "notes": [*found.notes, *outcome.notes]},
+        seconds=round(outcome.seconds, 3),
+        device=outcome.device,
+        threads=torch.get_num_threads(),
+        versions=records.versions(),
+        precision=outcome.precision,
+        mode=outcome.mode,
+        health=_plain(outcome.health),
+        error=None if where is None else f"the loss was no finite number at step {where}",
+    )
+
+
+def protocol(run: Run) -> tuple[Method, Recipe]:
+    """Method and recipe as they were resolved when the run was described."""
+    told = run.told
+    settings = dict(told["settings"])
+    method = Method(told["method"], losses.parse(told["loss"]), **settings.pop("method"))
+    file = check({"source": "the run", **settings}, f"run {run.run_id[:12]}")
+    return method, Recipe(told["recipe"], file.source, file.model, file.train, file.augment, {})
+
+
+@lru_cache(maxsize=1)  # a worker computes run after run on the same data
+def _load(text: str, root: Path | None) -> Data:
+    return data.load(text, root=root)
+
+
+def _realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
+    """How the labels a run trained on differ from the truth; None where nobody knows."""
+    if noisy is not None:
+        return {
+            "rate": noisy.rate,
+            "transition": noisy.transition.tolist(),
+            "sha256": noisy.sha256,
+            "convention": noise.parse(noisy.text).convention,
+        }
+    split = found.train
+    if split.clean is None:
+        return None
+    classes = found.num_classes
+    pairs = torch.bincount(split.clean * classes + split.given, minlength=classes**2).reshape(classes, classes).double()
+    return {
+        "rate": (split.clean != split.given).double().mean().item(),
+        "transition": (pairs / pairs.sum(1, keepdim=True).clamp_min(1)).tolist(),
+        "sha256": fingerprint(split.given.numpy(), classes),
+        "convention": "exact",
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    """Nested values with null for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return _number(value) if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""Executors: the processes that compute runs, on this machine or on a Ray cluster."""

@@ -1,0 +1,199 @@
+"""A pool of processes on this machine.
+
+Fresh processes, not forks: nothing of the driver's threads, locks or CUDA state reaches them. Each imports torch
+once and is used again. One that dies or falls silent is replaced; its attempt is reported lost.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+import time
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised
+
+__all__ = ["LocalPool", "sensible_workers"]
+
+_MEMORY = 1 << 30  # bytes for one worker: torch, a small data set and its batches
+_QUIET = 300.0  # seconds without a beat after which a worker counts as hung
+
+
+def sensible_workers(runs: int, gpus: int = 0) -> int:
+    """How many workers to use: one a GPU, else one a core as far as the memory reaches, and no more than runs."""
+    if gpus:
+        return max(1, min(runs, gpus))
+    return max(1, min(runs, len(os.sched_getaffinity(0)), _free_memory() // _MEMORY))
+
+
+def _free_memory() -> int:
+    """Bytes that this process may still use, by the machine and by its control group."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+        group = Path("/sys/fs/cgroup")
+        limit = (group / "memory.max").read_text().strip()
+        if limit != "max":
+            free = min(free, int(limit) - int((group / "memory.current").read_text()))
+    except (OSError, StopIteration, ValueError):
+        pass
+    return free
+
+
+class _Worker:
+    """One process, the connection to it, and the attempt it works on."""
+
+    def __init__(
+        self, environment: dict[str, str], modules: tuple[str, ...], inbox: queue.SimpleQueue[tuple[_Worker, Any]]
+    ) -> None:
+        self.connection, theirs = Pipe()
+        number = theirs.fileno()
+        program = f"from noiseproof.experiments.executors.worker import main; main{(number, *modules)}"
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", program], env=environment, pass_fds=[number], stdout=subprocess.DEVNULL
+            )
+        self.ticket: int | None = None
+        self.heard = time.monotonic()
+        self.listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
+        self.listener.start()
+
+    def _listen(self, inbox: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
+        # A thread of its own, because a worker that is stopped in the middle of a message would hold up the rest.
+        try:
+            while True:
+                message = pickle.loads(self.connection.recv_bytes())
+                self.heard = time.monotonic()
+                inbox.put((self, message))
+        except (EOFError, OSError, pickle.UnpicklingError):
+            inbox.put((self, None))
+
+    def send(self, ticket: int, call: Call) -> None:
+        """Hand over a call; a worker that is gone shows as silence soon."""
+        self.ticket, self.heard = ticket, time.monotonic()
+        try:
+            self.connection.send_bytes(pickle.dumps((ticket, pickle.dumps(call))))
+        except OSError:
+            self.process.kill()
+
+    def end(self) -> int:
+        """Kill it and see it out; its exit status."""
+        self.process.kill()
+        status = self.process.wait()
+        self.listener.join(timeout=5)
+        self.connection.close()
+        return status
+
+
+class LocalPool:
+    """Worker processes on this machine.
+
+    Args:
+        workers: how many.
+        threads: of each; $OMP_NUM_THREADS, or else the cores shared out, if not given.
+        gpus: the workers take turns on that many.
+        quiet: seconds of silence after which a worker is taken for hung, killed and its attempt reported lost.
+        modules: to be imported by a new worker ahead of its first call.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        threads: int | None = None,
+        gpus: int = 0,
+        quiet: float = _QUIET,
+        modules: tuple[str, ...] = (),
+    ) -> None:
+        self.slots = workers
+        wanted = os.environ.get("OMP_NUM_THREADS", "")
+        shared_out = max(1, len(os.sched_getaffinity(0)) // workers)
+        self.threads = threads or (int(wanted) if wanted.isdecimal() and int(wanted) else shared_out)
+        self._gpus, self._quiet, self._modules = gpus, quiet, modules
+        self._inbox: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
+        self._workers: list[_Worker | None] = [None] * workers
+
+    def processes(self) -> list[int]:
+        """The process numbers of the workers that there are."""
+        return [worker.process.pid for worker in self._workers if worker]
+
+    def warm(self) -> None:
+        """Start the processes now, while the driver still has other things to do."""
+        for slot, worker in enumerate(self._workers):
+            self._workers[slot] = worker or self._new(slot)
+
+    def start(self, ticket: int, call: Call) -> None:
+        slot = next(slot for slot, worker in enumerate(self._workers) if worker is None or worker.ticket is None)
+        worker = self._workers[slot] = self._workers[slot] or self._new(slot)
+        worker.send(ticket, call)
+
+    def events(self, timeout: float) -> list[Event]:
+        happened: list[Event] = []
+        deadline = time.monotonic() + timeout
+        while not happened and (left := deadline - time.monotonic()) > 0:
+            self._look_after()
+            try:
+                worker, message = self._inbox.get(timeout=min(left, 1.0))
+            except queue.Empty:
+                continue
+            if event := self._understand(worker, message):
+                happened.append(event)
+        return happened
+
+    def close(self) -> None:
+        for slot, worker in enumerate(self._workers):
+            if worker:
+                worker.end()
+                self._workers[slot] = None
+
+    def _new(self, slot: int) -> _Worker:
+        threads = str(self.threads)
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        if self._gpus:
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+            number = slot % self._gpus
+            environment["CUDA_VISIBLE_DEVICES"] = visible[number] if len(visible) == self._gpus else str(number)
+        return _Worker(environment, self._modules, self._inbox)
+
+    def _look_after(self) -> None:
+        """Kill workers that have fallen silent; the end of their connection reports the loss."""
+        for worker in self._workers:
+            if worker and worker.ticket is not None and time.monotonic() - worker.heard > self._quiet:
+                worker.process.kill()
+            if worker and worker.process.poll() is not None:
+                worker.listener.join(timeout=1)  # unless a child of the worker still holds the connection open
+                self._inbox.put((worker, None))
+
+    def _understand(self, worker: _Worker, message: Any) -> Event | None:
+        if worker not in self._workers:
+            return None
+        if message is None:
+            return self._bury(worker)
+        kind, ticket, content = message
+        if ticket != worker.ticket:  # a beat
+            return None
+        if kind == "progress":
+            return Progress(ticket, content)
+        worker.ticket = None
+        if kind == "value":
+            return Finished(ticket, content)
+        return Raised(ticket, *content)
+
+    def _bury(self, worker: _Worker) -> Event | None:
+        silent = time.monotonic() - worker.heard
+        status = worker.end()
+        self._workers[self._workers.index(worker)] = None
+        if worker.ticket is None:
+            return None
+        if silent > self._quiet:
+            return Lost(worker.ticket, f"its worker was silent for {silent:.0f} s and was killed")
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        return Lost(worker.ticket, f"its worker ended with {how}{' (out of memory?)' if status == -9 else ''}")

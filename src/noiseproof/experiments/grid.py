@@ -1,0 +1,144 @@
+"""A grid: data x noise x methods x seeds, from a TOML file or one of the paper's tables.
+
+    data = ["digits"]
+    noise = ["symmetric(0.2)", "symmetric(0.4)"]
+    methods = ["ce", "jal-ce", "nce + 4*agce(a=6, q=1.5)"]
+    seeds = [1, 2]
+    [train]
+    epochs = 5
+
+`[train]`, `[model]` and `[augment]` replace values of each data set's recipe. `[[part]]` tables, each with some of
+the first four keys, make grids that are no single product; what a part does not say holds from above.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from noiseproof import recipes
+from noiseproof.errors import DataMissingError, InputError, did_you_mean
+from noiseproof.experiments.execution import describe, recipe_for
+from noiseproof.experiments.specification import Run
+from noiseproof.recipes import Recipe
+from noiseproof.storage import files
+
+__all__ = ["load", "names", "runs"]
+
+_FOLDER = Path(__file__).parent / "grids"
+_LARGEST = 2**20  # bytes
+_AXES = ("data", "noise", "methods", "seeds")
+_TABLES = ("train", "model", "augment")
+_WORDS = ("recipe", "precision", "mode")
+
+
+def names() -> list[str]:
+    """The grids that come with the package.
+
+    Example:
+        >>> names()
+        ['fashion-mnist', 'paper', 'precision', 'small-cifar10', 'table3', 'table4', 'table5', 'table6']
+    """
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def load(
+    grid: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    root: Path | None = None,
+    precision: str | None = None,
+    mode: str | None = None,
+) -> list[Run]:
+    """The runs of a grid, each once, in the order of the file: data, then noise, then method, then seed.
+
+    Args:
+        grid: one of `names()`, or the path of a TOML file.
+        overrides: recipe values to set above those of the file, by dotted key: `{"train.epochs": 10}`.
+        root: where the data sets lie; looked at only for the user's own data.
+        precision, mode: in place of the file's.
+
+    Raises:
+        InputError: the file says something that a grid cannot say, or names something that does not exist.
+    """
+    path = _find(grid)
+    try:
+        content = tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
+    except (ValueError, OSError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
+        raise InputError(f"{path} is not a TOML file: {error}; write lines such as seeds = [1, 2]") from None
+    _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "part"))
+    above = {key: content[key] for key in _AXES if key in content}
+    set_here = {f"{table}.{key}": value for table in _TABLES for key, value in content.get(table, {}).items()}
+    words = {key: content[key] for key in _WORDS if key in content}
+    words |= {key: value for key, value in (("precision", precision), ("mode", mode)) if value}
+    found: list[Run] = []
+    for number, part in enumerate(content.get("part", [{}]), 1):
+        where = f"{grid}, part {number}" if part else str(grid)
+        _check(part, where, _AXES)
+        axes = above | part
+        if missing := [key for key in _AXES if key not in axes]:
+            raise InputError(f"{where}: {missing[0]} is missing; write for example {_EXAMPLES[missing[0]]}")
+        overridden = set_here | dict(overrides or {})
+        found += runs(*(axes[key] for key in _AXES), overrides=overridden, root=root, **words)
+    return list(dict.fromkeys(found))
+
+
+def runs(
+    data: Sequence[str],
+    noise: Sequence[str],
+    methods: Sequence[str],
+    seeds: Iterable[int],
+    *,
+    recipe: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    root: Path | None = None,
+    precision: str = "auto",
+    mode: str = "deterministic",
+) -> list[Run]:
+    """The product of the four, every data set with its recipe unless one is named."""
+    protocols: dict[str, Recipe] = {
+        name: recipes.load(recipe or recipe_for(name, root), overrides) for name in dict.fromkeys(data)
+    }
+    return [
+        describe(where, how, method, seed=seed, recipe=protocols[where], precision=precision, mode=mode)
+        for where, how, method, seed in product(data, noise, methods, seeds)
+    ]
+
+
+_EXAMPLES = {
+    "data": 'data = ["digits"]',
+    "noise": 'noise = ["symmetric(0.4)"]',
+    "methods": 'methods = ["ce", "jal-ce"]',
+    "seeds": "seeds = [1, 2, 3]",
+}
+
+
+def _find(grid: str | Path) -> Path:
+    if str(grid) in names():
+        return _FOLDER / f"{grid}.toml"
+    path = Path(grid)
+    with suppress(OSError, ValueError):  # longer than any name, or with a NUL
+        if path.is_file():
+            return path
+    hint = did_you_mean(str(grid), names())
+    raise DataMissingError(f"no grid {str(grid)!r}{hint} (there are: {', '.join(names())}; or give a .toml file)")
+
+
+def _check(content: Mapping[str, Any], where: str, known: Sequence[str]) -> None:
+    for key, value in content.items():
+        if key not in known:
+            raise InputError(f"{where}: no key {key!r} (there are: {', '.join(known)}){did_you_mean(key, known)}")
+        if key in _AXES:
+            kind = int if key == "seeds" else str
+            if not isinstance(value, list) or not value or not all(type(one) is kind for one in value):
+                raise InputError(f"{where}: {key} must be a list, such as {_EXAMPLES[key]}; got {value!r}")
+        elif key in _TABLES and not isinstance(value, dict):
+            raise InputError(f"{where}: {key} must be a table, such as [train] with epochs = 5; got {value!r}")
+        elif key in _WORDS and not isinstance(value, str):
+            raise InputError(f"{where}: {key} must be a text; got {value!r}")
+        elif key == "part" and not (isinstance(value, list) and all(isinstance(one, dict) for one in value)):
+            raise InputError(f"{where}: part must be tables, each begun by [[part]]; got {value!r}")

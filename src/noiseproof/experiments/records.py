@@ -1,0 +1,346 @@
+"""What a finished run leaves: one immutable `runs/<run_id>/record.json`, the only truth about it.
+
+A record is canonical JSON (sorted keys, no spaces, UTF-8, no NaN) that holds the SHA-256 of itself without that
+entry. It is created once and never changed; a second result of the same run is discarded. The folder can be
+copied, packed, put on a network disk or under version control as it is. Every reader verifies: a damaged record
+is named and hides no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    NotRequired,  # pydantic reads typing's own only from Python 3.12 on
+)
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from noiseproof import __version__
+from noiseproof.errors import DataError, DataMissingError
+from noiseproof.storage import files
+
+__all__ = [
+    "SCHEMA",
+    "Damaged",
+    "Merged",
+    "Reading",
+    "Record",
+    "canonical",
+    "check",
+    "location",
+    "merge",
+    "read",
+    "read_folder",
+    "run_id",
+    "seal",
+    "versions",
+    "write",
+]
+
+SCHEMA: Literal[1] = 1
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+OUTPUTS = "outputs.safetensors"  # scores and features, kept on request beside the record
+_LARGEST = 32 << 20  # bytes; a record with the matrix of 1000 classes has about 10 MB
+_LARGEST_OUTPUTS = 4 << 30
+
+
+@with_config(_STRICT)
+class RunText(TypedDict):
+    """Everything that makes a run this run and no other."""
+
+    data: str
+    noise: str
+    method: str
+    loss: str
+    recipe: str
+    settings: dict[str, Any]  # the recipe as it was applied
+    seed: int
+    precision: str
+    mode: str
+
+
+@with_config(_STRICT)
+class Result(TypedDict):
+    """Numbers per epoch, in percent where they are accuracies; null where a number was not finite."""
+
+    accuracy: float | None
+    curves: dict[str, list[float | None]]
+    also: NotRequired[dict[str, float | None]]  # last epoch, on further test splits by name
+
+
+@with_config(_STRICT)
+class Realised(TypedDict):
+    """The given labels as they came out."""
+
+    rate: float
+    transition: list[list[float]]
+    sha256: str
+    convention: str
+
+
+@with_config(_STRICT)
+class Source(TypedDict):
+    """The data as it was read."""
+
+    name: str
+    fingerprint: str
+    notes: list[str]
+
+
+@with_config(_STRICT)
+class Record(TypedDict):
+    """`record.json`. A failed run has an error and neither noise nor data if it did not get that far."""
+
+    schema: Literal[1]
+    run_id: str
+    run: RunText
+    status: Literal["done", "diverged", "failed"]
+    selection: Literal["last epoch"]
+    result: Result
+    noise: Realised | None
+    data: Source | None
+    seconds: float
+    device: str
+    threads: int
+    versions: dict[str, str]
+    precision: str
+    mode: str
+    health: dict[str, Any]
+    error: str | None
+    sha256: NotRequired[str]
+
+
+_SHAPE = TypeAdapter(Record)
+_CACHED = TypeAdapter(dict[str, tuple[str, Record]])  # by run: the hash of its file, and the record without its bulk
+
+
+# One record
+
+
+def canonical(value: object) -> str:
+    """The one JSON text of a value.
+
+    Example:
+        >>> canonical({"b": [1.0, 0.1], "a": None})
+        '{"a":null,"b":[1.0,0.1]}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def run_id(run: RunText | Mapping[str, Any]) -> str:
+    """The name of a run: SHA-256 over its canonical text and the version of the schema."""
+    return hashlib.sha256(canonical({"run": run, "schema": SCHEMA}).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """What computed here, for a record; without importing any of it."""
+    found = {"noiseproof": __version__, "python": platform.python_version()}
+    for name in ("torch", "numpy"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def location(folder: Path, name: str) -> Path:
+    """Where the record of run `name` lies."""
+    return folder / "runs" / name / "record.json"
+
+
+_MARK = b',"sha256":"'  # the last one is the record's own: only status, threads and versions follow it
+
+
+def seal(record: Record) -> bytes:
+    """The bytes of `record.json`: the canonical text with its own hash."""
+    bare = {key: value for key, value in record.items() if key != "sha256"}
+    digest = hashlib.sha256((canonical(bare) + "\n").encode()).hexdigest()
+    return (canonical({**bare, "sha256": digest}) + "\n").encode()
+
+
+def write(folder: Path, record: Record) -> bool:
+    """Record a finished run; when this returns, the record is on the disk.
+
+    Returns:
+        False if the run was recorded before: the first result stays, this one is discarded.
+    """
+    text = seal(record)
+    _checked(text, record["run_id"])
+    return files.create_once(location(folder, record["run_id"]), text)
+
+
+def read(path: Path) -> Record:
+    """The record at `path`, verified.
+
+    Raises:
+        DataError: it is damaged, or lies in the folder of another run, or was written by a newer noiseproof.
+    """
+    return _opened(path, files.read(path, at_most=_LARGEST))
+
+
+def _opened(path: Path, raw: bytes) -> Record:
+    start = raw.rfind(_MARK)
+    end = start + len(_MARK) + 65
+    if start < 0 or hashlib.sha256(raw[:start] + raw[end:]).hexdigest().encode() != raw[start + len(_MARK) : end - 1]:
+        raise DataError("its content does not match its SHA-256; its grid, run again, computes it anew")
+    return _checked(raw, path.parent.name)
+
+
+def _checked(text: bytes, name: str) -> Record:
+    try:
+        record: Record = _SHAPE.validate_json(text)
+    except ValidationError as error:
+        schema = _schema(text)
+        if schema > SCHEMA:
+            newest = f"this noiseproof reads schemas up to {SCHEMA}: update noiseproof"
+            raise DataError(f"it has schema {schema}; {newest}") from None
+        first = error.errors()[0]
+        raise DataError(f"{'.'.join(map(str, first['loc'])) or 'text'}: {first['msg'].lower()}") from None
+    if record["run_id"] != name:
+        raise DataError(f"it is the record of run {record['run_id'][:12]}, in the folder of another")
+    if run_id(record["run"]) != name:
+        raise DataError("its run does not have the name it says")
+    return record
+
+
+def _schema(text: bytes) -> int:
+    with suppress(ValueError, RecursionError, AttributeError, TypeError):
+        return int(json.loads(text).get("schema"))
+    return 0
+
+
+# A folder of records
+
+
+class Damaged(NamedTuple):
+    """A record that cannot be used, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All records of a folder, in the order of their names, and the damaged ones."""
+
+    records: tuple[Record, ...]
+    damaged: tuple[Damaged, ...]
+
+
+def read_folder(folder: str | os.PathLike[str], *, whole: bool = True, cached: bool = True) -> Reading:
+    """Every record under `folder`, verified.
+
+    Args:
+        folder: what was given as `--out`.
+        whole: False leaves `result.curves` and `noise.transition` empty, which most of a record is.
+        cached: with `whole=False`, a large folder may keep the rest in a cache, `records.cache`. It is keyed by the
+            hash of each file and can be deleted at any time. False takes nothing from it and leaves it alone.
+
+    Raises:
+        DataMissingError: there is no such folder.
+    """
+    folder = Path(folder)
+    names = _names(folder)
+    worth = cached and not whole and len(names) >= _WORTH_A_CACHE
+    known = _read_cache(folder) if worth else {}
+    rows: dict[str, tuple[str, Record]] = {}
+    damaged = []
+    for name in names:
+        path = location(folder, name)
+        try:
+            raw = files.read(path, at_most=_LARGEST)
+            digest = hashlib.sha256(raw).hexdigest()
+            if name in known and known[name][0] == digest:
+                rows[name] = known[name]
+            else:
+                record = _opened(path, raw)
+                rows[name] = digest, record if whole else _without_bulk(record)
+        except DataMissingError:  # a run that has begun and not finished
+            continue
+        except DataError as error:
+            damaged.append(Damaged(path, str(error)))
+    if worth and rows != known:
+        _write_cache(folder, rows)
+    return Reading(tuple(record for _, record in rows.values()), tuple(damaged))
+
+
+def check(folder: str | os.PathLike[str]) -> tuple[Damaged, ...]:
+    """Verify every record; what is wrong, if anything."""
+    return read_folder(folder, whole=False, cached=False).damaged
+
+
+class Merged(NamedTuple):
+    """What `merge` did with each record of the other folder."""
+
+    copied: int
+    present: int
+    differing: tuple[Path, ...]  # both folders hold the run, with different results; ours stayed
+    damaged: tuple[Damaged, ...]
+
+
+def merge(other: str | os.PathLike[str], into: str | os.PathLike[str]) -> Merged:
+    """Copy the records that `into` lacks, and what their runs kept beside them; none is replaced."""
+    other, into = Path(other), Path(into)
+    reading, copied, present, differing = read_folder(other, whole=False, cached=False), 0, 0, []
+    for record in reading.records:
+        source, target = location(other, record["run_id"]), location(into, record["run_id"])
+        text = files.read(source, at_most=_LARGEST)
+        if not target.exists() and (kept := source.with_name(OUTPUTS)).is_file():
+            files.write_atomic(target.with_name(OUTPUTS), files.read(kept, at_most=_LARGEST_OUTPUTS))
+        if files.create_once(target, text):
+            copied += 1
+        elif files.read(target, at_most=_LARGEST) == text:
+            present += 1
+        else:
+            differing.append(target)
+    return Merged(copied, present, tuple(differing), reading.damaged)
+
+
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise DataMissingError(f"there is no folder {folder}; `noiseproof sweep` and `compare` make one")
+    return [path.name for path in files.listing(folder / "runs")]
+
+
+# The cache
+
+_WORTH_A_CACHE = 500  # fewer records are read faster than the reader notices
+
+
+def _without_bulk(record: Record) -> Record:
+    result: Result = {**record["result"], "curves": {}}
+    noise: Realised | None = record["noise"] and {**record["noise"], "transition": []}
+    return {**record, "result": result, "noise": noise}
+
+
+def _cache(folder: Path) -> Path:
+    return folder / "records.cache"
+
+
+def _read_cache(folder: Path) -> dict[str, tuple[str, Record]]:
+    try:
+        digest, _, text = files.read(_cache(folder), at_most=1 << 30).partition(b"\n")
+        return _CACHED.validate_json(text) if hashlib.sha256(text).hexdigest().encode() == digest else {}
+    except (DataError, ValidationError):
+        return {}
+
+
+def _write_cache(folder: Path, rows: Mapping[str, tuple[str, Record]]) -> None:
+    text = canonical(rows).encode()
+    try:
+        files.write_atomic(_cache(folder), hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    except (files.NotCommitted, files.DurabilityUncertain):
+        return  # a folder that we may only read works as well, only more slowly

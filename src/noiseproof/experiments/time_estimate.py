@@ -1,0 +1,50 @@
+"""How long an epoch will take on this machine before any like it is recorded: one training step, timed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from noiseproof import data
+from noiseproof.errors import DataMissingError
+from noiseproof.experiments.execution import protocol
+from noiseproof.experiments.specification import Run
+from noiseproof.train import Training
+from noiseproof.train.device import flags
+
+__all__ = ["seconds_per_epoch"]
+
+_FEW = 16  # images; on a processor a convolution's time grows with their number, so few tell of many
+_FORWARD = 1 / 3  # of a training step's work, for a sample that is only judged
+
+
+def seconds_per_epoch(run: Run, *, root: Path | None = None, device: str = "auto") -> float | None:
+    """What an epoch of training and testing will take, roughly, on as many threads as torch uses here.
+
+    Returns:
+        Seconds; None where the data is not here.
+    """
+    told, (method, recipe) = run.told, protocol(run)
+    try:
+        found = data.load(told["data"], root=root)
+    except DataMissingError:
+        return None
+    rows = isinstance(found.train.inputs, torch.Tensor) and found.train.inputs.dim() == 2
+    whole = rows or (device != "cpu" and torch.cuda.is_available())
+    samples = min(recipe.train.samples or len(found.train), len(found.train))
+    count = min(samples, recipe.train.batch_size if whole else _FEW)
+    some = replace(found, train=found.train.take(range(count)), test=found.test.take(range(1)), also={})
+    once = replace(recipe, train=recipe.train.model_copy(update={"batch_size": count}))
+    training = Training(some, None, method, once, seed=0, device=device, precision=told["precision"], mode=told["mode"])
+    with flags(told["mode"], training.place):
+        step = training.step()
+        for _ in range(2):  # the first one warms up
+            started = time.perf_counter()
+            for _ in training.train_epoch(step):
+                pass
+            next(training.network.parameters()).sum().item()  # waits for the device
+            taken = time.perf_counter() - started
+    return taken / count * (samples + _FORWARD * len(found.test))

@@ -1,0 +1,84 @@
+"""Labels that people or a paper made once: taken from the published vectors and checked against the clean ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from noiseproof.errors import DataError, DataMissingError, InputError
+from noiseproof.labels import Labels, class_labels
+from noiseproof.noise.base import NOISES, Noise, Task
+
+__all__ = ["Human", "fixed_labels"]
+
+# name of the labels -> (data set, key in the published file)
+_HUMAN = {
+    "aggre": ("cifar10", "aggre_label"),
+    "rand1": ("cifar10", "random_label1"),
+    "rand2": ("cifar10", "random_label2"),
+    "rand3": ("cifar10", "random_label3"),
+    "worst": ("cifar10", "worse_label"),
+    "noisy": ("cifar100", "noisy_label"),
+}
+
+
+@NOISES.register("human")
+class Human(Noise):
+    """Labels by people: aggre, rand1, rand2, rand3, worst (CIFAR-10N) and noisy (CIFAR-100N); the seed has no effect.
+
+    Source: Wei et al., ICLR 2022 (arXiv:2110.12088).
+    """
+
+    convention = "published"
+
+    def __init__(self, labels: str) -> None:
+        if labels not in _HUMAN:
+            raise InputError(f"human takes one of {', '.join(_HUMAN)}, got {labels!r}")
+        self.labels = labels
+
+    def draw(self, task: Task) -> Labels:
+        data, key = _HUMAN[self.labels]
+        if task.data not in (data, None):
+            raise InputError(f"{self} are labels of {data}, got data {task.data!r}; use {_of(task.data)}")
+        return fixed_labels(self, task, data, key)
+
+
+def _of(data: str) -> str:
+    """What to write for another data set."""
+    known = [name for name, (owner, _) in _HUMAN.items() if owner == data]
+    return f"human({' or '.join(known)})" if known else "data cifar10 or cifar100"
+
+
+def fixed_labels(noise: Noise, task: Task, data: str, key: str) -> Labels:
+    """The published vector under `key`.
+
+    Raises:
+        DataMissingError: it was not given.
+        DataError: it does not belong to these clean labels.
+    """
+    if task.published is None:
+        raise DataMissingError(
+            f"{noise} needs the published labels: corrupt(..., published=data.published_labels({data!r}, root=DIR))"
+        )
+    found = task.published() if callable(task.published) else task.published
+    if key not in found:
+        raise DataMissingError(f"{noise} needs {key!r} among the published labels of {data}; got {', '.join(found)}")
+    given = _vector(noise, key, found[key], task)
+    if "clean_label" in found:
+        clean = _vector(noise, "clean_label", found["clean_label"], task)
+        wrong = np.flatnonzero(clean != task.clean)
+        if len(wrong):
+            raise DataError(
+                f"{noise}: the published clean_label differs from these labels in {len(wrong)} rows, first in row "
+                f"{wrong[0]} ({clean[wrong[0]]} and {task.clean[wrong[0]]}); are they in the data set's own order?"
+            )
+    return given
+
+
+def _vector(noise: Noise, key: str, values: object, task: Task) -> Labels:
+    try:
+        vector = class_labels(values, task.num_classes)
+    except InputError as error:
+        raise DataError(f"{noise}: published {key}: {error}") from None
+    if len(vector) != len(task.clean):
+        raise DataError(f"{noise}: published {key} has {len(vector)} labels, the data has {len(task.clean)}")
+    return vector

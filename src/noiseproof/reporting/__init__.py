@@ -1,0 +1,1 @@
+"""Reporting: records to tables, figures and the report page."""

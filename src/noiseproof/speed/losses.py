@@ -1,0 +1,306 @@
+"""How fast the losses are, forward and backward, beside torch's cross_entropy and two usual ways of writing them.
+
+The ways take turns within one process and on one thread. Each turn comes right after one of
+`torch.nn.functional.cross_entropy`; what counts is the median of the ratios of their CPU times. Each size has a process
+of its own, since memory that one leaves behind would spare some ways of the next their page faults; and so has what is
+compiled, since the compiler slows down the Python beside it.
+
+"Usual" is a plain restatement of how published code writes a loss: softmax, one-hot labels, products, mean. "Compiled"
+is `torch.compile` of this library's formula.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from noiseproof import __version__, losses
+from noiseproof.losses._kernels import cpu
+from noiseproof.speed.processor import processor
+from noiseproof.speed.published_style import usual_loss
+from noiseproof.storage import files
+
+__all__ = ["run"]
+
+ONE_PASS = ("ce", "mae", "gce", "sce", "agce(a=6, q=1.5)", "nce", "amse", "nce + amse", "5*nce + 5*nnce")
+FOCAL = ("nfl(detach=true)", "nfl(detach=true) + amse", "5*nfl(detach=true) + 5*nnfl(detach=true)")
+COMPILED = ("ce", "nce + amse", "5*nce + 5*nnce", "nfl(detach=true) + amse")
+SIZES = ((128, 10), (128, 100), (8192, 1000), (2048, 32000))
+LINEAR = (1024, 256, 32000)  # rows, features, classes
+JAL, ANL = "nce + amse", "5*nce + 5*nnce"
+SMALL = 1e6  # scores; up to there a turn has many calls
+LARGE = 1e7  # from there on only these losses are written the usual way, too
+COMPARED = (JAL, ANL, FOCAL[1])
+
+Size = tuple[int, int]
+Name = tuple[str, str]  # loss, way
+Loss = Callable[[Tensor, Tensor], Tensor]
+Way = Callable[[], object]
+WAYS: Mapping[str, Callable[[losses.Loss], Loss]] = {
+    "noiseproof": lambda loss: loss,
+    "usual": usual_loss,
+    "compiled": lambda loss: torch.compile(loss, dynamic=False),
+}
+Measured = TypeVar("Measured")
+Key = TypeVar("Key")
+
+
+def run(
+    *,
+    sizes: Sequence[Size] = SIZES,
+    texts: Sequence[str] = (*ONE_PASS, *FOCAL),
+    compiled: Sequence[str] = COMPILED,
+    linear: tuple[int, int, int] = LINEAR,
+    rounds: int = 7,
+    output: str | Path | None = None,
+) -> dict[str, Any]:
+    """Measure time, memory and the fused linear layer.
+
+    Args:
+        sizes: (rows, classes) of the scores.
+        texts: the losses.
+        compiled: the losses that are compiled, too; each takes a while at each size.
+        linear: rows, features and classes of the fused linear layer.
+        rounds: how often each way takes its turn at the largest sizes; twice as often at middle ones, ten times at
+            small ones.
+        output: a JSON file that takes the result.
+    """
+    rows = [row for size in sizes for row in _rows(size, texts, compiled, rounds)]
+    memory = _apart(_memory, max(sizes, key=math.prod))
+    fused = _apart(_linear, *linear, max(1, rounds // 2))
+    goals = _goals(rows, memory, fused)
+    result = {
+        "what": "losses forward and backward: CPU time as a multiple of F.cross_entropy's, one thread",
+        "device": processor(),
+        "instructions": "closed form" if cpu.kernel is None else cpu.kernel.instructions,
+        "threads": 1,
+        "versions": {"noiseproof": __version__, "torch": torch.__version__},
+        "date": datetime.now(UTC).date().isoformat(),
+        "rounds": rounds,
+        "rows": rows,
+        "memory": memory,
+        "linear": fused,
+        "goals": goals,
+        "goal": f"{len(goals)} goals",
+        "reached": all(goal["reached"] for goal in goals),
+    }
+    if output is not None:
+        files.write_atomic(output, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def _apart(measure: Callable[..., Measured], *arguments: object) -> Measured:
+    """Measure in a new process, on one thread."""
+    with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,)) as process:
+        return process.submit(measure, *arguments).result()
+
+
+# Time
+
+
+def _rows(size: Size, texts: Sequence[str], compiled: Sequence[str], rounds: int) -> list[dict[str, Any]]:
+    written = [text for text in texts if math.prod(size) < LARGE or text in COMPARED]
+    plain = [(text, "noiseproof") for text in texts] + [(text, "usual") for text in written]
+    unit, times = _apart(_times, size, plain, rounds)
+    if compiled:
+        times |= _apart(_times, size, [(text, "compiled") for text in texts if text in compiled], rounds)[1]
+    return [
+        {
+            "size": f"{size[0]} x {size[1]}",
+            "loss": text,
+            "cross_entropy_us": round(unit * 1e6, 1),
+            **{way: round(times[text, way], 3) if (text, way) in times else None for way in WAYS},
+            "times_usual": round(times[text, "usual"] / times[text, "noiseproof"], 1) if text in written else None,
+        }
+        for text in texts
+    ]
+
+
+def _times(size: Size, names: Sequence[Name], rounds: int) -> tuple[float, dict[Name, float]]:
+    """The seconds of cross_entropy, and of each (loss, way) its multiple of them."""
+    scores, target = _batch(*size)
+    ways = {(text, way): _step(WAYS[way](losses.parse(text)), scores, target) for text, way in names}
+    for name in names:
+        ways[name]()  # what compiles, compiles out of turn
+    small, large = math.prod(size) < SMALL, math.prod(size) >= LARGE
+    rounds, repeats = rounds * (10 if small else 1 if large else 2), 50 if small else 1
+    return _side_by_side(_step(F.cross_entropy, scores, target), ways, rounds, repeats)
+
+
+def _batch(rows: int, classes: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.randn(rows, classes, generator=generator, requires_grad=True)
+    return scores, torch.randint(classes, (rows,), generator=generator)
+
+
+def _step(loss: Loss, scores: Tensor, target: Tensor) -> Way:
+    def step() -> None:
+        scores.grad = None
+        loss(scores, target).backward()  # type: ignore[no-untyped-call]
+
+    return step
+
+
+def _side_by_side(unit: Way, ways: Mapping[Key, Way], rounds: int, repeats: int) -> tuple[float, dict[Key, float]]:
+    """The median CPU seconds of `unit`, and of each way the median of its multiples of the turn of `unit` before."""
+    units: list[float] = []
+    multiples: dict[Key, list[float]] = {name: [] for name in ways}
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for name, way in ways.items():
+                units.append(_turn(unit, repeats))
+                multiples[name].append(_turn(way, repeats) / units[-1])
+    finally:
+        gc.enable()
+    return statistics.median(units), {name: statistics.median(values) for name, values in multiples.items()}
+
+
+def _turn(way: Way, repeats: int) -> float:
+    """The CPU seconds of a call, after one that does not count: in training one loss is called again and again, too."""
+    way()
+    started = time.process_time()
+    for _ in range(repeats):
+        way()
+    return (time.process_time() - started) / repeats
+
+
+# Memory
+
+
+def _memory(size: Size) -> list[dict[str, Any]]:
+    """The largest memory beyond the scores, in units of the scores."""
+    scores, target = _batch(*size)
+    unit = scores.nbytes
+    jal = losses.parse(JAL)
+    ways = {
+        "F.cross_entropy": _step(F.cross_entropy, scores, target),
+        f"{JAL}, usual": _step(usual_loss(jal), scores, target),
+        f"{ANL}, usual": _step(usual_loss(losses.parse(ANL)), scores, target),
+        f"{JAL}, noiseproof": _step(jal, scores, target),
+        f"{ANL}, noiseproof": _step(losses.parse(ANL), scores, target),
+        f"{FOCAL[-1]}, noiseproof": _step(losses.parse(FOCAL[-1]), scores, target),
+        f"{JAL}, noiseproof in place": lambda: losses.value_and_grad(jal, scores, target, inplace=True),
+    }
+    found = []
+    for name, way in ways.items():
+        scores.grad = None
+        extra = _peak(way)
+        found.append(
+            {"size": f"{size[0]} x {size[1]}", "way": name, "extra": None if extra is None else round(extra / unit, 3)}
+        )
+    return found
+
+
+def _peak(way: Way) -> int | None:
+    """The bytes that a way needs beyond what is there before it; None where the system does not tell."""
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    try:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        with reset.open("w") as peak:
+            peak.write("5")  # the highest mark starts anew
+        before = _status(status, "VmRSS")
+        way()
+        return _status(status, "VmHWM") - before
+    except (OSError, AttributeError):
+        return None
+
+
+def _status(path: Path, name: str) -> int:
+    line = next(line for line in path.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+# The fused linear layer
+
+
+def _linear(rows: int, features: int, classes: int, rounds: int) -> list[dict[str, Any]]:
+    generator = torch.Generator().manual_seed(1)
+    hidden = torch.randn(rows, features, generator=generator, requires_grad=True)
+    weight = (torch.randn(classes, features, generator=generator) / features**0.5).requires_grad_()
+    target = torch.randint(classes, (rows,), generator=generator)
+    jal = losses.parse(JAL)
+
+    def step(value: Callable[[], Tensor]) -> Way:
+        def way() -> None:
+            hidden.grad = weight.grad = None
+            value().backward()  # type: ignore[no-untyped-call]
+
+        return way
+
+    def separate(loss: Loss) -> Way:
+        return step(lambda: loss(F.linear(hidden, weight), target))
+
+    cross_entropy = separate(F.cross_entropy)
+    ways = {
+        f"linear + usual {JAL}": separate(usual_loss(jal)),
+        f"linear + {JAL}": separate(jal),
+        f"linear_loss {JAL}": step(lambda: losses.linear_loss(jal, hidden, weight, target)),
+    }
+    unit, times = _side_by_side(cross_entropy, ways, rounds, 1)
+    found = []
+    for name, way in {"linear + F.cross_entropy": cross_entropy, **ways}.items():
+        hidden.grad = weight.grad = None
+        extra = _peak(way)
+        found.append(
+            {
+                "size": f"{rows} x {features} x {classes}",
+                "way": name,
+                "time": round(times.get(name, 1.0), 3),
+                "seconds": round(times.get(name, 1.0) * unit, 4),
+                "extra_mb": None if extra is None else round(extra / 1e6, 1),
+            }
+        )
+    return found
+
+
+# Goals
+
+
+def _goals(
+    rows: list[dict[str, Any]], memory: list[dict[str, Any]], fused: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    goals: list[dict[str, Any]] = []
+
+    def most(goal: str, limit: float, measured: Iterable[float | None]) -> None:
+        known = [value for value in measured if value is not None]
+        if known:
+            goals.append({"goal": goal, "limit": limit, "measured": max(known), "reached": max(known) <= limit})
+
+    def least(goal: str, limit: float, measured: Iterable[float]) -> None:
+        known = list(measured)
+        if known:
+            goals.append({"goal": goal, "limit": limit, "measured": min(known), "reached": min(known) >= limit})
+
+    def column(name: str, size: str, texts: Iterable[str]) -> list[Any]:
+        return [row[name] for row in rows if row["size"] == size and row["loss"] in texts]
+
+    for size, limit in (("128 x 10", 0.9), ("128 x 100", 1.0), ("8192 x 1000", 0.45), ("2048 x 32000", 0.45)):
+        most(f"one-pass losses at {size}, of F.cross_entropy", limit, column("noiseproof", size, ONE_PASS))
+    for size, jal, anl in (("8192 x 1000", 20, 25), ("2048 x 32000", 12, 15)):
+        most(f"normalized focal losses at {size}, of F.cross_entropy", 0.7, column("noiseproof", size, FOCAL))
+        least(f"JAL-CE at {size}, times faster than the usual way", jal, column("times_usual", size, [JAL]))
+        least(f"ANL-CE at {size}, times faster than the usual way", anl, column("times_usual", size, [ANL]))
+    ours = [row for row in memory if row["way"].endswith("noiseproof")]
+    most("memory beyond the scores, in their size", 1.05, (row["extra"] for row in ours))
+    most("the same in place", 0.05, (row["extra"] for row in memory if row["way"].endswith("in place")))
+    most("linear_loss, of linear + F.cross_entropy's time", 0.85, [fused[-1]["time"]])
+    if fused[1]["extra_mb"] and fused[-1]["extra_mb"]:
+        most("linear_loss, of the usual way's memory", 1 / 15, [fused[-1]["extra_mb"] / fused[1]["extra_mb"]])
+    return goals

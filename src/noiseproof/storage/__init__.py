@@ -1,0 +1,1 @@
+"""Atomic durable files, process identity and locks."""

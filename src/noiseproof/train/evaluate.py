@@ -1,0 +1,43 @@
+"""What a network says of samples when it is not learning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from noiseproof.data.pipeline.batches import Batches
+from noiseproof.models import Network
+from noiseproof.train.device import Place
+
+__all__ = ["features_and_scores", "right"]
+
+
+@torch.inference_mode()
+def _each(network: Network, batches: Batches, place: Place) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Features, scores and positions of each batch."""
+    network.eval()
+    for inputs, index in batches.epoch():
+        if len(index):  # a process may have no share of a small last batch
+            with place.autocast():
+                features = network.features(place.laid_out(inputs))
+                scores = network.fc(features)
+            yield features, scores, index
+
+
+def right(network: Network, batches: Batches, labels: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+    """How many of the labels it predicts, and how many of its scores are not finite; both on the device."""
+    labels = labels.to(place.device)
+    hits, broken = torch.zeros(2, dtype=torch.int64, device=place.device)
+    for _, scores, index in _each(network, batches, place):
+        hits += (scores.argmax(1) == labels[index]).sum()
+        broken += (~scores.isfinite()).sum()
+    return hits, broken
+
+
+def features_and_scores(network: Network, batches: Batches, place: Place) -> tuple[Tensor, Tensor]:
+    """Of all samples, (N, D) and (N, K), float32, in their order."""
+    parts = [(features.float(), scores.float()) for features, scores, _ in _each(network, batches, place)]
+    features, scores = zip(*parts, strict=True)
+    return torch.cat(features), torch.cat(scores)

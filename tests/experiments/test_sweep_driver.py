@@ -1,0 +1,350 @@
+"""The driver records every run exactly once, whatever breaks on the way."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from conftest import count
+from noiseproof.errors import DataMissingError, MachineError
+from noiseproof.experiments import driver, records
+from noiseproof.experiments.driver import Watch, drive
+from noiseproof.experiments.executors.base import Finished, Lost, Raised
+from noiseproof.experiments.executors.local import LocalPool
+from noiseproof.storage.lock import Shard
+from support.made_runs import calling, dies, diverges, expected, fails, misses_data, results, runs, stops, work
+
+TESTS = Path(__file__).parents[1]
+
+
+class Notes(Watch):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return list(folder.rglob(".tmp,*"))
+
+
+def test_every_run_is_computed_once_and_the_second_drive_has_nothing_to_do(tmp_path):
+    log = tmp_path / "log"
+    first = drive(runs(12), tmp_path / "out", LocalPool(2), calling(work, log=log))
+    assert (first.recorded, first.present) == (12, 0)
+    assert results(tmp_path / "out") == expected(12)
+    second = drive(runs(15), tmp_path / "out", LocalPool(2), calling(work, log=log))
+    assert (second.recorded, second.present) == (3, 12)
+    attempts = Counter(line.split()[1] for line in log.read_text().splitlines())
+    assert set(attempts.values()) == {1}
+    assert len(attempts) == 15
+    assert len({line.split()[0] for line in log.read_text().splitlines()}) <= 4, "workers are used again"
+
+
+def test_shards_share_a_grid_without_sharing_a_run(tmp_path):
+    log = tmp_path / "log"
+    sizes = []
+    for number in (1, 2, 3):
+        tally = drive(runs(20), tmp_path / "out", LocalPool(1), calling(work, log=log), shard=Shard(number, 3))
+        sizes.append(tally.recorded)
+        assert tally.present == 0
+    assert sum(sizes) == 20
+    assert min(sizes) > 0
+    assert results(tmp_path / "out") == expected(20)
+    assert len(log.read_text().splitlines()) == 20
+
+
+def test_two_drivers_of_different_shards_work_at_once_and_compute_every_run_once(tmp_path):
+    for attempt in range(count(1, 20)):
+        out, log = tmp_path / str(attempt), tmp_path / f"log {attempt}"
+        first, second = (
+            partial(drive, runs(6), out, LocalPool(1), calling(work, seconds=0.05, log=log), shard=Shard(number, 2))
+            for number in (1, 2)
+        )
+        with ThreadPoolExecutor() as side_by_side:
+            tallies = list(side_by_side.map(lambda shard: shard(), (first, second)))
+        assert sum(tally.recorded for tally in tallies) == 6
+        assert results(out) == expected(6)
+        computed = [line.split()[1] for line in log.read_text().splitlines()]
+        assert len(computed) == len(set(computed)) == 6
+
+
+def test_a_run_that_raises_twice_is_done_the_third_time_and_its_errors_lie_beside_it(tmp_path):
+    notes = Notes()
+    drive(runs(2), tmp_path / "out", LocalPool(1), calling(fails, when=tmp_path / "tries", times=2), watch=notes)
+    assert results(tmp_path / "out") == expected(2)
+    for run in runs(2):
+        texts = [p.read_text() for p in (tmp_path / "out" / "runs" / run.run_id / "notes").iterdir()]
+        assert sorted("RuntimeError: attempt 0 broke" in text for text in texts) == [False, True]
+        assert all("Traceback" in text for text in texts)
+    assert notes.lines.count(f"{runs(1)[0]}: RuntimeError: attempt 0 broke; trying again") == 1
+
+
+def test_a_run_that_raises_three_times_is_recorded_as_failed_and_the_others_go_on(tmp_path):
+    grid = runs(3)
+    call = {
+        grid[0].run_id: calling(fails, when=tmp_path / "tries", times=9)(grid[0]),
+        **{run.run_id: calling(work)(run) for run in grid[1:]},
+    }
+    tally = drive(grid, tmp_path / "out", LocalPool(2), lambda run: call[run.run_id])
+    assert [(run, error) for run, error in tally.failed] == [(grid[0], "RuntimeError: attempt 2 broke")]
+    by_seed = {record["run"]["seed"]: record for record in records.read_folder(tmp_path / "out").records}
+    assert [by_seed[seed]["status"] for seed in (1, 2, 3)] == ["failed", "done", "done"]
+    assert by_seed[1]["error"] == "RuntimeError: attempt 2 broke"
+    assert by_seed[1]["result"]["accuracy"] is None
+    again = drive(grid, tmp_path / "out", LocalPool(2), lambda run: call[run.run_id])
+    assert (again.present, again.recorded) == (3, 0), "a failed run runs again only when asked"
+
+
+def test_diverged_is_a_result(tmp_path):
+    tally = drive(runs(1), tmp_path / "out", LocalPool(1), calling(diverges))
+    assert tally.diverged == runs(1)
+    assert records.read_folder(tmp_path / "out").records[0]["status"] == "diverged"
+
+
+def test_missing_data_stops_the_drive_and_records_nothing(tmp_path):
+    with pytest.raises(DataMissingError, match="there is no file cifar10"):
+        drive(runs(3), tmp_path / "out", LocalPool(1), calling(misses_data))
+    assert results(tmp_path / "out") == {}
+    drive(runs(3), tmp_path / "out", LocalPool(1), calling(work))
+    assert results(tmp_path / "out") == expected(3)
+
+
+def test_a_run_that_kills_every_worker_is_recorded_as_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "_LOSSES", 3)
+    tally = drive(runs(1), tmp_path / "out", LocalPool(1), calling(dies))
+    (_, error) = tally.failed[0]
+    assert error == (
+        "3 workers in a row were lost before the first epoch ended; "
+        "the last: its worker ended with signal 9 (out of memory?)"
+    )
+
+
+def test_a_worker_that_falls_silent_is_killed_and_its_run_is_queued_again(tmp_path):
+    notes = Notes()
+    pool = LocalPool(1, quiet=4.0)
+    drive(runs(2), tmp_path / "out", pool, calling(stops, when=tmp_path / "stopped"), watch=notes)
+    assert results(tmp_path / "out") == expected(2)
+    assert any("its worker was silent for" in line and "queued again" in line for line in notes.lines)
+
+
+def test_a_damaged_record_is_moved_aside_and_its_run_computed_again(tmp_path):
+    out = tmp_path / "out"
+    drive(runs(3), out, LocalPool(1), calling(work))
+    path = records.location(out, runs(2)[1].run_id)
+    raw = bytearray(path.read_bytes())
+    raw[50] ^= 4
+    path.write_bytes(raw)
+    notes = Notes()
+    tally = drive(runs(3), out, LocalPool(1), calling(work), watch=notes)
+    assert (tally.present, tally.recorded) == (2, 1)
+    assert results(out) == expected(3)
+    assert (path.parent / "notes" / "record.json").read_bytes() == raw
+    assert "is damaged: its content does not match its SHA-256; " in notes.lines[0]
+    assert "; moved to " in notes.lines[0]
+
+
+class Scripted:
+    """A pool whose every answer the test writes."""
+
+    slots = 1
+
+    def __init__(self, *script) -> None:
+        self.script, self.begun, self.closed = list(script), [], False
+
+    def start(self, ticket, call):
+        self.begun.append((ticket, call))
+
+    def events(self, timeout):
+        return self.script.pop(0)(self) if self.script else []
+
+    def close(self):
+        self.closed = True
+
+
+def value(pool, which=-1):
+    ticket, call = pool.begun[which]
+    return Finished(ticket, call(progress=lambda content: None))
+
+
+def test_a_reply_from_an_attempt_that_was_given_up_is_dropped(tmp_path):
+    wrong = records.read_folder  # anything that is no record: it must never be looked at
+    pool = Scripted(
+        lambda pool: [Lost(pool.begun[0][0], "node died")],
+        lambda pool: [Finished(pool.begun[0][0], wrong), value(pool), Finished(pool.begun[1][0], wrong)],
+    )
+    tally = drive(runs(1), tmp_path / "out", pool, calling(work))
+    assert tally.recorded == 1
+    assert len(pool.begun) == 2
+    assert results(tmp_path / "out") == expected(1)
+    assert pool.closed
+
+
+def test_a_result_that_was_recorded_by_somebody_else_in_the_meantime_is_discarded(tmp_path):
+    out = tmp_path / "out"
+
+    def beaten(pool):
+        finished = value(pool)
+        records.write(out, {**finished.value, "seconds": 99.0})
+        return [finished]
+
+    tally = drive(runs(1), out, Scripted(beaten), calling(work))
+    assert (tally.recorded, tally.discarded) == (0, 1)
+    assert records.read_folder(out).records[0]["seconds"] == 99.0
+
+
+def test_a_driver_whose_lock_is_gone_stops_before_it_records(tmp_path):
+    out = tmp_path / "out"
+
+    def unlocked(pool):
+        for lock in (out / "locks").iterdir():
+            lock.unlink()
+        return [value(pool)]
+
+    with pytest.raises(MachineError, match=r"has another driver now: the lock .* is gone or was taken over"):
+        drive(runs(1), out, Scripted(unlocked), calling(work))
+    assert results(out) == {}
+
+
+def test_a_disk_error_of_a_worker_stops_the_drive_with_its_own_words(tmp_path):
+    pool = Scripted(lambda pool: [Raised(pool.begun[0][0], MachineError("no space for x: need 2, have 1"), "")])
+    with pytest.raises(MachineError, match="no space for x: need 2, have 1"):
+        drive(runs(2), tmp_path / "out", pool, calling(work))
+    assert pool.closed
+    assert results(tmp_path / "out") == {}
+
+
+def test_ctrl_c_leaves_everything_resumable(tmp_path):
+    def interrupt(pool):
+        raise KeyboardInterrupt
+
+    pool = Scripted(lambda pool: [value(pool)], interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        drive(runs(4), tmp_path / "out", pool, calling(work))
+    assert pool.closed
+    assert len(results(tmp_path / "out")) == 1
+    drive(runs(4), tmp_path / "out", LocalPool(1), calling(work))
+    assert results(tmp_path / "out") == expected(4)
+
+
+# Real processes, really killed
+
+
+class Driver:
+    """Drivers of one grid in one folder, one after the other, and what all of them have told."""
+
+    def __init__(self, folder: Path, grid: int) -> None:
+        self.folder, self.grid = folder, grid
+        self.gate, self.log, self._told = folder / "gate", folder / "out.log", folder / "told"
+
+    def start(self, seconds: float, *, die_at: int = 0) -> subprocess.Popen[bytes]:
+        """The next one; its last two runs, one for each worker, end only when there is a gate."""
+        words = [self.folder / "out", self.grid, 2, seconds, die_at, self.gate]
+        environment = os.environ | {"PYTHONPATH": str(TESTS)}
+        with self._told.open("ab") as told:  # a file, not a pipe: a driver does not wait for its reader
+            return subprocess.Popen(
+                [sys.executable, TESTS / "support" / "made_driver.py", *map(str, words)], stdout=told, env=environment
+            )
+
+    def told(self) -> list[str]:
+        return self._told.read_text().splitlines()
+
+    def begun(self) -> int:
+        """How many attempts at a run have begun."""
+        return self.log.read_text().count("\n") if self.log.exists() else 0
+
+
+def children(pid: int) -> list[int]:
+    """The living children of a process."""
+    found = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split() if alive(int(child))]
+    return found
+
+
+def alive(pid: int) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def wait_for(what: Callable[[], object], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def kill_a_worker(pid: int, draw: random.Random) -> None:
+    found = list[int]()
+    wait_for(lambda: found.extend(children(pid)) or found)
+    os.kill(draw.choice(found), signal.SIGKILL)
+
+
+@pytest.mark.timeout(3600)
+def test_no_kill_of_workers_or_drivers_loses_or_doubles_a_run(tmp_path, tally):
+    """Drivers die before a call that writes a record; drivers and workers die at random moments.
+
+    The last runs of the grid wait for the killer to be done, so every kill finds somebody at work.
+    """
+    draw = random.Random(7)
+    kills, grid = count(30, 320), count(50, 500)
+    in_writes, of_drivers = max(5, kills // 30), max(3, kills // 30)
+    victims = ["driver"] * of_drivers + ["worker"] * (kills - of_drivers - in_writes)
+    draw.shuffle(victims)
+    driver, out, temporaries = Driver(tmp_path, grid), tmp_path / "out", 0
+
+    for _ in range(in_writes):
+        assert driver.start(0.0, die_at=draw.randrange(1, 28)).wait() == -signal.SIGKILL
+        temporaries += len(leftovers(out))
+    assert temporaries > 0, "no driver died while its temporary file was there"
+
+    process, begun = driver.start(0.05), driver.begun()
+    for victim in victims:
+        wait_for(lambda before=begun: driver.begun() > before)
+        time.sleep(draw.uniform(0.0, 0.06))
+        begun = driver.begun()
+        if victim == "driver":
+            process.kill()
+            assert process.wait() == -signal.SIGKILL, "a driver ended before its kill"
+            process = driver.start(0.05)
+        else:
+            kill_a_worker(process.pid, draw)
+    assert len(results(out)) <= grid - 2, "the grid had not ended"
+    driver.gate.touch()
+    assert process.wait() == 0
+    assert driver.start(0.0).wait() == 0
+
+    assert driver.told()[-1] == f"done 0 {grid} 0"
+    assert results(out) == expected(grid), "as an undisturbed grid"
+    acknowledged = [line.split()[1] for line in driver.told() if line.startswith("recorded ")]
+    assert set(acknowledged) <= {path.name for path in (out / "runs").iterdir()}
+    assert len(acknowledged) == len(set(acknowledged)), "a run was acknowledged twice"
+    assert leftovers(out) == []
+    assert len(list((out / "locks").iterdir())) == 1
+    tally("workers and drivers of a sweep killed", kills)
+
+
+def test_workers_end_with_their_driver(tmp_path):
+    driver = Driver(tmp_path, 2)
+    process = driver.start(0.0)
+    wait_for(lambda: driver.begun() == 2)
+    workers = children(process.pid)
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(map(alive, workers)))
