@@ -9,11 +9,11 @@ VECTORS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fn
 if platform.system() == "Linux" and platform.machine() == "x86_64":
     VECTORS.append("-mno-mmx")  # gcc 12 moves numbers through MMX and leaves the x87 unit unusable to who comes after
 
-rows = "src/noiseproof/losses/_kernels"
+kernels = "src/noiseproof/losses/_kernels"
 losses = Extension(
     "noiseproof.losses._kernels._kernel",
-    sources=[f"{rows}/kernel.c"],
-    depends=[f"{rows}/{name}.h" for name in ("block", "numbers", "passes", "program")],
+    sources=[f"{kernels}/kernel.c"],
+    depends=[f"{kernels}/{name}.h" for name in ("block", "numbers", "passes", "program")],
     extra_compile_args=[*VECTORS, "-pthread"],
     extra_link_args=["-pthread"],
     libraries=["m"],
@@ -22,7 +22,7 @@ losses = Extension(
 )
 pictures = Extension(
     "noiseproof.data.pipeline._crops",
-    sources=["src/noiseproof/data/crops.c"],
+    sources=["src/noiseproof/data/pipeline/crops.c"],
     extra_compile_args=[*VECTORS, "-ffp-contract=off"],  # to the bit what torch computes
     py_limited_api=True,
     optional=True,
