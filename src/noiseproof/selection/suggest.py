@@ -30,10 +30,10 @@ import numpy.typing as npt
 
 from noiseproof import losses, recipes
 from noiseproof.errors import InputError, in_range
+from noiseproof.labels import transition_matrix
 from noiseproof.recipes import Recipe
 from noiseproof.theory import smallest_a
 from noiseproof.theory.kinds import checked_classes
-from noiseproof.theory.tolerance import checked_transition
 
 __all__ = ["Suggestion", "suggest"]
 
@@ -130,7 +130,7 @@ def _matrix(classes: int, transition: object, rate: float | None) -> npt.NDArray
         return even
     if transition is None:
         return None
-    matrix = checked_transition(transition)
+    matrix = transition_matrix(transition)
     if len(matrix) != classes:
         raise InputError(f"the transition matrix is of {len(matrix)} classes, num_classes is {classes}")
     return matrix
