@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
+from torch import nn
 
+from noiseproof.data.dataset import Inputs
 from noiseproof.features.cache import FeatureCache
 from noiseproof.text import Registry
 
@@ -16,7 +16,6 @@ __all__ = ["EXTRACTORS", "Array", "Bad", "Extractor", "Inputs", "Progress"]
 
 Array = npt.NDArray[Any]
 Bad = dict[int, str]  # position of an input that could not be read, and why
-Inputs = Any  # Tensor (N, C, H, W) or (N, D), tuple of paths, tuple of texts, DataFrame
 Progress = Callable[[int, int], object]
 
 EXTRACTORS: Registry[Extractor] = Registry("features", "features")
@@ -80,13 +79,3 @@ class Extractor:
 
     def __str__(self) -> str:
         return EXTRACTORS.write(self)
-
-
-def take(inputs: Inputs, index: Sequence[int] | Array) -> Inputs:
-    """The inputs at these positions, in the form they came in."""
-    where = np.asarray(index, np.int64)
-    if isinstance(inputs, Tensor | np.ndarray):
-        return inputs[where]
-    if hasattr(inputs, "iloc"):
-        return inputs.iloc[where]
-    return type(inputs)(inputs[i] for i in where.tolist()) if isinstance(inputs, tuple) else [inputs[i] for i in where]

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from noiseproof import rng
+from noiseproof.data.dataset import samples
 from noiseproof.errors import DataError
-from noiseproof.features.base import EXTRACTORS, Array, Inputs, Progress, take
+from noiseproof.features.base import EXTRACTORS, Array, Inputs, Progress
 from noiseproof.features.pictures import PictureExtractor, resize
 
 __all__ = ["Patches"]
@@ -52,11 +53,11 @@ class Patches(PictureExtractor):
     def fit_transform(self, inputs: Inputs, *, progress: Progress | None = None) -> Array:
         cache, self.cache, self.arrays = self.cache, None, {}
         chosen = rng.permutation(len(inputs), 0, "features", "pictures")
-        small = torch.cat([resize(one[None], self.side) for one in self.encode(take(inputs, chosen[:_PICTURES]))])
+        small = torch.cat([resize(one[None], self.side) for one in self.encode(samples(inputs, chosen[:_PICTURES]))])
         for number, (side, patch) in enumerate(_SCALES):
             self.arrays[f"middle.{number}"], self.arrays[f"filters.{number}"] = _filters(resize(small, side), patch)
         self.dims = _RawPatches(self.arrays).dims
-        raw = self.transform(take(inputs, chosen[:_FITTED]))
+        raw = self.transform(samples(inputs, chosen[:_FITTED]))
         self.arrays["mean"] = raw.mean(0)
         _, _, right = randomized_svd(raw - self.arrays["mean"], min(_DIRECTIONS, *raw.shape), n_iter=3, random_state=0)
         self.arrays["directions"] = np.ascontiguousarray(right.T, np.float32)
