@@ -1,6 +1,6 @@
 """The user's own parts: Python files and modules that register losses, noises, models, data sets and more.
 
-`--import my_loss.py` or `--import my.module` loads one; what it registers then has a name like everything that comes with
+`--import my_loss.py` or `--import my.module` loads one; what it registers has a name from then on, like what comes with
 the package. Parts travel to worker processes as text (`Carried`), so a worker needs neither the file nor the folder.
 """
 
@@ -197,7 +197,8 @@ def _import(name: str, folders: list[str], path: Path | None = None) -> Part:
 
 def _import_file(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -267,9 +268,7 @@ def _at(error: Exception, name: str, path: Path | None, folders: list[str]) -> s
     """The error with the file and line of the user's code it came from."""
     inside = [str(folder) for folder in ([path.parent] if path else map(Path, folders))]
     where = str(path or name)
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(tuple(inside))
-    ]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(tuple(inside))]
     if isinstance(error, SyntaxError) and error.filename:
         where = f"{error.filename}, line {error.lineno}"
         return f"cannot import {where}: {error.msg}"

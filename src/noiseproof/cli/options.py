@@ -19,7 +19,8 @@ DataRoot = Annotated[Path | None, typer.Option(help="The folder that holds the d
 Recipe = Annotated[str | None, typer.Option(help="A recipe's name or a .toml file. [the data set's own]")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any value of the recipe, as train.lr=0.1; none takes it away.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A value of the recipe, as train.lr=0.1; none unsets it."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32, tf32 or bf16.")]

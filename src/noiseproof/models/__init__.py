@@ -9,4 +9,15 @@ from noiseproof.models.own import entry_of, option_names
 from noiseproof.models.student import StudentHead
 from noiseproof.models.weights import load_weights
 
-__all__ = ["MODELS", "Network", "StudentHead", "build", "cnn", "entry_of", "load_weights", "mlp", "option_names", "resnet"]
+__all__ = [
+    "MODELS",
+    "Network",
+    "StudentHead",
+    "build",
+    "cnn",
+    "entry_of",
+    "load_weights",
+    "mlp",
+    "option_names",
+    "resnet",
+]

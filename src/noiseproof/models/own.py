@@ -49,8 +49,8 @@ def option_names(entry: Entry[Any]) -> list[str]:
 class OwnNetwork(Network):
     """Any `nn.Module` from inputs (N, *shape) to logits (N, classes), with the weights it was made with.
 
-    Its last linear layer becomes the head `fc` and what that sees the features, if nothing follows that layer; otherwise
-    the logits serve as features.
+    If nothing follows its last linear layer, that becomes the head `fc` and its inputs the features; otherwise the
+    logits serve as features.
 
     Raises:
         InputError: the constructor needs a parameter that is not set, or the module does not return logits.

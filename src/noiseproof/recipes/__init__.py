@@ -213,7 +213,9 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _set(values: dict[str, Any], key: list[str], value: Any) -> dict[str, Any]:
     if len(key) == 1:
-        return {name: old for name, old in values.items() if name != key[0]} | ({} if value is None else {key[0]: value})
+        return {name: old for name, old in values.items() if name != key[0]} | (
+            {} if value is None else {key[0]: value}
+        )
     inner = values.get(key[0], {})
     if not isinstance(inner, dict):
         raise InputError(f"{key[0]!r} is no table of a recipe; write for example train.epochs=10")

@@ -27,7 +27,7 @@ class _Strict(BaseModel):
 
 
 class Model(_Strict):
-    """The network, by the name it is registered under or "my_model:Net"; further keys are its constructor's parameters."""
+    """The network, registered or "my_model:Net"; keys beside `name` and `weights` are its constructor's parameters."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
