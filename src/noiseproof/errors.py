@@ -72,8 +72,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
         >>> did_you_mean("quux", ["ce", "gce", "mae"])
         ''
     """
-    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    written = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), list(written), n=1, cutoff=0.6)
+    return f"; did you mean {written[close[0]]!r}?" if close else ""
 
 
 def one_of(what: str, value: str, accepted: Iterable[str]) -> str:
