@@ -36,7 +36,7 @@ class Human(Noise):
 
 
 def _of(data: str) -> str:
-    """What to write for another data set."""
+    """Noise text to write for another data set."""
     known = [name for name, (owner, _) in _HUMAN.items() if owner == data]
     return f"human({' or '.join(known)})" if known else "data cifar10 or cifar100"
 

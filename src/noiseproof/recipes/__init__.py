@@ -29,7 +29,7 @@ _LARGEST = 2**20  # bytes
 
 @dataclass(frozen=True)
 class Method:
-    """What a row of a table names.
+    """Method of a recipe: a loss with its regularisers, as a row of a table names it.
 
     Attributes:
         name: as the user wrote it, or the canonical text of the loss.

@@ -1,4 +1,4 @@
-"""What a recipe file may say. Unknown keys are refused, with the nearest one that exists."""
+"""Schema of a recipe file. Unknown keys are refused, with the nearest one that exists."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Model(_Strict):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the network's constructor is given, beside the shape of the inputs and the number of classes."""
+        """Arguments of the network's constructor, beside the shape of the inputs and the number of classes."""
         return {key: value for key, value in (self.model_extra or {}).items() if value is not None}
 
 

@@ -10,7 +10,7 @@ The method is NCE + AMSE, the joint asymmetric loss. Its three parameters each a
   a = 30 and factor 0.06. With few classes the first decides: too much, and the model keeps to what it happened to
   believe first. With many it is the second: too much, and wrong labels are learned too.
 
-How far a sample can pull its own scores, and so learn its label by heart, goes with the pull times the number of
+How far a sample can pull its own scores, and so memorise its label, goes with the pull times the number of
 epochs times the learning rate, divided by the batch size. Both factors are therefore for one such product, that of
 the digits' recipe, and grow where a recipe has less of it. Where one has more they stay: deep networks trained for
 long were not looked at, and the papers' factors for them are no smaller.

@@ -1,4 +1,4 @@
-"""Class by class of a transition matrix: does a loss tolerate this noise, and what would make it?"""
+"""Tolerance of a loss to a transition matrix, class by class, and what would establish it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ClassTolerance:
 
     label: int
     holds: bool
-    """Whether the noisy risk of a sample of this class is least at this class."""
+    """True if the noisy risk of a sample of this class is lowest at this class."""
     margin: float
     """T[label, label] minus the largest other entry; not positive: the clean label does not dominate."""
     rival: int
@@ -49,7 +49,7 @@ class Tolerance:
 
     @property
     def holds(self) -> bool:
-        """Whether every class holds."""
+        """True if every class holds."""
         return all(one.holds for one in self.classes)
 
     @property
