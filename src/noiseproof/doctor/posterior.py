@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noiseproof.doctor.probabilities import Labels, Probabilities, blocks, raised, sample_rows, shares
+from noiseproof.doctor.probabilities import LEAST, Labels, Probabilities, blocks, raised, sample_rows, shares
 
 __all__ = ["posterior", "posterior_blocks", "refined_transition"]
 
@@ -22,7 +22,7 @@ def posterior_blocks(
     """Rows of Q_ij ~ q_ij T[j, g_i], q ~ p to the power `exponent`."""
     reached = np.ascontiguousarray(transition.T, dtype=np.float32)
     for rows, part in blocks(p):
-        q = part if exponent == 1 else raised(np.log(np.maximum(part, 1e-12)), exponent)
+        q = part if exponent == 1 else raised(np.log(np.maximum(part, LEAST)), exponent)
         q = q * reached[given[rows]]
         q /= np.maximum(q.sum(1, keepdims=True), 1e-30)
         yield rows, q
@@ -49,7 +49,7 @@ def refined_transition(
         rounds: at most.
     """
     few = sample_rows(*p.shape)
-    p, labels = raised(np.log(np.maximum(np.asarray(p[few], np.float32), 1e-12)), exponent), given[few]
+    p, labels = raised(np.log(np.maximum(np.asarray(p[few], np.float32), LEAST)), exponent), given[few]
     classes = p.shape[1]
     order = np.argsort(labels, kind="stable")
     p, labels = p[order], labels[order]

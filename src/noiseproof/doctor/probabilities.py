@@ -12,6 +12,8 @@ from scipy.optimize import minimize_scalar
 from noiseproof import rng
 
 __all__ = [
+    "LEAST",
+    "LOWEST",
     "Labels",
     "Probabilities",
     "best_exponent",
@@ -27,6 +29,7 @@ Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float32]
 
 LOWEST = 1e-4  # a judge is never surer than this
+LEAST = 1e-30  # smaller probabilities of others say the same
 _BLOCK = 1 << 20  # entries of a block: it and what is computed from it stay in the processor's cache
 _SAMPLE = 1 << 21  # entries that a one-dimensional fit looks at
 
@@ -74,7 +77,7 @@ def best_exponent(p: Probabilities, given: Labels, transition: npt.NDArray[np.fl
     """
     few = sample_rows(len(given), p.shape[1])
     labels = given[few]
-    log_p = np.log(np.maximum(np.asarray(p[few], dtype=np.float32), 1e-12))
+    log_p = np.log(np.maximum(np.asarray(p[few], dtype=np.float32), LEAST))
     reached = None if transition is None else np.ascontiguousarray(transition.T[labels], dtype=np.float32)
 
     def loss(log_exponent: float) -> float:

@@ -1,8 +1,8 @@
 """Sure regions: for each class the samples that a judge is surest of, and the labels that they were given.
 
 The true class of these samples is nearly certain, and the judge has not seen their labels, so the labels show the
-noise: C[j, k] samples of class j's region were given k. The count holds where classes separate; a class that no sample is
-surely of has no sure region, and its own label does not lead there.
+noise: C[j, k] samples of class j's region were given k. The count holds where classes separate; a class that no sample
+is surely of has no sure region, and its own label does not lead there.
 """
 
 from __future__ import annotations
