@@ -13,7 +13,7 @@ from collections.abc import Callable
 import typer
 
 from noiseproof import __version__
-from noiseproof.cli import bench, compare, data, diagnose, lists, noise, records, results, runs, theory
+from noiseproof.cli import bench, clean, compare, data, diagnose, lists, noise, records, results, runs, theory
 from noiseproof.cli.options import accept_imports
 from noiseproof.errors import NoiseproofError
 
@@ -35,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "noise": noise.noise,
     "theory": theory.theory,
     "diagnose": diagnose.diagnose,
+    "clean": clean.clean,
     "list": lists.list_names,
 }
 for name, command in COMMANDS.items():

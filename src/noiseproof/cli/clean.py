@@ -86,7 +86,9 @@ def _decisions(
             raise InputError("what should happen to the suspects? Add --drop, --relabel --score 0.9, or --weight")
         return cleaning.decide(cleaning.read_issues(issues), action, top=top, score=score)
     if action is not None or top is not None or score is not None:
-        raise InputError("a review says itself what happens to each sample; leave --drop, --relabel, --top and the like out")
+        raise InputError(
+            "a review says itself what happens to each sample; leave --drop, --relabel, --top and the like out"
+        )
     decisions, conflicts = cleaning.merge([cleaning.read_decisions(path) for path in review])
     notes = []
     if conflicts:

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from noiseproof.data.dataset import Split, Texts, is_frame
+from noiseproof.data.dataset import Origin, Split, Texts, is_frame
+from noiseproof.escaping import visible
 
-__all__ = ["Twins", "find_twins"]
+__all__ = ["Twins", "find_twins", "twins_told"]
 
 _NEAR = 0.02  # of the median distance to the nearest neighbour: closer samples count as near twins
 _BLOCK = 1024
@@ -41,6 +42,36 @@ class Twins:
     def contradict(self) -> bool:
         """True if they have different labels: at least one of them is wrong, or the item is ambiguous."""
         return len(set(self.labels)) > 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The group as plain values."""
+        return {
+            "positions": list(self.positions),
+            "labels": list(self.labels),
+            "exact": self.exact,
+            "across": self.across,
+            "contradict": self.contradict,
+        }
+
+
+def twins_told(several: Sequence[Twins], origin: Origin) -> list[str]:
+    """Twins in a few lines: how many contradict each other or stand on both sides of the split, and the first ones.
+
+    Args:
+        several: the groups.
+        origin: of the training samples.
+    """
+    lines = []
+    if contradicting := [one for one in several if one.contradict]:
+        lines.append(f"{len(contradicting):,} groups of the same item with different labels:")
+        for one in contradicting[:5]:
+            named = zip(one.positions, one.labels, strict=True)
+            lines.append(
+                "  " + ", ".join(f"{origin.name(i) if i < len(origin) else 'a test sample'} ({k})" for i, k in named)
+            )
+    if across := [one for one in several if one.across]:
+        lines.append(f"{len(across):,} items stand in both the training and the test part: test accuracy is too good")
+    return [visible(line, None) for line in lines]
 
 
 def find_twins(

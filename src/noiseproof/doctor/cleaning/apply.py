@@ -11,9 +11,9 @@ import numpy as np
 
 from noiseproof.data import Data, load
 from noiseproof.data.dataset import Split
-from noiseproof.doctor.cleaning.decisions import Decision
 from noiseproof.data.readers.dialect import named
 from noiseproof.data.reading import Reading
+from noiseproof.doctor.cleaning.decisions import Decision
 from noiseproof.doctor.cleaning.forms import Change, Job, form_of
 from noiseproof.doctor.cleaning.forms.folder import removed_folder
 from noiseproof.doctor.cleaning.log import log_path, write_log
@@ -111,7 +111,9 @@ def changes_of(
     """
     origin = split.origin
     if origin is None:
-        raise InputError(f"{found.name}: a data set that comes with the package is not cleaned; give the path of your own")
+        raise InputError(
+            f"{found.name}: a data set that comes with the package is not cleaned; give the path of your own"
+        )
     rows = [dict(one.key) for one in decisions]
     positions = Matcher(origin).positions(rows, "the decisions")
     changes: dict[int, Change] = {}
@@ -153,7 +155,8 @@ def _with_test(
 ) -> tuple[Split, dict[int, Change]]:
     """Training and test part as one split, with the changes of both."""
     train, test = found.train, found.test
-    assert train.origin is not None and test.origin is not None
+    assert train.origin is not None
+    assert test.origin is not None
     positions = Matcher(test.origin).positions([dict(one.key) for one in decisions], "the decisions")
     more = {
         len(train) + position: _change(decision)

@@ -87,6 +87,8 @@ class Matcher:
                 f"(by {key!r}, such as {rows[0][key][:60]!r}); was it made from other data?"
             )
         if len(set(known)) < len(known):
-            twice = next(row[key] for row, at in zip(rows, found, strict=True) if at is not None and found.count(at) > 1)
+            twice = next(
+                row[key] for row, at in zip(rows, found, strict=True) if at is not None and found.count(at) > 1
+            )
             raise InputError(f"{where}: two rows are about {key} {twice!r}; keep one")
         return found

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from noiseproof.doctor.gate.compare import Comparison, compare, read_baseline, suspects
-from noiseproof.doctor.gate.github import annotations
+from noiseproof.doctor.gate.github import annotations, write_summary
 from noiseproof.doctor.gate.limit import Verdict, judge, share
 from noiseproof.doctor.gate.sarif import sarif
 
-__all__ = ["Comparison", "Verdict", "annotations", "compare", "judge", "read_baseline", "sarif", "share", "suspects"]
+__all__ = [
+    "Comparison",
+    "Verdict",
+    "annotations",
+    "compare",
+    "judge",
+    "read_baseline",
+    "sarif",
+    "share",
+    "suspects",
+    "write_summary",
+]

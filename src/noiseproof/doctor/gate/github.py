@@ -9,8 +9,9 @@ from noiseproof.doctor.gate.compare import Comparison, Suspect, suspects
 from noiseproof.doctor.gate.limit import Verdict
 from noiseproof.doctor.gate.sarif import location
 from noiseproof.escaping import markdown
+from noiseproof.storage import files
 
-__all__ = ["annotations", "summary"]
+__all__ = ["annotations", "summary", "write_summary"]
 
 _SHOWN = 10  # annotations of one kind that GitHub shows of a step; more would be dropped unsaid
 _LISTED = 1_000
@@ -64,3 +65,10 @@ def _escaped(text: str) -> str:
 
 def _property(text: str) -> str:
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def write_summary(place: str, diagnosis: Diagnosis, comparison: Comparison | None, verdict: Verdict) -> None:
+    """Add the summary to the step's file, behind what other commands wrote there."""
+    path = Path(place)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    files.write_atomic(path, before + summary(diagnosis, comparison, verdict))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ _RULE = {
     "fullDescription": {
         "text": "Learners that have not seen this sample's label consider another class more likely than the given one."
     },
-    "help": {"text": "Look at the sample. Keep, correct or drop it, for instance with: noiseproof clean DATA --issues FILE"},
+    "help": {
+        "text": "Look at the sample. Keep, correct or drop it, for instance with: noiseproof clean DATA --issues FILE"
+    },
     "defaultConfiguration": {"level": "warning"},
     "properties": {"precision": "medium"},
 }
@@ -76,8 +79,6 @@ def location(diagnosis: Diagnosis, one: Suspect, base: Path) -> tuple[str, int]:
 
 
 def _uri(path: Path, base: Path) -> str:
-    try:
+    with contextlib.suppress(ValueError):
         path = path.resolve().relative_to(base.resolve())
-    except ValueError:
-        pass
     return quote(path.as_posix())

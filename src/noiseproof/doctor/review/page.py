@@ -10,6 +10,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,16 +61,14 @@ def review_page(diagnosis: Diagnosis, *, most: int = _MOST) -> str:
         "default-src 'none'; img-src data: file: blob:; base-uri 'none'; form-action 'none'; "
         f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     )
-    page = _file("review.html")
-    for name, text in (
-        ("TITLE", _html(f"Review of {visible(diagnosis.data)}")),
-        ("POLICY", policy),
-        ("STYLE", style),
-        ("SCRIPT", script),
-        ("CONTENT", json.dumps(content, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")),
-    ):
-        page = page.replace(f"%{name}%", text, 1)
-    return page
+    values = {
+        "TITLE": _html(f"Review of {visible(diagnosis.data)}"),
+        "POLICY": policy,
+        "STYLE": style,
+        "SCRIPT": script,
+        "CONTENT": json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"),
+    }
+    return re.sub(r"%([A-Z]+)%", lambda match: values[match[1]], _file("review.html"))
 
 
 def _suspect(diagnosis: Diagnosis, i: int, columns: dict[str, Any]) -> dict[str, Any]:

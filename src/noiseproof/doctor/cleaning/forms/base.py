@@ -58,7 +58,8 @@ class Job:
 
     def by_row(self) -> dict[int, Change]:
         """The changes by the row as a spreadsheet counts it."""
-        assert self.split.origin is not None and self.split.origin.rows is not None
+        assert self.split.origin is not None
+        assert self.split.origin.rows is not None
         return {int(self.split.origin.rows[position]): change for position, change in self.changes.items()}
 
     def by_key(self, name: str) -> dict[str, Change]:

@@ -74,7 +74,9 @@ def _typed(label: str, values: list[Any], job: Job) -> Any:
     try:
         return type(example)(label)
     except (TypeError, ValueError):
-        raise InputError(f"{job.source}: column {job.label!r} holds {type(example).__name__}, {label!r} is none") from None
+        raise InputError(
+            f"{job.source}: column {job.label!r} holds {type(example).__name__}, {label!r} is none"
+        ) from None
 
 
 def _name(value: Any) -> str:
