@@ -23,7 +23,7 @@ from noiseproof.experiments import driver, records
 from noiseproof.experiments.driver import Callback, run_all
 from noiseproof.experiments.executors.base import Finished, Lost, Raised
 from noiseproof.experiments.executors.local import LocalPool
-from noiseproof.storage.lock import Shard
+from noiseproof.experiments.executors.shard import Shard
 from support.made_runs import calling, dies, diverges, expected, fails, misses_data, results, runs, stops, work
 
 TESTS = Path(__file__).parents[1]

@@ -95,7 +95,7 @@ def sweep(
     """Run a grid; what has a record is skipped, so the same command continues a sweep that was stopped."""
     from noiseproof.cli import progress
     from noiseproof.experiments import grid as grids
-    from noiseproof.storage.lock import WHOLE, Shard
+    from noiseproof.experiments.executors.shard import WHOLE, Shard
 
     part = Shard.parse(shard) if shard else WHOLE
     changed = options.overrides(epochs, changes)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from noiseproof.errors import MachineError
-from noiseproof.storage.lock import WHOLE, Shard
+from noiseproof.experiments.executors.shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from noiseproof.experiments.driver import Callback, Summary

@@ -184,8 +184,9 @@ def read(path: Path) -> Record:
 
     Raises:
         DataError: it is damaged, or lies in the folder of another run, or was written by a newer noiseproof.
+        MachineError: it cannot be read now, which says nothing about its content.
     """
-    return _opened(path, files.read(path, at_most=_LARGEST))
+    return _opened(path, files.read(path, at_most=_LARGEST, follow=True))
 
 
 def _opened(path: Path, raw: bytes) -> Record:
@@ -261,7 +262,7 @@ def read_folder(folder: str | os.PathLike[str], *, whole: bool = True, cached: b
     for name in names:
         path = location(folder, name)
         try:
-            raw = files.read(path, at_most=_LARGEST)
+            raw = files.read(path, at_most=_LARGEST, follow=True)
             digest = hashlib.sha256(raw).hexdigest()
             if name in known and known[name][0] == digest:
                 rows[name] = known[name]
@@ -297,12 +298,12 @@ def merge(other: str | os.PathLike[str], into: str | os.PathLike[str]) -> Merged
     reading, copied, present, differing = read_folder(other, whole=False, cached=False), 0, 0, []
     for record in reading.records:
         source, target = location(other, record["run_id"]), location(into, record["run_id"])
-        text = files.read(source, at_most=_LARGEST)
+        text = files.read(source, at_most=_LARGEST, follow=True)
         if not target.exists() and (kept := source.with_name(OUTPUTS)).is_file():
             files.write_atomic(target.with_name(OUTPUTS), files.read(kept, at_most=_LARGEST_OUTPUTS))
         if files.create_once(target, text):
             copied += 1
-        elif files.read(target, at_most=_LARGEST) == text:
+        elif files.read(target, at_most=_LARGEST, follow=True) == text:
             present += 1
         else:
             differing.append(target)
