@@ -125,7 +125,13 @@ def _work(told: RunText) -> str:
 
 
 def run_one(
-    run: Run, folder: Path, call: Call, *, callback: Callback | None = None, team: Team | None = None
+    run: Run,
+    folder: Path,
+    call: Call,
+    *,
+    callback: Callback | None = None,
+    team: Team | None = None,
+    retry_failed: bool = False,
 ) -> Record | None:
     """Compute and record one run in this process, unless it has a record.
 
@@ -139,6 +145,7 @@ def run_one(
         callback: told of every step.
         team: the processes that share the computation. The first one decides whether there is something to do, and
             records.
+        retry_failed: compute it again if it is recorded as failed.
 
     Returns:
         The record; None at the other processes of a team.
@@ -151,7 +158,7 @@ def run_one(
             files.need_space(folder, _ROOM)
             stack.callback(take(files.make_folder(place)).release)
             _clear(place)
-            waiting, known = pending([run], folder, callback)
+            waiting, known = pending([run], folder, callback, retry_failed=retry_failed)
             callback.begin(len(waiting), len(known))
             return not known
 
