@@ -18,7 +18,7 @@ def check(
     """Verify every record against its hash and its run; exit code 2 if one is damaged."""
     from noiseproof.experiments.records import read_folder
 
-    reading = read_folder(folder, whole=False, cached=False)
+    reading = read_folder(folder, whole=False, cached=False, parts=True)
     for damaged in reading.damaged:
         typer.echo(f"! {damaged}")
     statuses = Counter(record["status"] for record in reading.records)

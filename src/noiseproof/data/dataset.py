@@ -163,6 +163,7 @@ class Data:
         notes: what a reader of a result has to know, such as "not the official files".
         also: further test splits that the same model may be measured on, by name.
         held_out: for own data whose test split was taken out of it.
+        official: its files were compared with the published hashes, so that its name says all.
     """
 
     name: str
@@ -172,6 +173,7 @@ class Data:
     notes: tuple[str, ...] = ()
     also: Mapping[str, Split] = field(default_factory=lambda: MappingProxyType({}))
     held_out: HeldOut | None = None
+    official: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:

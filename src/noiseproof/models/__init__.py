@@ -5,6 +5,6 @@ from __future__ import annotations
 from noiseproof.models import cnn, mlp, resnet
 from noiseproof.models.base import MODELS, Network, build
 from noiseproof.models.student import StudentHead
-from noiseproof.models.weights import load_weights
+from noiseproof.models.weights import load_weights, weights_content
 
-__all__ = ["MODELS", "Network", "StudentHead", "build", "cnn", "load_weights", "mlp", "resnet"]
+__all__ = ["MODELS", "Network", "StudentHead", "build", "cnn", "load_weights", "mlp", "resnet", "weights_content"]
