@@ -195,7 +195,8 @@ def _files(folder: Path, count: int) -> dict[tuple[str, str], Turn]:
 
 def _paths(split: Split) -> tuple[Path, ...]:
     assert not isinstance(split.inputs, Tensor)
-    return split.inputs
+    paths: tuple[Path, ...] = split.inputs
+    return paths
 
 
 def _jpeg(path: Path, size: tuple[int, int], seed: int) -> Path:

@@ -171,7 +171,7 @@ def _published(data: Data, name: str, device: str, steps: int, batch: int) -> St
     network: nn.Module = network_for(data, recipe.method("jal-ce"), recipe, seed=1).to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.train.lr, momentum=0.9)
     index = torch.arange(batch * steps) % len(data.train)
-    images = (data.train.inputs[index].float() / 255 - 0.5) / 0.25  # type: ignore[union-attr]
+    images = (data.train.inputs[index].float() / 255 - 0.5) / 0.25
     labels = data.train.given[index]
 
     def turn() -> None:
