@@ -96,33 +96,48 @@ def cache_folder() -> Path:
 
 
 class _Cache:
-    """The hashes of one list of files, in a file named by their common folder and number."""
+    """The hashes of the files below one folder, in a file named by it."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.names = "\0".join(map(os.path.abspath, names)).encode("utf-8", "surrogateescape")
-        self.path = cache_folder() / f"hashes-{hashlib.sha256(self.names).hexdigest()[:32]}"
-        self.count = len(names)
+        here = os.getcwd() + os.sep
+        self.names = [name if name.startswith(os.sep) else here + name for name in names]
+        home = os.path.commonpath([self.names[0], self.names[-1]])
+        self.path = cache_folder() / f"hashes-{hashlib.sha256(os.fsencode(home)).hexdigest()[:32]}"
+        self.others: tuple[list[str], Rows, Digests] = [], np.zeros((0, 4), np.int64), np.zeros((0, 32), np.uint8)
 
     def look_up(self, state: Rows) -> tuple[Digests, npt.NDArray[np.bool_]]:
         """What is known of each file, and of which something is."""
-        nothing = np.zeros((self.count, 32), np.uint8), np.zeros(self.count, bool)
-        try:
-            content = files.read(self.path, at_most=_LARGEST)
-        except (DataError, MachineError):
-            return nothing
-        body = memoryview(content)[len(_MAGIC) + 4 :]
-        head = _MAGIC + zlib.crc32(body).to_bytes(4, "little")
-        if content[: len(head)] != head or len(body) != self.count * 64:
-            return nothing
-        rows = np.frombuffer(body, np.int64, self.count * 4).reshape(-1, 4)
-        digests = np.frombuffer(body, np.uint8, offset=self.count * 32).reshape(-1, 32)
-        return digests.copy(), (rows == state).all(1)
+        names, rows, digests = self._read()
+        place = {name: number for number, name in enumerate(names)}
+        at = np.fromiter((place.pop(name, -1) for name in self.names), np.int64, len(self.names))
+        rest = np.fromiter(place.values(), np.int64, len(place))
+        self.others = list(place), rows[rest], digests[rest]
+        if not names:
+            return np.zeros((len(at), 32), np.uint8), np.zeros(len(at), bool)
+        return digests[at], (at >= 0) & (rows[at] == state).all(1)
 
     def keep(self, state: Rows, digests: Digests, started: int) -> None:
         """Write what was found, but for files that changed too recently to be told from later changes."""
-        recent = state[:, 1:3].max(1) > started - _RECENT
-        body = np.where(recent[:, None], 0, state).tobytes() + digests.tobytes()
+        old = state[:, 1:3].max(1) < started - _RECENT
+        names = [name for name, kept in zip(self.names, old.tolist(), strict=True) if kept] + self.others[0]
+        numbers = np.concatenate([state[old], self.others[1]]), np.concatenate([digests[old], self.others[2]])
+        texts = "\0".join(names).encode("utf-8", "surrogateescape")
+        body = len(names).to_bytes(8, "little") + b"".join(one.tobytes() for one in numbers) + texts
         try:
             files.write_atomic(self.path, _MAGIC + zlib.crc32(body).to_bytes(4, "little") + body)
         except MachineError:
             return  # the next call reads the files again
+
+    def _read(self) -> tuple[list[str], Rows, Digests]:
+        try:
+            content = files.read(self.path, at_most=_LARGEST)
+        except (DataError, MachineError):
+            return self.others
+        body = memoryview(content)[len(_MAGIC) + 4 :]
+        if content[: len(_MAGIC) + 4] != _MAGIC + zlib.crc32(body).to_bytes(4, "little"):
+            return self.others
+        count = int.from_bytes(body[:8], "little")
+        rows = np.frombuffer(body, np.int64, count * 4, 8).reshape(-1, 4)
+        digests = np.frombuffer(body, np.uint8, count * 32, 8 + count * 32).reshape(-1, 32)
+        texts = bytes(body[8 + count * 64 :]).decode("utf-8", "surrogateescape")
+        return (texts.split("\0") if count else []), rows, digests
