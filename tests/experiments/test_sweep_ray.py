@@ -20,6 +20,7 @@ from conftest import count
 from noiseproof.errors import InputError, MachineError
 from noiseproof.experiments import driver
 from noiseproof.experiments.driver import Watch, drive
+from noiseproof.experiments.executors import ray as ray_executor
 from noiseproof.experiments.executors.base import Event
 from noiseproof.experiments.executors.ray import RayPool
 from support.made_runs import calling, expected, gated, results, runs, stops, work
@@ -225,7 +226,7 @@ def test_an_old_or_missing_ray_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(ray, "__version__", "2.51.1")
     with pytest.raises(InputError, match=r"needs Ray 2\.52 or newer .*, got 2\.51\.1"):
-        ray._import_ray()
+        ray_executor._import_ray()
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="pip install"):
-        ray._import_ray()
+        ray_executor._import_ray()

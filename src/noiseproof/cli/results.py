@@ -35,7 +35,7 @@ def table(
     if form is None and sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(render.console(beside.grids(records) if paper else tables.grids(records)))
+        Console().print(render.console(beside.tables_of(records) if paper else tables.tables_of(records)))
     else:
         typer.echo(render.render(records, form or "md", beside_paper=paper), nl=False)
 

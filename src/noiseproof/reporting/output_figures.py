@@ -18,7 +18,7 @@ import numpy.typing as npt
 from noiseproof.errors import DataError, DataMissingError, InputError
 from noiseproof.experiments import records as record_files
 from noiseproof.reporting import figure_style
-from noiseproof.reporting.aggregate import Record, rows
+from noiseproof.reporting.aggregate import Record, aggregate
 from noiseproof.reporting.figures import named, place
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def beside(folder: str | Path) -> FindArrays:
 
 def _first_of_each(records: Iterable[Record], arrays: FindArrays, needed: Sequence[str]) -> list[tuple[str, Arrays]]:
     """A head and the arrays of the lowest seed that kept them, for each row of the table."""
-    table = rows(records)
+    table = aggregate(records)
     found = []
     for row, name in zip(table, named(table), strict=True):
         kept = next((kept for record in row.records if (kept := arrays(record))), None)
@@ -126,7 +126,7 @@ def draw_histogram(records: Iterable[Record], arrays: FindArrays) -> Figure:
 
 def each_histogram(records: Iterable[Record], arrays: FindArrays) -> Iterator[tuple[str, Figure]]:
     """`draw_histogram` for every data set and noise of which a run kept its arrays, with what it shows."""
-    table = rows(records)
+    table = aggregate(records)
     by_place: dict[str, list[Record]] = defaultdict(list)
     for row in table:
         kept = next((record for record in row.records if arrays(record)), None)
