@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from noiseproof.errors import DataError, DataMissingError
 from noiseproof.storage import files
-
-if TYPE_CHECKING:
-    from noiseproof.experiments.records import Record
 
 __all__ = ["MANY", "join", "names", "plain", "split", "verified", "write"]
 
@@ -31,7 +28,7 @@ def plain(matrix: npt.NDArray[np.float64]) -> Any:
     return matrix.tolist() if len(matrix) <= MANY else matrix
 
 
-def split(record: Record) -> tuple[Record, dict[str, bytes]]:
+def split(record: Any) -> tuple[Any, dict[str, bytes]]:
     """The record without its large parts, and these by their SHA-256.
 
     Raises:
@@ -42,13 +39,13 @@ def split(record: Record) -> tuple[Record, dict[str, bytes]]:
         return record, {}
     content = _packed(np.asarray(noise["transition"], dtype=np.float64))
     if len(content) > _LARGEST:
-        raise DataError(f"the matrix of {len(noise['transition'])} classes has {len(content):,} bytes, too many to keep")
+        raise DataError(f"the matrix of {len(noise['transition'])} classes has {len(content):,} bytes, too many")
     digest = hashlib.sha256(content).hexdigest()
-    small: Any = {**record, "noise": {**noise, "transition": []}, "bulk": {"noise.transition": digest}}
+    small = {**record, "noise": {**noise, "transition": []}, "bulk": {"noise.transition": digest}}
     return small, {digest: content}
 
 
-def join(record: Record, folder: Path) -> Record:
+def join(record: Any, folder: Path) -> Any:
     """The record with its large parts, from the folder that it lies in.
 
     Raises:
@@ -62,7 +59,7 @@ def join(record: Record, folder: Path) -> Record:
     return record
 
 
-def names(record: Record) -> list[str]:
+def names(record: Any) -> list[str]:
     """The files beside a record that hold parts of it."""
     return [digest + _ENDING for digest in record.get("bulk", {}).values()]
 
@@ -92,8 +89,13 @@ def _packed(matrix: npt.NDArray[np.float64]) -> bytes:
     from safetensors.numpy import save
 
     rows, columns = np.nonzero(matrix)
-    arrays = {"rows": rows.astype(np.int32), "columns": columns.astype(np.int32), "values": matrix[rows, columns]}
-    packed: bytes = save({**arrays, "shape": np.array(matrix.shape, np.int64)})
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "rows": rows.astype(np.int32),
+        "columns": columns.astype(np.int32),
+        "values": matrix[rows, columns],
+        "shape": np.array(matrix.shape, np.int64),
+    }
+    packed: bytes = save(arrays)
     return packed
 
 

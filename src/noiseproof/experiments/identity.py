@@ -15,7 +15,7 @@ import torch
 from noiseproof import data, models, noise
 from noiseproof.data.dataset import fingerprint
 from noiseproof.data.load import named, path_of
-from noiseproof.data.readers.noisy_cifar import is_official_hash
+from noiseproof.data.readers.noisy_cifar import HUMAN, is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.own_code import code_of
 from noiseproof.text import parse_call
@@ -88,9 +88,10 @@ class Sources:
 
     def _of_noise(self, text: str, noise_text: str) -> dict[str, str]:
         kind, entry = noise.parse(noise_text), _entry(text, self.root)
-        published = entry and partial(data.published_labels, entry.name, root=self.root)
+        name = None if entry is None else entry.name
+        published = partial(data.published_labels, name, root=self.root) if name in HUMAN else None
         try:
-            made = kind.content(None if entry is None else entry.name, self.root, published)
+            made = kind.content(name, self.root, published)
         except DataMissingError:
             if published is None:
                 raise
@@ -160,8 +161,8 @@ def load(spec: Mapping[str, Any], method: Method, recipe: Recipe, root: Path | N
     for key in sorted({*content, *now}):
         if content.get(key) != now.get(key) and not content.get(key, "").startswith("unnamed"):
             raise DataError(f"{subject(spec, key)} has changed since this run was described; type the command again")
-    found = sources.data(text)
-    return data.load(text, root=root) if found is None else found
+    here = sources.data(text)
+    return data.load(text, root=root) if here is None else here
 
 
 def subject(spec: Mapping[str, Any], key: str) -> str:

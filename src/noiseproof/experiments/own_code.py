@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import inspect
 import sys
@@ -10,13 +11,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
+from typing import Any
 
 __all__ = ["code_of"]
 
 _LIBRARIES = tuple(
     {str(Path(sysconfig.get_paths()[kind]).resolve()) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
-_KNOWN = {"noiseproof", "torch", "builtins"}  # packages whose versions a record holds
+_KNOWN = {"noiseproof", "torch"}  # packages whose versions a record holds
 
 
 def code_of(part: object) -> str:
@@ -29,9 +31,8 @@ def code_of(part: object) -> str:
         64 hexadecimal digits; nothing for noiseproof's and torch's own classes; "unnamed ..." and a number that never
         comes again where there is no source, or where the source has changed since it was imported.
     """
-    kind = part if inspect.isclass(part) or inspect.isroutine(part) else type(part)
-    own = [one for one in inspect.getmro(kind) if _is_own(one)] if inspect.isclass(kind) else [kind]
-    own = [one for one in own if _is_own(one)]
+    kind: Any = part if inspect.isclass(part) or inspect.isroutine(part) else type(part)
+    own = [one for one in (inspect.getmro(kind) if inspect.isclass(kind) else [kind]) if _is_own(one)]
     if not own:
         return ""
     modules: dict[str, ModuleType | None] = {}
@@ -54,6 +55,8 @@ def _unnamed() -> str:
 
 def _is_own(kind: object) -> bool:
     name = str(getattr(kind, "__module__", None) or "")
+    if name == "builtins":  # also what code that was run without a module says
+        return getattr(builtins, getattr(kind, "__name__", ""), None) is not kind
     return name.partition(".")[0] not in _KNOWN and not _is_standard(name)
 
 
@@ -84,8 +87,8 @@ def _used(module: ModuleType | None) -> Iterator[str]:
 
 def _is_users(module: ModuleType) -> bool:
     """Whether a module's file lies outside the folders of the installed libraries."""
-    file = getattr(module, "__file__", None)
-    return bool(file) and not str(Path(file).resolve()).startswith(_LIBRARIES)
+    file = module.__file__
+    return file is not None and not str(Path(file).resolve()).startswith(_LIBRARIES)
 
 
 def _source(module: ModuleType | None) -> bytes | None:
@@ -99,16 +102,17 @@ def _source(module: ModuleType | None) -> bytes | None:
         return None
 
 
-def _is_stale(kind: object) -> bool:
+def _is_stale(kind: Any) -> bool:
     """Whether the functions that are in memory are no longer those of the source."""
     try:
-        path = Path(inspect.getsourcefile(kind) or "")  # type: ignore[arg-type]
+        path = Path(inspect.getsourcefile(kind) or "")
         there = set(_codes(compile(path.read_bytes(), str(path), "exec", dont_inherit=True)))
     except (OSError, SyntaxError, TypeError, ValueError):
         return True
     live = [kind] if inspect.isfunction(kind) else list(vars(kind).values())
-    functions = [one for one in map(inspect.unwrap, filter(inspect.isfunction, live))]
-    own = [one for one in functions if isinstance(one, FunctionType) and one.__module__ == kind.__module__]  # type: ignore[attr-defined]
+    functions = list(map(inspect.unwrap, filter(inspect.isfunction, live)))
+    module = getattr(kind, "__module__", "")
+    own = [one for one in functions if isinstance(one, FunctionType) and one.__module__ == module]
     return any(one.__code__ not in there for one in own)
 
 

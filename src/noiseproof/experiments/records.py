@@ -180,7 +180,8 @@ def read(path: Path) -> Record:
     Raises:
         DataError: it is damaged, or lies in the folder of another run, or was written by a newer noiseproof.
     """
-    return bulk.join(_opened(path, files.read(path, at_most=_LARGEST)), path.parent)
+    record: Record = bulk.join(_opened(path, files.read(path, at_most=_LARGEST)), path.parent)
+    return record
 
 
 def _opened(path: Path, raw: bytes) -> Record:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import torch
 
-from noiseproof.errors import DataError, InputError
+from noiseproof.errors import InputError
 from noiseproof.experiments import records
 from noiseproof.experiments.execution import given_labels, protocol
 from noiseproof.experiments.identity import Sources

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from noiseproof.errors import DataError, DataMissingError, InputError

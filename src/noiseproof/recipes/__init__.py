@@ -51,7 +51,9 @@ class Method:
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides a run, as plain values."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "source")}
+        values = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "source")
+        }
         return written("method", values | {"loss": str(self.loss)}, _defaults(Method))
 
 

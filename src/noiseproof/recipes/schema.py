@@ -111,7 +111,9 @@ def written(table: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) 
         {'l1': 0.0}
     """
     first = _FIRST[table]
-    return {key: value for key, value in values.items() if key in first or key not in defaults or value != defaults[key]}
+    return {
+        key: value for key, value in values.items() if key in first or key not in defaults or value != defaults[key]
+    }
 
 
 def check(values: dict[str, Any], where: str) -> File:

@@ -46,12 +46,16 @@ def of(paths: Sequence[Path]) -> bytes:
         return b""
     started, state = time.time_ns(), _state(names)
     cache = _Cache(names) if len(names) >= _WORTH_KEEPING else None
-    digests, known = cache.look_up(state) if cache else (np.zeros((len(names), 32), np.uint8), np.zeros(len(names), bool))
+    digests, known = (
+        cache.look_up(state) if cache else (np.zeros((len(names), 32), np.uint8), np.zeros(len(names), bool))
+    )
     missing = np.flatnonzero(~known)
     if len(missing):
         parts = [missing[start : start + _AT_A_TIME] for start in range(0, len(missing), _AT_A_TIME)]
         with ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)))) as threads:
-            for part, found in zip(parts, threads.map(lambda part: [_hash(names[i]) for i in part], parts), strict=True):
+            for part, found in zip(
+                parts, threads.map(lambda part: [_hash(names[i]) for i in part], parts), strict=True
+            ):
                 digests[part] = np.frombuffer(b"".join(found), np.uint8).reshape(-1, 32)
         if cache:
             cache.keep(state, digests, started)
@@ -91,7 +95,7 @@ def _refusal(name: str, error: OSError) -> Exception:
 
 
 def cache_folder() -> Path:
-    """Where hashes and other things that can be computed again are kept: $XDG_CACHE_HOME/noiseproof or ~/.cache/noiseproof."""
+    """The folder of what can be computed again: $XDG_CACHE_HOME/noiseproof, else ~/.cache/noiseproof."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "noiseproof"
 
 

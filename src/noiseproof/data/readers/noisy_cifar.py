@@ -13,7 +13,17 @@ from noiseproof.data.io.label_files import Labels, checked, vectors
 from noiseproof.data.registry import DATASETS, Remote, default_root
 from noiseproof.errors import DataError, DataMissingError, InputError
 
-__all__ = ["FILES", "HUMAN", "RATES", "SAMPLES", "find", "is_official_hash", "is_official_noise", "is_official_order", "published_labels"]
+__all__ = [
+    "FILES",
+    "HUMAN",
+    "RATES",
+    "SAMPLES",
+    "find",
+    "is_official_hash",
+    "is_official_noise",
+    "is_official_order",
+    "published_labels",
+]
 
 SAMPLES = 50_000
 RATES = ("0.2", "0.4", "0.6")
