@@ -15,9 +15,10 @@ import torch
 from noiseproof import data, models, noise
 from noiseproof.data.dataset import fingerprint
 from noiseproof.data.load import named, path_of
-from noiseproof.data.readers.noisy_cifar import HUMAN, is_official_hash
+from noiseproof.data.readers.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.own_code import code_of
+from noiseproof.labels import CIFAR_N
 from noiseproof.text import parse_call
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ class Sources:
     def _of_noise(self, text: str, noise_text: str) -> dict[str, str]:
         kind, entry = noise.parse(noise_text), _entry(text, self.root)
         name = None if entry is None else entry.name
-        published = partial(data.published_labels, name, root=self.root) if name in HUMAN else None
+        published = (
+            partial(data.published_labels, name, root=self.root) if name is not None and name in CIFAR_N else None
+        )
         try:
             made = kind.content(name, self.root, published)
         except DataMissingError:
@@ -103,7 +106,7 @@ class Sources:
 
 def _of_model(recipe: Recipe) -> dict[str, str]:
     name, weights = recipe.model.name, recipe.model.weights
-    made = _code("model", name, models.MODELS[name].cls)
+    made = _code("model", name, models.entry_of(name).cls)
     return made if weights is None else made | models.weights_content(weights)
 
 

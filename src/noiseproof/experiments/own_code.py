@@ -13,6 +13,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from noiseproof import own_parts
+
 __all__ = ["code_of"]
 
 _LIBRARIES = tuple(
@@ -35,6 +37,8 @@ def code_of(part: object) -> str:
     own = [one for one in (inspect.getmro(kind) if inspect.isclass(kind) else [kind]) if _is_own(one)]
     if not own:
         return ""
+    if loaded := own_parts.part_of(kind):
+        return hashlib.sha256(f"{kind.__qualname__}\0{loaded.sha256}".encode()).hexdigest()
     modules: dict[str, ModuleType | None] = {}
     for one in own:
         _gather(one.__module__, modules, root=True)
