@@ -121,7 +121,8 @@ def _pruned(
 ) -> tuple[npt.NDArray[Any], ...]:
     """The surest rows of each class, by class and then the surest first; raises the thresholds to the last of each."""
     label, p, where = (np.concatenate(values) for values in zip(*parts, strict=True))
-    order = np.lexsort((-p, label))
+    shuffled = where.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # equal probabilities in an arbitrary order
+    order = np.lexsort((shuffled, -p, label))
     label, p, where = label[order], p[order], where[order]
     starts = np.searchsorted(label, np.arange(len(sizes) + 1))
     keep = np.arange(len(label)) - starts[label] < sizes[label]
