@@ -153,7 +153,7 @@ def anchored_transition(regions: SureRegions) -> Matrix:
     chi-square of the own labels against d; the other shares are shrunk likewise towards even ones.
 
     Example:
-        >>> anchored_transition(SureRegions(np.array([[80.0, 20.0], [20.0, 80.0]]))).tolist()
+        >>> anchored_transition(SureRegions(np.array([[80.0, 20.0], [20.0, 80.0]]))).round(3).tolist()
         [[0.8, 0.2], [0.2, 0.8]]
     """
     counts, n = regions.counts, np.maximum(regions.sizes, 1)
