@@ -59,8 +59,8 @@ def raised(log_p: npt.NDArray[np.floating[Any]], exponent: float) -> Probabiliti
     """Probabilities proportional to p to the power `exponent`, from log p.
 
     Example:
-        >>> raised(np.log([[0.2, 0.8]]), 2).round(3).tolist()           # 0.04 and 0.64
-        [[0.059, 0.941]]
+        >>> print(raised(np.log([[0.2, 0.8]]), 2).round(3))             # 0.04 and 0.64, over their sum
+        [[0.059 0.941]]
     """
     scores = np.float32(exponent) * log_p
     scores -= scores.max(1, keepdims=True)
