@@ -240,7 +240,8 @@ def test_label_studio_coco_and_cvat_come_back_in_their_own_form(tmp_path):
     assert cleaning.undo(done.log, tmp_path / "coco-old.json").read_bytes() == (tmp_path / "coco.json").read_bytes()
 
     images = "".join(
-        f'  <image id="{i}" name="{i}.png" width="8" height="8">\n    <tag label="{"ab"[i % 2]}" source="manual"></tag>\n  </image>\n'
+        f'  <image id="{i}" name="{i}.png" width="8" height="8">\n'
+        f'    <tag label="{"ab"[i % 2]}" source="manual"></tag>\n  </image>\n'
         for i in range(12)
     )
     (tmp_path / "annotations.xml").write_text(

@@ -14,6 +14,9 @@ from noiseproof.doctor.twins import find_twins
 from noiseproof.errors import InputError
 
 
+WRONG = [0, 4, 8, 9, 13, 17, 18, 22, 26, 27]
+
+
 def frame(wrong, rows=90, seed=0):
     draw = np.random.default_rng(seed)
     truth = np.arange(rows) % 3
@@ -30,7 +33,7 @@ def diagnosed(made):
 
 @pytest.fixture(scope="module")
 def old():
-    return diagnosed(frame(range(0, 30, 3)))
+    return diagnosed(frame(WRONG))
 
 
 @pytest.fixture(scope="module")
@@ -41,24 +44,25 @@ def baseline(old, tmp_path_factory):
 
 
 def test_suspects_are_fixed_still_there_new_or_gone(old, baseline):
-    assert {one.key["sample"] for one in baseline.suspects} >= {f"s{i}" for i in range(0, 30, 3)}
-    now = frame([*range(9, 30, 3), 50, 52]).drop(index=["s9"])  # s0, s3, s6 mended, s9 gone, s50 and s52 wrong now
+    assert {one.key["sample"] for one in baseline.suspects} >= {f"s{i}" for i in WRONG}
+    now = frame([*WRONG[3:], 50, 52]).drop(index=["s9"])  # s0, s4, s8 mended, s9 gone, s50 and s52 wrong now
     comparison = gate.compare(baseline, diagnosed(now.sample(frac=1, random_state=1)))
     names = {
         what: {one.key["sample"] for one in getattr(comparison, what)} for what in ("fixed", "still", "new", "gone")
     }
     assert names["gone"] == {"s9"}
-    assert {"s0", "s3", "s6"} <= names["fixed"]
-    assert {"s12", "s15", "s18"} <= names["still"]
+    assert {"s0", "s4", "s8"} <= names["fixed"]
+    assert {"s13", "s17", "s22"} <= names["still"]
     assert {"s50", "s52"} <= names["new"]
     assert not gate.judge(diagnosed(now), None, comparison)
 
 
 def test_diagnoses_of_other_data_are_not_compared(baseline):
+    other = frame([1, 2])
+    other.index = pd.Index([f"t{i}" for i in range(90)], name="sample")
+    found = diagnosed(other)
     with pytest.raises(InputError, match="no suspect of the earlier diagnosis is in this data"):
-        other = frame([1, 2])
-        other.index = pd.Index([f"t{i}" for i in range(90)], name="sample")
-        gate.compare(baseline, diagnosed(other))
+        gate.compare(baseline, found)
 
 
 def test_the_limit_fails_only_where_the_lower_end_is_above_it(old):
@@ -69,7 +73,7 @@ def test_the_limit_fails_only_where_the_lower_end_is_above_it(old):
     assert not verdict
     assert "at least" in verdict.reasons[0]
     assert gate.share("5%") == gate.share("0.05") == 0.05
-    with pytest.raises(InputError, match="5% or 0.05"):
+    with pytest.raises(InputError, match=r"5% or 0\.05"):
         gate.share("5")
 
 

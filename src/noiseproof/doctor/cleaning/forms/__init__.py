@@ -31,6 +31,6 @@ def form_of(job: Job) -> Form:
         if form.accepts(job.source):
             return form
     raise InputError(
-        f"{job.source}: a cleaned copy is written of folders of class folders, CSV and TSV, JSON and JSON lines, parquet, "
-        "Excel, .npz, Label Studio, COCO and CVAT; for this one use the decisions file in your own script"
+        f"{job.source}: a cleaned copy is written of folders of class folders, CSV and TSV, JSON and JSON lines, "
+        "parquet, Excel, .npz, Label Studio, COCO and CVAT; for this one use the decisions file in your own script"
     )

@@ -1,4 +1,4 @@
-"""Folders of pictures: copies or links in a new folder, relabelled ones under their new class, dropped ones kept apart."""
+"""Folders of pictures: copies or links in a new folder, relabelled ones under their new class, dropped ones apart."""
 
 from __future__ import annotations
 
