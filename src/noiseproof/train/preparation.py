@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +17,10 @@ from noiseproof.methods import Method as Rule
 from noiseproof.methods.base import Outputs, Task, Trained
 from noiseproof.recipes import Method
 
-if TYPE_CHECKING:
-    from noiseproof.train.loop import Training
-
 __all__ = ["check_processes", "memory_notes", "prepare", "task_of"]
+
+
+# `training` below is a `loop.Training`, which imports this module.
 
 
 def check_processes(rule: Rule, name: str, processes: int) -> None:
@@ -50,7 +50,7 @@ def _bytes(size: int) -> str:
     return f"{size / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB')[power]}"
 
 
-def task_of(training: Training) -> Task:
+def task_of(training: Any) -> Task:
     """The facts that a method may know: neither clean labels nor the test split."""
     count = 0
 
@@ -83,7 +83,7 @@ def task_of(training: Training) -> Task:
     )
 
 
-def prepare(training: Training, folder: Path | None) -> Generator[None, None, None]:
+def prepare(training: Any, folder: Path | None) -> Generator[None, None, None]:
     """Let the method prepare; the first network starts from the weights it returns, if any."""
     training.folder = folder
     weights = yield from training.rule.prepare(training.task)
@@ -92,11 +92,9 @@ def prepare(training: Training, folder: Path | None) -> Generator[None, None, No
 
 
 def _train_before(
-    training: Training, rule: Rule, epochs: int, only: Tensor | None, seed: int, lr: float | None, folder: Path | None
+    training: Any, rule: Rule, epochs: int, only: Tensor | None, seed: int, lr: float | None, folder: Path | None
 ) -> Generator[None, None, Trained]:
     """Train a network on given labels and give its outputs on all samples; a stopped run goes on from where it was."""
-    from noiseproof.train.loop import Training  # the loop prepares, and what prepares is a loop
-
     split, method = training.data.train, training.method
     blind = Split(split.inputs, training.given.cpu(), None, split.classes)
     part = blind if only is None else blind.take(only.tolist())
@@ -106,7 +104,7 @@ def _train_before(
         training.recipe, train=training.recipe.train.model_copy(update={"epochs": epochs, "samples": None})
     )
     row = replace(Method(str(rule), rule.loss, method.l1, method.l2, None, method.optimizer, method.lr), method=str(rule))
-    inner = Training(
+    inner = type(training)(  # the loop itself, which this module lies below
         data,
         None,
         replace(row, lr=lr or method.lr),
