@@ -1,9 +1,9 @@
 """One text form for losses, noise, methods and data: "nce + 4*agce(a=6, q=1.5)" <-> objects.
 
 A text is `NAME`, `NAME(key=value, ...)` and, for losses, sums of them with numbers in front. Values are
-numbers, `true` and `false`, bare words, quoted strings and texts again: `elr(loss=nce + amse(a=30))`. Texts are read with `ast`: nothing is
-evaluated. A `Registry` knows the names of one kind of thing; each is registered once, by a decorator on
-the class it names.
+numbers, `true` and `false`, bare words, quoted strings and texts again: `elr(loss=nce + amse(a=30))`.
+Texts are read with `ast`: nothing is evaluated. A `Registry` knows the names of one kind of thing; each is registered
+once, by a decorator on the class it names.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ def _write_positional(call: Call) -> str:
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """What is known of one registered name."""
+    """Entry of a registry: a name, what builds it and its claims."""
 
     name: str
     cls: Callable[..., T]
@@ -306,7 +306,7 @@ class Entry(Generic[T]):
 
     @property
     def usage(self) -> str:
-        """How to write it, with its defaults: `gce(q=0.7)`."""
+        """Text with the defaults, as a user would write it: `gce(q=0.7)`."""
         shown = [
             name if default is inspect.Parameter.empty else f"{name}={write_value(default)}"
             for name, default in self.parameters.items()

@@ -106,7 +106,7 @@ def _show(found: Sequence[Record], chosen: Choice | None) -> None:
 
     from noiseproof.reporting import render, tables
 
-    Console().print(render.console(tables.grids(found)))
+    Console().print(render.console(tables.tables_of(found)))
     if chosen:
         typer.echo(str(chosen))
 
@@ -125,8 +125,8 @@ def _json(found: Sequence[Record], chosen: Choice | None) -> dict[str, Any]:
             "accuracies": list(row.accuracies),
             "diverged": list(row.diverged),
             "failed": list(row.failed),
-            **{key: row.facts.get(key) for key in facts},
+            **{key: row.shared.get(key) for key in facts},
         }
-        for row in tables.rows(found)
+        for row in tables.aggregate(found)
     ]
     return {"rows": rows} | ({"tune": chosen.to_json()} if chosen else {})

@@ -63,8 +63,9 @@ def split_additions(text: str) -> tuple[str, list[Addition]]:
         ('nce+agce', ['ema(decay=0.99)'])
     """
     parse_sum(text, nested=True)  # refuses what is not of the text form
-    base, additions, rest = text, [], split_list(text, "+")
-    while len(rest) > 0 and rest[-1].partition("(")[0].strip().lower() in ADDITIONS:
+    base, rest = text, split_list(text, "+")
+    additions: list[Addition] = []
+    while rest and rest[-1].partition("(")[0].strip().lower() in ADDITIONS:
         piece = rest.pop()
         base = base[: base.rindex(piece)].rstrip().removesuffix("+").rstrip()
         call = parse_call(piece, nested=True)

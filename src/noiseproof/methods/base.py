@@ -243,7 +243,7 @@ class Method(nn.Module):
             batch_size: of the recipe.
             epoch: from 0.
         """
-        return [Pass(order.split(batch_size))]
+        return [Pass(torch.split(order, batch_size))]
 
     def after_step(self, networks: Sequence[Network], step: int) -> None:
         """Called after every update of the weights, counted from 0 over the whole training."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from noiseproof.errors import in_range
 from noiseproof.losses import Loss
-from noiseproof.methods.base import METHODS, Batch, Method, Outputs, Task, epochs_of, per_sample
+from noiseproof.methods.base import METHODS, Batch, Method, Task, epochs_of, per_sample
 
 __all__ = ["CORES2"]
 
@@ -19,7 +19,9 @@ _FLOOR = 1e-8  # inside the logarithm of the regulariser, as published
     paper="arXiv:2010.02347",
     cost=1.0,
     neutral="cores2(beta=0, sieve=1000000)",
-    settings={"cifar10, cifar100": "beta=2, warmup=10, ramp=30, sieve=30 of 100 epochs; ResNet-34, SGD without momentum"},
+    settings={
+        "cifar10, cifar100": "beta=2, warmup=10, ramp=30, sieve=30 of 100 epochs; ResNet-34, SGD without momentum"
+    },
 )
 class CORES2(Method):
     """Confidence-regularised sieve: L_i - beta(e) sum_k pi_k (-ln p_ik), over samples that the sieve keeps.

@@ -9,7 +9,7 @@ from noiseproof.errors import in_range
 from noiseproof.losses import Loss
 from noiseproof.methods.base import METHODS, Batch, Method, Task
 
-__all__ = ["ELR", "CLAMP", "agreement_penalty", "clamped"]
+__all__ = ["CLAMP", "ELR", "agreement_penalty", "clamped"]
 
 CLAMP = 1e-4  # probabilities lie in [CLAMP, 1 - CLAMP] where the method uses them, as published
 

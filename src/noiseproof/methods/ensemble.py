@@ -22,7 +22,7 @@ class _Heads(nn.Module):
         self.predict = predict
 
     def forward(self, features: Tensor) -> Tensor:
-        parts = features.split(self.widths, dim=1)
+        parts = torch.split(features, self.widths, dim=1)
         return self.predict([head(part).float() for head, part in zip(self.heads, parts, strict=True)])
 
 

@@ -1,4 +1,4 @@
-"""JS and GJS: the (generalised) Jensen-Shannon divergence between the given label and the predictions of one or more views."""
+"""JS and GJS: the Jensen-Shannon divergence between the given label and the predictions of one or more views."""
 
 from __future__ import annotations
 

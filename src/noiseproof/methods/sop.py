@@ -19,8 +19,8 @@ _INIT = 1e-8  # standard deviation of u and v at the start
 def sop_terms(logits: Tensor, given: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """The loss of a batch, and q, the prediction with the modelled noise added.
 
-    U = clamp(u^2 e_y), V = clamp(v^2 (1 - e_y)), q = p + U - V normalised; loss = mean -ln q_y + mean |h + U - V - e_y|^2
-    with h the one-hot prediction. V is constant in q, so v learns from the square alone.
+    U = clamp(u^2 e_y), V = clamp(v^2 (1 - e_y)), q = p + U - V normalised; with h the one-hot prediction the loss is
+    mean -ln q_y + mean |h + U - V - e_y|^2. V is constant in q, so v learns from the square alone.
 
     Args:
         logits: (B, K).
@@ -48,7 +48,7 @@ _SETTINGS = {
 
 @METHODS.register("sop", paper="arXiv:2202.14026", cost=1.0, settings=_SETTINGS)
 class SOP(Method):
-    """Sparse over-parameterisation: per sample u_i and v_i model the noise of its label, with learning rates of their own.
+    """Sparse over-parameterisation: u_i and v_i of each sample model the noise of its label.
 
     Args:
         lr_u, lr_v: learning rates of u (N, 1) and v (N, K): plain SGD, constant, without momentum or decay.
@@ -89,9 +89,7 @@ class SOPPlus(SOP):
 
     views = 2
 
-    def __init__(
-        self, lr_u: float = 10.0, lr_v: float = 10.0, consistency: float = 0.9, balance: float = 0.1
-    ) -> None:
+    def __init__(self, lr_u: float = 10.0, lr_v: float = 10.0, consistency: float = 0.9, balance: float = 0.1) -> None:
         super().__init__(lr_u, lr_v)
         self.consistency, self.balance = in_range("consistency", consistency, 0), in_range("balance", balance, 0)
 

@@ -26,10 +26,10 @@ __all__ = ["Truncate"]
     },
 )
 class Truncate(Method):
-    """Truncated loss: mean of w_i L_i, w_i = 1 where p_y > k at the latest pruning, else 0; dropped samples count in the mean.
+    """Truncated loss: mean of w_i L_i, w_i = 1 where p_y > k at the latest pruning, else 0.
 
-    Samples are chosen at the end of epoch `start` and every so many epochs after it, by the current network without
-    augmentation. (The published code takes the network that is best on test data.)
+    Dropped samples count in the mean. Samples are chosen at the end of epoch `start` and every so many epochs after
+    it, by the current network without augmentation. (The published code takes the network that is best on test data.)
 
     Args:
         loss: of each sample.
@@ -40,9 +40,7 @@ class Truncate(Method):
     Source: Zhang & Sabuncu, NeurIPS 2018 (arXiv:1805.07836), section 3.3.
     """
 
-    def __init__(
-        self, loss: str | Loss = "gce", k: float = 0.5, start: float = 0.33, every: int = 10
-    ) -> None:
+    def __init__(self, loss: str | Loss = "gce", k: float = 0.5, start: float = 0.33, every: int = 10) -> None:
         super().__init__(loss)
         self.k = in_range("k", k, 0, 1, below=True)
         self.start, self.every = in_range("start", start, 0), int(in_range("every", every, 1))

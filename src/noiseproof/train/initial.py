@@ -27,7 +27,7 @@ def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int, number
         seed: of the weights.
         number: of the network, where a method trains several; each has weights of its own.
     """
-    options = recipe.model.model_dump(exclude={"name", "weights"}, exclude_none=True)
+    options = recipe.model.options
     inputs = data.train.inputs
     if isinstance(inputs, Tensor):
         shape: Sequence[int] = inputs.shape[1:]

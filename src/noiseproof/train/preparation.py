@@ -28,7 +28,7 @@ def check_processes(rule: Rule, name: str, processes: int) -> None:
     for part in (rule, *rule.additions):
         if processes > 1 and not part.distributes:
             raise InputError(
-                f"method {name} trains in one process only ({part.name} keeps state, a head or a second gradient of its own)"
+                f"method {name} trains in one process only: {part.name} has a state, a head or a gradient of its own"
             )
 
 
@@ -67,7 +67,8 @@ def task_of(training: Any) -> Task:
         if clean is None:
             raise InputError(f"method {training.method.name} says oracle, but no true labels of this data are known")
         training.notes += (f"method {training.method.name} saw the true labels (oracle)",)
-        return clean.to(training.given.device)
+        truth: Tensor = clean.to(training.given.device)
+        return truth
 
     return Task(
         samples=len(training.given),
@@ -103,7 +104,9 @@ def _train_before(
     recipe = replace(
         training.recipe, train=training.recipe.train.model_copy(update={"epochs": epochs, "samples": None})
     )
-    row = replace(Method(str(rule), rule.loss, method.l1, method.l2, None, method.optimizer, method.lr), method=str(rule))
+    row = replace(
+        Method(str(rule), rule.loss, method.l1, method.l2, None, method.optimizer, method.lr), method=str(rule)
+    )
     inner = type(training)(  # the loop itself, which this module lies below
         data,
         None,

@@ -121,7 +121,9 @@ class Step:
         for parameters in self.parameters:
             trained = [parameter for parameter in parameters if parameter.grad is not None]
             if self.l1 and trained:
-                torch._foreach_add_([p.grad for p in trained], torch._foreach_sign(trained), alpha=self.l1)
+                torch._foreach_add_(
+                    [p.grad for p in trained if p.grad is not None], torch._foreach_sign(trained), alpha=self.l1
+                )
             if self.clip_norm and trained:
                 nn.utils.clip_grad_norm_(trained, self.clip_norm, foreach=True)
         self.optimizer.step()
@@ -138,7 +140,7 @@ class Step:
         self.zero_grad()
         value, logits = self.rule.objective(batch)
         if value.requires_grad:  # a selection may keep nobody
-            (value if weight == 1 else weight * value).backward()
+            torch.autograd.backward(value if weight == 1 else weight * value)
         return value, logits
 
 
@@ -181,7 +183,9 @@ class Captured:
             tensor.copy_(before[index]) if index < len(before) else tensor.zero_()
 
         def replay(new: Batch) -> tuple[Tensor, Tensor]:
-            for kept, fresh in zip((*batch.views, batch.given, batch.index), (*new.views, new.given, new.index), strict=True):
+            for kept, fresh in zip(
+                (*batch.views, batch.given, batch.index), (*new.views, new.given, new.index), strict=True
+            ):
                 kept.copy_(fresh, non_blocking=True)
             graph.replay()
             return outputs

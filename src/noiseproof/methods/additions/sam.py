@@ -57,5 +57,5 @@ class SAM(Addition):
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         with torch.no_grad():
-            for weight, kept in before:
-                weight.copy_(kept)
+            for moved, kept in before:
+                moved.copy_(kept)
