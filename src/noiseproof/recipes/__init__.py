@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from noiseproof.errors import DataMissingError, InputError, UnknownNameError, di
 from noiseproof.losses import LOSSES, Loss
 from noiseproof.methods import METHODS, split_additions
 from noiseproof.methods import Method as Rule
-from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check
+from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, written
 from noiseproof.storage import files
 from noiseproof.text import Call, parse_call, parse_sum
 
@@ -55,16 +55,11 @@ class Method:
     method: str | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Everything that decides a run, as plain values; what is not said is left out where that is newer."""
-        return {
-            "loss": str(self.loss),
-            "l1": self.l1,
-            "l2": self.l2,
-            "head": self.head,
-            "optimizer": self.optimizer,
-            "lr": self.lr,
-            **({} if self.method is None else {"method": self.method}),
+        """Everything that decides a run, as plain values."""
+        values = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "source")
         }
+        return written("method", values | {"loss": str(self.loss)}, _defaults(Method))
 
     def rule(self) -> Rule:
         """The method itself, without state: what training asks for losses and predictions."""
@@ -166,10 +161,17 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """The protocol as plain values: what decides a run beside its method."""
         return {
-            "model": self.model.model_dump(mode="json", exclude_none=True),
-            "train": self.train.model_dump(mode="json", exclude_none=True),
-            "augment": asdict(self.augment),
+            "model": written("model", self.model.model_dump(mode="json", exclude_none=True), _defaults(Model)),
+            "train": written("train", self.train.model_dump(mode="json", exclude_none=True), _defaults(Train)),
+            "augment": written("augment", asdict(self.augment), _defaults(Augment)),
         }
+
+
+def _defaults(kind: type[Any]) -> dict[str, Any]:
+    """The options of a part of a recipe that need not be given, with their values then."""
+    if hasattr(kind, "model_fields"):
+        return {key: field.default for key, field in kind.model_fields.items() if not field.is_required()}
+    return {field.name: field.default for field in fields(kind) if field.default is not MISSING}
 
 
 def names() -> list[str]:
