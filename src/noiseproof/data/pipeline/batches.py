@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noiseproof import rng
+from noiseproof import pulse, rng
 from noiseproof.data.dataset import Split
 from noiseproof.data.pipeline.augment import Augment, crops, draw, normalise, pad
 from noiseproof.errors import InputError
@@ -109,7 +109,9 @@ class Batches:
         """Batches of chosen samples, as `epoch` gives them: this process's share of each part."""
         rank, world = self.shard
         shares = [part[rank::world] for part in parts]
-        return zip(self._source.stream(shares, epoch), shares, strict=True)
+        for inputs, share in zip(self._source.stream(shares, epoch), shares, strict=True):
+            yield inputs, share
+            pulse.beat()
 
     def view(self, number: int) -> Batches:
         """The same samples and order under other random draws of the augmentation; 0 is this one."""
