@@ -18,9 +18,11 @@ SOURCE = ROOT / "src" / "noiseproof"
 FLOORS = [
     {"errors", "machine", "pulse", "text", "rng", "labels", "escaping", "storage", "own_parts"},
     {"losses", "noise", "data", "models"},
-    {"theory", "recipes", "testing", "features"},
+    {"theory", "features"},
+    {"methods"},
+    {"recipes"},
     {"train"},
-    {"selection"},
+    {"testing", "selection"},
     {"doctor", "experiments"},
     {"reporting", "integrations", "speed"},
     {"cli"},
