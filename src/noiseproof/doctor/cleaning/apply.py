@@ -11,6 +11,7 @@ import numpy as np
 
 from noiseproof.data import Data, load
 from noiseproof.data.dataset import Split
+
 named = str  # TEMP
 Reading = object  # TEMP
 from noiseproof.doctor.cleaning.decisions import Decision
