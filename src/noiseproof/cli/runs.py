@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noiseproof.cli import options, sweeping
+from noiseproof.errors import DataError
 
 if TYPE_CHECKING:
     from noiseproof.experiments.executors.base import Pool
@@ -39,7 +40,7 @@ def train(
     """
     from noiseproof.cli import progress
     from noiseproof.experiments import grid, records
-    from noiseproof.experiments.driver import run_one
+    from noiseproof.experiments.driver import pending, run_one
     from noiseproof.train import Team
 
     (run,) = grid.runs(
@@ -55,7 +56,9 @@ def train(
     )
     team = Team.assemble(device)
     path = records.location(out, run.run_id)
-    before = team.broadcast(path.exists)
+    before = team.broadcast(lambda: not pending([run], out, retry_failed=True)[0])
+    if not team.rank:
+        sweeping.announce_changes([run], out)
     call = partial(sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team)
     with sweeping.stoppable("the same command goes on from the last checkpoint"):
         if team.rank and not before:
@@ -63,11 +66,12 @@ def train(
         if team.rank:
             return  # the first process records and speaks
         callbacks = [progress.Epochs(), *([progress.tensorboard(out)] if tensorboard else [])]
-        record = run_one(run, out, call, callback=progress.Several(callbacks))
+        record = run_one(run, out, call, callback=progress.Several(callbacks), retry_failed=True)
     realised = record["noise"]
     wrong = f"; {realised['rate']:.2%} of the labels were wrong" if realised else ""
     typer.echo(f"{run}: {progress.outcome(record)}{', recorded before' if before else ''}{wrong}")
     typer.echo(f"record {path}")
+    sweeping.complain_of_failures([record])
 
 
 def sweep(
@@ -99,7 +103,14 @@ def sweep(
 
     part = Shard.parse(shard) if shard else WHOLE
     changed = options.overrides(epochs, changes)
-    whole = grids.load(grid, overrides=changed, root=data_root, precision=precision, mode=mode)
+    bad: dict[str, DataError] = {}
+    whole = grids.load(
+        grid, overrides=changed, root=data_root, precision=precision, mode=mode, on_bad_data=bad.setdefault
+    )
+    for name, error in bad.items():
+        typer.echo(f"noiseproof: the runs of {name} are left out: {error}", err=True)
+    if bad and not whole:
+        raise next(iter(bad.values()))
     runs = [run for run in whole if part.holds(run.run_id)]
     if dry_run:
         _plan(runs, out, sweeping.local_workers(len(runs), workers, device), retry_failed, data_root, device)
@@ -117,6 +128,8 @@ def sweep(
     summary = sweeping.run_all(runs, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed)
     typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
     sweeping.complain_of_failures(sweeping.records_of(runs, out))
+    if bad:
+        raise next(iter(bad.values()))
 
 
 def _plan(

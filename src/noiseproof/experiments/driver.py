@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from noiseproof.errors import DataError, DataMissingError, MachineError, NoiseproofError
+from noiseproof.errors import DataError, DataMissingError, InputError, MachineError, NoiseproofError
 from noiseproof.experiments import records
 from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Pool, Progress, Raised
 from noiseproof.experiments.records import Record, RunText
@@ -60,6 +60,7 @@ class Summary:
     discarded: int = 0  # another driver was faster
     failed: list[tuple[Run, str]] = field(default_factory=list)
     diverged: list[Run] = field(default_factory=list)
+    refused: list[tuple[Run, InputError]] = field(default_factory=list)  # what was typed, or their data, cannot be used
 
 
 @dataclass
@@ -113,9 +114,9 @@ def estimate(
     probed: dict[str, float | None] = {}
     total = 0.0
     for run in waiting:
-        work = _work(run.told)
+        work = _work(run.spec)
         alike = [record for record in done if _work(record["run"]) == work]
-        near = [record for record in alike if record["run"]["method"] == run.told["method"]] or alike
+        near = [record for record in alike if record["run"]["method"] == run.spec["method"]] or alike
         if near:
             epoch = fmean(one["seconds"] / one["run"]["settings"]["train"]["epochs"] for one in near)
         else:
@@ -124,19 +125,21 @@ def estimate(
             if (asked := probed[work]) is None:
                 return None
             epoch = asked
-        total += epoch * run.told["settings"]["train"]["epochs"]
+        total += epoch * run.spec["settings"]["train"]["epochs"]
     return total
 
 
-def _work(told: RunText) -> str:
+def _work(spec: RunText) -> str:
     """What decides how long an epoch takes, but for the method."""
-    settings = told["settings"]
+    settings = spec["settings"]
     train = settings["train"]
-    return records.canonical([told["data"], settings["model"], train.get("samples"), train["batch_size"]])
+    return records.canonical([spec["data"], settings["model"], train.get("samples"), train["batch_size"]])
 
 
-def run_one(run: Run, folder: Path, call: Call, *, callback: Callback | None = None) -> Record:
-    """Compute and record one run in this process, unless it has a record.
+def run_one(
+    run: Run, folder: Path, call: Call, *, callback: Callback | None = None, retry_failed: bool = False
+) -> Record:
+    """Compute and record one run in this process, unless it has a record; under `retry_failed`, one that is no failure.
 
     Several can work in the same folder at a time, one at each run. What the computation raises is left as a note
     beside the run and raised.
@@ -147,7 +150,7 @@ def run_one(run: Run, folder: Path, call: Call, *, callback: Callback | None = N
     lock = take(place)
     try:
         _clear(place)
-        waiting, known = pending([run], folder, callback)
+        waiting, known = pending([run], folder, callback, retry_failed=retry_failed)
         callback.begin(len(waiting), len(known))
         if known:
             return known[0]
@@ -216,7 +219,8 @@ def run_all(
 
     Raises:
         MachineError: the folder is another driver's, or a disk failed; what is recorded stays.
-        InputError: a run cannot be what its text says, or needs files that are not there.
+        InputError: a run cannot be what its text says, or its data cannot be read; all runs that can be computed are
+            recorded first.
     """
     callback = callback or Callback()
     lock = open_folder(folder, shard)
@@ -226,10 +230,15 @@ def run_all(
         mine = [run for run in runs if shard.holds(run.run_id)]
         waiting, known = pending(mine, folder, callback, retry_failed=retry_failed)
         callback.begin(len(waiting), len(known))
-        return _Driver(folder, lock, pool, call, callback, Summary(present=len(known))).through(waiting)
+        summary = _Driver(folder, lock, pool, call, callback, Summary(present=len(known))).through(waiting)
     finally:
         pool.close()
         lock.release()
+    for run, error in summary.refused[:1]:
+        others = len(summary.refused) - 1
+        also = f" (and {others} more {'run' if others == 1 else 'runs'} could not be computed)" if others else ""
+        raise type(error)(f"{run}: {error}{also}")
+    return summary
 
 
 class _Driver:
@@ -282,9 +291,12 @@ class _Driver:
             self._gone(attempt, event)
 
     def _wrong(self, attempt: _Attempt, event: Raised) -> None:
-        """The run raised: stop where a person has to do something, else try again, else record the failure."""
+        """The run raised: leave it where a person has to do something, else try again, else record the failure."""
         run, text = attempt.run, str(event.error)
-        if isinstance(event.error, NoiseproofError):  # what was typed, the data or the disk
+        if isinstance(event.error, InputError):  # what was typed, or the data: other data may be sound
+            self._refuse(run, event.error)
+            return
+        if isinstance(event.error, NoiseproofError):  # the disk, or the memory
             raise type(event.error)(f"{run}: {text}")
         _leave_note(self._place(run), event.trace or text)
         self.raised[run] = tries = self.raised.get(run, 0) + 1
@@ -293,6 +305,15 @@ class _Driver:
             self.waiting.append(run)
         else:
             self._record(run, run.failure(text, time.monotonic() - attempt.begun))
+
+    def _refuse(self, run: Run, error: InputError) -> None:
+        """Leave a run, and where its data cannot be read all that wait for the same data."""
+        self.callback.note(f"{run}: {error}; not computed")
+        self.summary.refused.append((run, error))
+        if isinstance(error, DataError):
+            data = run.spec["data"]
+            self.summary.refused += [(one, error) for one in self.waiting if one.spec["data"] == data]
+            self.waiting = deque(one for one in self.waiting if one.spec["data"] != data)
 
     def _gone(self, attempt: _Attempt, event: Lost) -> None:
         run = attempt.run
