@@ -40,6 +40,7 @@ def compare(
     precision: options.Precision = None,
     mode: options.Mode = None,
     keep_outputs: options.KeepOutputs = False,
+    stuck_after: options.StuckAfter = None,
     tune: Annotated[
         bool, typer.Option("--tune", help="Also choose one of them as you would without clean labels.")
     ] = False,
@@ -49,7 +50,7 @@ def compare(
     if not named:
         raise InputError("--methods needs at least one method, such as ce,jal-ce")
     folder = out or Path("results") / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).stem) or "compare")
-    pool = sweeping.local_pool(len(named) * seeds, workers, device)
+    pool = sweeping.local_pool(len(named) * seeds, workers, device, stuck_after)
     try:
         from noiseproof.experiments import grid
 
@@ -65,7 +66,7 @@ def compare(
             mode=mode or "deterministic",
         )
         calls = sweeping.calls(folder, data_root, device, keep_outputs)
-        sweeping.run_all(runs, folder, pool, calls, retry_failed=True)
+        summary = sweeping.run_all(runs, folder, pool, calls, retry_failed=True)
     finally:
         pool.close()
     with sweeping.stoppable("the same command goes on from there"):
@@ -86,7 +87,7 @@ def compare(
                 arrays=output_figures.beside(folder),
             )
             typer.echo(f"curves {curves}, report {page}, records {folder}/runs", err=as_json)
-    sweeping.complain_of_failures(found)
+    sweeping.complain(found, summary)
 
 
 def _tuned(runs: Sequence[Run], folder: Path, root: Path | None, device: str) -> Choice:
