@@ -10,7 +10,9 @@ import pytest
 from conftest import ROOT
 
 SOURCE = ROOT / "src" / "noiseproof"
-TOUR = re.findall(r"^\| .* \| `([\w/]+\.py)` \| `([\w.]+)` \|$", (ROOT / "docs" / "code-tour.md").read_text(), re.MULTILINE)
+TOUR = re.findall(
+    r"^\| .* \| `([\w/]+\.py)` \| `([\w.]+)` \|$", (ROOT / "docs" / "code-tour.md").read_text(), re.MULTILINE
+)
 
 
 def defined(path) -> set[str]:
@@ -49,7 +51,9 @@ def test_files_that_a_guide_names_exist(page):
 
 def test_the_loss_that_style_shows_is_the_one_in_the_code():
     """The function and the class of STYLE's example stand in the source as they are printed there."""
-    block = next(b for b in re.findall(r"```python\n(.*?)```", (ROOT / "STYLE.md").read_text(), re.DOTALL) if "class GCE" in b)
+    block = next(
+        b for b in re.findall(r"```python\n(.*?)```", (ROOT / "STYLE.md").read_text(), re.DOTALL) if "class GCE" in b
+    )
     shown = {node.name: node for node in ast.parse(block).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     tree = ast.parse((SOURCE / "losses" / "power.py").read_text())
     real = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
