@@ -25,6 +25,7 @@ from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.doctor import find_label_issues
 from noiseproof.experiments import grid, records
+from noiseproof.experiments.executors.shard import Shard
 from noiseproof.losses import CE, NCE, Loss
 from noiseproof.losses.sigmoid import SigmoidLoss
 from noiseproof.reporting import figure_style
@@ -273,11 +274,13 @@ REFUSED: dict[str, Case] = {
         lambda folder: csv(folder, "x,class,label\n1,b,a\n2,c,a\n3,b,b\n4,c,b\n"), "mine.csv", "'class' and 'label'",
     ),
     "data: CSV with two delimiters": (
-        lambda folder: csv(folder, "x,label;y,class\n1,a;2,b\n3,b;4,a\n"), "mine.csv", "',' and ';'",
+        lambda folder: csv(folder, "x,label;y\n1,a;2\n3,b;4\n"), "mine.csv", "',' and ';'",
     ),
     "data: CSV without a header": (lambda folder: csv(folder, "1,a\n2,b\n3,a\n4,b\n"), "mine.csv", "no header"),
     "data: CSV without labels at all": (lambda folder: csv(folder, "x,label\n1,\n2,\n"), "mine.csv", "2 are blank"),
-    "data: CSV with another split": (lambda folder: csv(folder, "x,label,split\n1,a,north\n"), "mine.csv", "row 2: 'north'"),
+    "data: CSV with another split": (
+        lambda folder: csv(folder, "x,label,split\n1,a,north\n"), "mine.csv", "row 2: 'north'",
+    ),
     "data: CSV of Latin-1": (
         lambda folder: data.load(str(write(folder / "mine.csv", b"x,label\n1,caf\xe9\n"))), "mine.csv", "UTF-8",
     ),
@@ -309,7 +312,7 @@ REFUSED: dict[str, Case] = {
         lambda folder: (
             [write(folder / "d" / name, "x") for name in ("train/a/1.png", "train/b/1.png", "test/c/1.png")],
             data.load(folder / "d"),
-        ), "FOLDER/d", "train/a/1.png",
+        ), "FOLDER/d", "test/c/1.png",
     ),
     "data: the same folders twice": (
         lambda folder: (
@@ -375,7 +378,7 @@ REFUSED: dict[str, Case] = {
     "grid: a missing list": (lambda folder: grid_file(folder, 'data = ["digits"]'), "grid.toml", "noise"),
     "grid: a word for a list": (lambda folder: grid_file(folder, 'data = "digits"'), "grid.toml", "'digits'"),
     "grid: no TOML": (lambda folder: grid_file(folder, "data = ["), "grid.toml", "TOML"),
-    "grid: shard": (lambda _: lock.Shard.parse("3/2"), "shard", "'3/2'"),
+    "grid: shard": (lambda _: Shard.parse("3/2"), "shard", "'3/2'"),
     "lock: not ours": (lambda folder: locked(folder, "{}"), "shard-1-of-1", "delete"),
     "lock: of another host": (
         lambda folder: locked(folder, '{"host": "far", "pid": 7, "start": "1", "boot": "b", "since": "noon"}'),

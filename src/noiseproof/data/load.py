@@ -17,7 +17,7 @@ from noiseproof.data.registry import DATASETS, DataSet, default_root
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError
 from noiseproof.text import parse_call, write_value
 
-__all__ = ["load", "named", "with_options"]
+__all__ = ["load", "named", "path_of", "with_options"]
 
 _NAME = re.compile(r"\s*[A-Za-z][A-Za-z0-9_-]*\s*(\(.*\))?\s*\Z", re.DOTALL)
 _FILE = re.compile(r"\s*file\s*\(", re.IGNORECASE)
@@ -107,7 +107,7 @@ def _load_text(source: str | os.PathLike[str], options: ReadingOptions) -> Data:
         words, said = _file(source)
         options = replace(options, **said)
     root = options.root
-    own = _own(words, root)
+    own = path_of(words, root)
     given = options.given()
     entry = None if isinstance(source, Path) or given else named(words, otherwise=own)
     if entry is not None:
@@ -150,9 +150,11 @@ def named(words: str, *, otherwise: Path | None = None) -> DataSet | None:
     return DATASETS.build(words)
 
 
-def _own(words: str, root: Path | None) -> Path | None:
-    """The path that the text names, here or under the root, if there is one."""
-    places = [Path(words)] if root is None else [Path(words), root / words]
+def path_of(words: str, root: str | os.PathLike[str] | None = None) -> Path | None:
+    """The path that a text names, here or under the root, if there is one; of `file(PATH, ...)` that path."""
+    if _FILE.match(words) and not os.path.exists(words):
+        words = _file(words)[0]
+    places = [Path(words)] if root is None else [Path(words), Path(root) / words]
     try:
         return next((place for place in places if place.exists()), None)
     except (OSError, ValueError):  # longer than any name, or with a NUL

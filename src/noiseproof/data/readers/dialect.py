@@ -55,7 +55,7 @@ def decode(content: bytes, encoding: str | None, where: str) -> str:
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{where}, row {row}: byte {content[error.start]:#x} is not {encoding.upper()} text; "
+            f"{where}, row {row}: must be {encoding.upper()} text, byte {content[error.start]:#x} is not; "
             "for a file of an older Windows program add --encoding cp1252 (or latin-1, ...)"
         ) from None
     if "\0" in text:
@@ -80,7 +80,9 @@ def grid(text: str, delimiter: str | None, where: str) -> Grid:
             refusals.append(str(error))
     if len(found) > 1:
         marks = " and ".join(f"{mark!r}".replace("\\t", "\\t") for mark in (one.delimiter for one in found))
-        raise DataError(f"{where}: the delimiters {marks} both fit every row; say which with --delimiter")
+        raise DataError(
+            f"{where}: the delimiters {marks} both fit every row; the one that is meant must be given with --delimiter"
+        )
     if found:
         return found[0]
     if refusals:

@@ -101,5 +101,5 @@ def assemble(name: str, parts: Parts, reading: Reading) -> Data:
         also,
         held,
         reading,
-        parts.annotations,
+        annotations=parts.annotations,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from noiseproof.data.readers.listing import PICTURE_ENDINGS
 from noiseproof.data.readers.names import role_of_name
 from noiseproof.data.readers.numbers import is_missing
 from noiseproof.data.readers.table import Column, Table, shown
-from noiseproof.errors import DataError, did_you_mean
+from noiseproof.errors import DataError
 
 __all__ = ["Roles", "assign", "is_text"]
 
@@ -63,7 +64,7 @@ def assign(table: Table, options: ReadingOptions, pictures: Callable[[Sequence[s
     _said(table, options, roles)
     left = [column for column in table if column.name not in _taken(roles)]
     for column in list(left):
-        if _is_empty(column):
+        if _is_empty(column) and role_of_name(column.name) != "label":
             roles.ignored[column.name] = "empty"
             left.remove(column)
     left = _by_name(table, left, roles, "clean", "split")
@@ -169,13 +170,18 @@ def _find_label(table: Table, left: list[Column], roles: Roles) -> None:
         if len(rest) == 1 and _may_be_label(rest[0]):
             roles.label = roles.assumed["--label"] = rest[0].name
             return
-    hint = did_you_mean("label", table.names) or did_you_mean("class", table.names)
+    close = next((each for word in ("label", "class", "target") for each in _close(word, table.names)), None)
     likely = [c.name for c in left if c.numbers is None and _may_be_label(c)]
-    say = f"; is it {' or '.join(map(repr, likely[:4]))}? then add --label {likely[0]!r}" if likely and not hint else ""
+    likely = [close] if close is not None else likely
+    say = f" {likely[0]!r}; is it {' or '.join(map(repr, likely[:4]))}?" if likely else " COLUMN"
     raise DataError(
-        f"{table.source}: no column is the label; needs a column 'label' in its first row{hint}, or --label COLUMN{say}"
-        f"; found {shown(table.names)}"
+        f"{table.source}: no column is the label; needs a column 'label' in its first row, or --label{say}; "
+        f"found {shown(table.names)}"
     )
+
+
+def _close(word: str, names: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(word, names, 1, 0.7)
 
 
 def _may_be_label(column: Column) -> bool:

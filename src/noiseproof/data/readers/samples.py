@@ -175,7 +175,9 @@ def re_prefix(name: str) -> str:
 def _limits(table: Table, given: Labels, names: list[str]) -> None:
     labels = int((given >= 0).sum())
     if not labels:
-        raise DataError(f"{table.source}: no record has a label; all {table.count:,} are blank")
+        raise DataError(
+            f"{table.source}: no record has a label; all {table.count:,} are blank; give another column with --label"
+        )
     if len(names) * 2 > max(labels, 4) and labels >= 10:
         raise DataError(
             f"{table.source}: {len(names):,} different labels in {labels:,} rows ({', '.join(names[:4])[:80]}, ...) "
