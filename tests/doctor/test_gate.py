@@ -13,7 +13,6 @@ from noiseproof.doctor import gate
 from noiseproof.doctor.twins import find_twins
 from noiseproof.errors import InputError
 
-
 WRONG = [0, 4, 8, 9, 13, 17, 18, 22, 26, 27]
 
 
@@ -104,7 +103,7 @@ def test_sarif_is_what_its_schema_asks_for(old):
 
 
 def test_annotations_say_what_they_leave_out(old, tmp_path):
-    lines = gate.annotations(old, None, gate.judge(old, 0.0, None))
+    lines = gate.github_annotations(old, None, gate.judge(old, 0.0, None))
     shown = [line for line in lines if line.startswith("::warning")]
     assert len(shown) == min(10, int(old.is_issue.sum()))
     assert any(line.startswith("::error") for line in lines)

@@ -28,7 +28,7 @@ def diagnosis():
 @pytest.fixture(scope="module")
 def page(diagnosis, tmp_path_factory):
     path = tmp_path_factory.mktemp("review") / "review.html"
-    path.write_text(review_page(diagnosis))
+    path.write_text(review_page(diagnosis.data, diagnosis.split, diagnosis.issues, diagnosis.origin))
     return path
 
 

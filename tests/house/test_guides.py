@@ -1,4 +1,4 @@
-"""Guides that stay true: files and names of the code tour, STYLE's examples, what CONTRIBUTING and the architecture page name."""
+"""Guides that stay true: the code tour, STYLE's example, the files that CONTRIBUTING and the architecture page name."""
 
 from __future__ import annotations
 

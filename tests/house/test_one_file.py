@@ -1,4 +1,4 @@
-"""Adding a loss, noise, method, model, data set or recipe is one new file: each is added to a copy of the package and used."""
+"""Adding a loss, noise, method, model, data set or recipe is one new file: each is added to a copy and used."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Flat(Network):
     """A linear classifier."""
 
     def __init__(self, shape: Sequence[int], classes: int) -> None:
-        super().__init__()
+        super().__init__(shape, classes)
         self.width = 1
         for size in shape:
             self.width *= size
@@ -105,7 +105,8 @@ class Corners(DataSet):
     def load(self, root: Path) -> Data:
         truth = torch.arange(120) % 3
         x = torch.eye(3)[truth] * 4 + torch.from_numpy(np.random.default_rng(0).normal(size=(120, 3)).astype("f4"))
-        train, test = (Split(x[part], truth[part], truth[part], ("a", "b", "c")) for part in (slice(0, 90), slice(90, 120)))
+        names = ("a", "b", "c")
+        train, test = (Split(x[p], truth[p], truth[p], names) for p in (slice(0, 90), slice(90, 120)))
         return Data(self.name, train, test, fingerprint(train, test))
 '''
 RECIPE = """
@@ -180,6 +181,9 @@ def test_they_train_together_and_stand_in_one_table(package, tmp_path):
 
 
 def test_the_new_loss_keeps_the_contract(package, tmp_path):
-    script = "from noiseproof import losses; from noiseproof.testing import check_loss; r = check_loss(losses.parse('half')); assert r, r"
+    script = (
+        "from noiseproof import losses; from noiseproof.testing import check_loss\n"
+        "report = check_loss(losses.parse('half')); assert report, report"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=package, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -94,7 +94,7 @@ def diagnose(
     elif format_ is Format.sarif:
         typer.echo(json.dumps(gate.sarif(diagnosis), indent=1))
     elif format_ is Format.github:
-        typer.echo("\n".join(gate.annotations(diagnosis, comparison, verdict)))
+        typer.echo("\n".join(gate.github_annotations(diagnosis, comparison, verdict)))
         if place := os.environ.get("GITHUB_STEP_SUMMARY"):
             gate.write_summary(place, diagnosis, comparison, verdict)
     else:

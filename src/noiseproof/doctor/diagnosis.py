@@ -203,7 +203,7 @@ class Diagnosis:
             "issues.csv": self.issues.csv(origin=self.origin.columns()),
             "diagnosis.json": json.dumps(self.to_json(), indent=1) + "\n",
             "diagnosis.html": page(self.data, self._how(), self.split, self.issues),
-            "review.html": review_page(self),
+            "review.html": review_page(self.data, self.split, self.issues, self.origin),
         }
         for name, content in contents.items():
             files.write_atomic(folder / name, content)

@@ -162,4 +162,4 @@ def _distances(vectors: npt.NDArray[np.float32], block: slice) -> npt.NDArray[np
     squares = (vectors**2).sum(1)
     found = squares[block, None] + squares[None] - 2 * vectors[block] @ vectors.T
     found[np.arange(len(found)), np.arange(block.start, block.stop)] = np.inf
-    return np.maximum(found, 0)
+    return np.asarray(np.maximum(found, 0), np.float32)

@@ -194,8 +194,8 @@ def corrected_accuracy(
 ) -> tuple[float, npt.NDArray[np.float64]]:
     """Accuracy on the true labels from predictions and noisy labels, under a known noise matrix.
 
-    With M[k, j] the share of samples predicted k and called j, M T^-1 is the share predicted k and truly j; its trace is
-    the accuracy.
+    With M[k, j] the share of samples predicted k and called j, M T^-1 holds the shares predicted k and truly j; its
+    trace is the accuracy.
 
     Args:
         predicted: (N,), 0 to K-1, by a model that has not seen `given`.
@@ -261,4 +261,4 @@ def _predictions(
             value.backward()
             optimiser.step()
     with torch.inference_mode():
-        return layer(torch.from_numpy(new)).argmax(1).numpy().astype(np.int64)
+        return np.asarray(layer(torch.from_numpy(new)).argmax(1).numpy(), np.int64)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from noiseproof.doctor.gate.compare import Comparison, compare, read_baseline, suspects
-from noiseproof.doctor.gate.github import annotations, write_summary
+from noiseproof.doctor.gate.github import github_annotations, write_summary
 from noiseproof.doctor.gate.limit import Verdict, judge, share
 from noiseproof.doctor.gate.sarif import sarif
 
 __all__ = [
     "Comparison",
     "Verdict",
-    "annotations",
     "compare",
+    "github_annotations",
     "judge",
     "read_baseline",
     "sarif",

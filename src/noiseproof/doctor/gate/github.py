@@ -11,13 +11,13 @@ from noiseproof.doctor.gate.sarif import location
 from noiseproof.escaping import markdown
 from noiseproof.storage import files
 
-__all__ = ["annotations", "summary", "write_summary"]
+__all__ = ["github_annotations", "summary", "write_summary"]
 
 _SHOWN = 10  # annotations of one kind that GitHub shows of a step; more would be dropped unsaid
 _LISTED = 1_000
 
 
-def annotations(diagnosis: Diagnosis, comparison: Comparison | None, verdict: Verdict) -> list[str]:
+def github_annotations(diagnosis: Diagnosis, comparison: Comparison | None, verdict: Verdict) -> list[str]:
     """The workflow commands: new suspects first where there is a baseline, and an error for each failed limit."""
     chosen = list(comparison.new) if comparison is not None else suspects(diagnosis)
     base = Path.cwd()

@@ -11,20 +11,21 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from noiseproof.data.dataset import Texts, is_frame
+from noiseproof.data.dataset import Origin, Split, Texts, is_frame
+from noiseproof.doctor.issues import LabelIssues
 from noiseproof.escaping import visible
 
-if TYPE_CHECKING:
-    from noiseproof.doctor.diagnosis import Diagnosis
-
 __all__ = ["review_page"]
+
+Columns = Mapping[str, Sequence[Any]]
 
 _SIDE = 320  # pixels of a picture
 _MOST = 600  # suspects on a page
@@ -32,29 +33,32 @@ _TEXT = 2_000  # characters of a text that are shown
 _COLUMNS = 40
 
 
-def review_page(diagnosis: Diagnosis, *, most: int = _MOST) -> str:
+def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *, most: int = _MOST) -> str:
     """The page as text.
 
     Args:
-        diagnosis: of the data.
+        name: of the data.
+        split: the samples that were judged.
+        issues: what was found about them.
+        origin: where each sample came from.
         most: suspects on the page, the most suspect; the page says how many there are.
     """
-    flagged = [i for i in diagnosis.ranking.tolist() if diagnosis.is_issue[i]]
+    flagged = [i for i in issues.ranking.tolist() if issues.is_issue[i]]
     chosen = flagged[:most]
-    scores = np.asarray(diagnosis.scores, np.float64)
-    columns = diagnosis.origin.columns()
+    scores = np.asarray(issues.score, np.float64)
+    columns = origin.columns()
     rest = np.sort(np.delete(scores, np.array(chosen, np.int64)))[::-1]
     content = {
-        "data": visible(diagnosis.data),
-        "made": hashlib.sha256(json.dumps([diagnosis.data, len(scores), chosen]).encode()).hexdigest()[:16],
-        "classes": list(diagnosis.classes),
+        "data": visible(name),
+        "made": hashlib.sha256(json.dumps([name, len(scores), chosen]).encode()).hexdigest()[:16],
+        "classes": list(split.classes),
         "keys": list(columns),
         "total": len(scores),
         "flagged": len(flagged),
-        "rate": diagnosis.rate,
+        "rate": issues.rate,
         "restSum": float(rest.sum()),
         "restNext": [float(value) for value in rest[:100]],
-        "suspects": [_suspect(diagnosis, i, columns) for i in chosen],
+        "suspects": [_suspect(split, issues, origin, columns, i) for i in chosen],
     }
     style, script = (_file(name) for name in ("review.css", "review.js"))
     policy = (
@@ -62,7 +66,7 @@ def review_page(diagnosis: Diagnosis, *, most: int = _MOST) -> str:
         f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     )
     values = {
-        "TITLE": _html(f"Review of {visible(diagnosis.data)}"),
+        "TITLE": _html(f"Review of {visible(name)}"),
         "POLICY": policy,
         "STYLE": style,
         "SCRIPT": script,
@@ -71,8 +75,8 @@ def review_page(diagnosis: Diagnosis, *, most: int = _MOST) -> str:
     return re.sub(r"%([A-Z]+)%", lambda match: values[match[1]], _file("review.html"))
 
 
-def _suspect(diagnosis: Diagnosis, i: int, columns: dict[str, Any]) -> dict[str, Any]:
-    item = diagnosis.split.inputs
+def _suspect(split: Split, issues: LabelIssues, origin: Origin, columns: Columns, i: int) -> dict[str, Any]:
+    item = split.inputs
     shown: dict[str, Any] = {}
     if isinstance(item, Texts):
         shown["text"] = item[i][:_TEXT]
@@ -86,11 +90,11 @@ def _suspect(diagnosis: Diagnosis, i: int, columns: dict[str, Any]) -> dict[str,
         if isinstance(item[i], Path):
             shown["file"] = item[i].resolve().as_uri()
     return {
-        "key": [str(columns[name][i]) for name in columns],
-        "name": visible(diagnosis.origin.name(i)),
-        "given": int(diagnosis.issues.given[i]),
-        "likely": int(diagnosis.likely[i]),
-        "suspicion": round(float(diagnosis.scores[i]), 6),
+        "key": [str(values[i]) for values in columns.values()],
+        "name": visible(origin.name(i)),
+        "given": int(issues.given[i]),
+        "likely": int(issues.likely[i]),
+        "suspicion": round(float(issues.score[i]), 6),
         **shown,
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-training_arrays = None  # TEMP
+from noiseproof.data.readers.npz import training_arrays
 from noiseproof.doctor.cleaning.forms.base import Edit, Job, whole
 from noiseproof.errors import InputError
 from noiseproof.storage import files
@@ -30,7 +30,9 @@ def write(job: Job) -> list[Edit]:
     raw = job.source.read_bytes()
     with np.load(io.BytesIO(raw), allow_pickle=False) as held:
         arrays = {name: held[name] for name in held.files}
-    inputs, labels = training_arrays(arrays, str(job.source))
+    inputs, labels = training_arrays(arrays, job.label)
+    if inputs is None or labels is None:
+        raise InputError(f"{job.source}: does not hold the inputs and labels any more that were read")
     count = len(arrays[labels])
     changes = {index: change for index, change in job.by_index().items() if index < count}
     kept = np.array([not (index in changes and changes[index].drop) for index in range(count)])
@@ -57,7 +59,7 @@ def write(job: Job) -> list[Edit]:
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         packed = any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())
     save = np.savez_compressed if packed else np.savez
-    save(memory, **arrays)  # type: ignore[arg-type]
+    save(memory, **arrays)
     files.write_atomic(job.out, memory.getvalue(), exist_ok=False)
     return whole(raw, memory.getvalue())
 
