@@ -292,7 +292,7 @@ class Entry(Generic[T]):
 
     @property
     def positional(self) -> str | None:
-        """The one parameter that may be given without its name: the one that the class names, the only one or the only required one."""
+        """The parameter that may be given without its name: as the class says, or the only (required) one."""
         if isinstance(named := getattr(self.cls, "positional", None), str):
             return named
         required = [name for name, default in self.parameters.items() if default is inspect.Parameter.empty]

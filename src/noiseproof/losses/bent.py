@@ -1,7 +1,7 @@
 """Cross-entropy bent where it is steep: each is a function of the given label's probability alone.
 
-The slope of -ln p grows without limit as p falls to 0, and with it the pull of a wrong label. These bound the slope, cut
-the logarithm's series or give up labels that are too implausible.
+The slope of -ln p grows without limit as p falls to 0, and with it the pull of a wrong label. These bound the slope,
+cut the logarithm's series or give up labels that are too implausible.
 """
 
 from __future__ import annotations
