@@ -18,9 +18,9 @@ SOURCE = ROOT / "src" / "noiseproof"
 FLOORS = [
     {"errors", "text", "rng", "labels", "escaping", "storage"},
     {"losses", "noise", "data"},
-    {"theory", "models", "recipes", "testing", "features"},
+    {"theory", "models", "recipes", "testing", "features", "learners"},
     {"train"},
-    {"selection"},
+    {"artifacts", "selection"},
     {"doctor", "experiments"},
     {"reporting", "integrations", "speed"},
     {"cli"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from noiseproof.learners.choose import Candidate, Choice, choose, folds_of
+from noiseproof.learners.choice import Candidate, Choice, choose, folds_of
 from noiseproof.learners.heads import Head, build
 from noiseproof.learners.noise_model import NoiseModel, fit_noise_model
 

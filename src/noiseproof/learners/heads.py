@@ -7,6 +7,7 @@ A head says what it is by `config()`, plain values, and `build(config)` makes on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,6 @@ class Kernel(Head):
 
     form = "kernel"
     knots: Tensor
-    levels: Tensor
     centres: Tensor
 
     def __init__(self, knots: npt.NDArray[Any], centres: npt.NDArray[Any], gamma: float, inner: Linear) -> None:
@@ -104,8 +104,8 @@ class Kernel(Head):
         inner = build(config["inner"])
         if not isinstance(inner, Linear):
             raise DataError("a kernel head needs a linear one inside")
-        shapes = (tuple(map(int, config[name])) for name in ("knots", "centres"))
-        return cls(*(np.zeros(shape) for shape in shapes), config["gamma"], inner)  # type: ignore[misc,call-arg,arg-type]
+        knots, centres = (np.zeros(tuple(map(int, config[name]))) for name in ("knots", "centres"))
+        return cls(knots, centres, config["gamma"], inner)
 
 
 class Trees(Head):
@@ -251,8 +251,8 @@ def logits(head: nn.Module, vectors: npt.NDArray[Any], *, rows: int = 1024) -> n
 def quantile_normal(vectors: Tensor, knots: Tensor) -> Tensor:
     """Each dimension on a normal scale: linear between its quantiles (D, Q), constant outside."""
     count = knots.shape[1]
-    share = torch.linspace(0.5 / count, 1 - 0.5 / count, count, dtype=torch.float32, device="cpu")
-    levels = (2**0.5 * torch.erfinv(2 * share - 1)).to(knots.device)
+    normal = [NormalDist().inv_cdf((number + 0.5) / count) for number in range(count)]
+    levels = torch.tensor(normal, dtype=torch.float32, device=knots.device)
     place = (vectors[:, :, None] >= knots).sum(2).clamp(1, count - 1)  # the knot above
     index = place.T  # (D, N)
     low, high = knots.gather(1, index - 1).T, knots.gather(1, index).T

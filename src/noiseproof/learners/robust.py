@@ -49,7 +49,8 @@ def robust_head(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(descent, steps)
     for epoch in range(epochs):
         order = torch.from_numpy(rng.permutation(len(rows), seed, "order", epoch))
-        for batch in order[: len(order) // batch_size * batch_size or len(order)].split(batch_size):
+        whole = len(order) // batch_size * batch_size or len(order)
+        for batch in torch.split(order[:whole], batch_size):
             descent.zero_grad()
             objective(head(rows[batch]), labels[batch]).backward()
             nn.utils.clip_grad_norm_(head.parameters(), 5.0)

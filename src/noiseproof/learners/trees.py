@@ -23,7 +23,9 @@ _LEAF = 5
 _TREES = 300
 
 
-def extra_trees(vectors: Vectors, given: Labels, classes: int, *, seed: int = 0, trees: int = _TREES) -> tuple[Any, Array]:
+def extra_trees(
+    vectors: Vectors, given: Labels, classes: int, *, seed: int = 0, trees: int = _TREES
+) -> tuple[Any, Array]:
     """A forest with leaves of at least 5 rows, and out-of-bag probabilities of the rows it learned, (N, K)."""
     from sklearn.ensemble import ExtraTreesClassifier
 
@@ -88,7 +90,9 @@ def trees_of_boosting(machine: Any, classes: int) -> Trees:
 def _joined(parts: Sequence[tuple[Any, ...]], depth: int, probabilities: bool, bias: Array) -> Trees:
     """All trees one after the other; a leaf leads to itself."""
     offsets = np.cumsum([0, *(len(part[0]) for part in parts)])
-    columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}
+    columns: dict[str, list[npt.NDArray[Any]]] = {
+        name: [] for name in ("feature", "threshold", "left", "right", "value")
+    }
     for (feature, threshold, left, right, value), start in zip(parts, offsets[:-1], strict=True):
         here = np.arange(len(feature)) + start
         leaf = np.asarray(left) < 0

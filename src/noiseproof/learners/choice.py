@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ def choose(
         raise InputError("a model needs samples of at least two classes; give data with two different labels")
     judge = _Judge(vectors, given, classes, seed)
     table = kind in ("columns", "vectors")
-    makers: dict[str, Callable[[], Candidate]] = {"discriminant": lambda: judge.discriminant(refit)}
+    makers: dict[str, Callable[[], Candidate]] = {"discriminant": partial(judge.discriminant, refit)}
     if table:
         makers = {
             "extra trees": judge.extra_trees,
@@ -120,7 +121,7 @@ def choose(
             **makers,
             "logistic regression": judge.logistic,
         }
-    makers |= {name: (lambda loss=loss, name=name: judge.robust(name, loss, table)) for name, loss in _ROBUST.items()}
+    makers |= {name: partial(judge.robust, name, loss, table) for name, loss in _ROBUST.items()}
     if only is not None:
         if only not in makers:
             raise InputError(f"no learner named {only!r} for {kind}; there are: {', '.join(makers)}")
@@ -201,7 +202,7 @@ class _Judge:
         order = rng.permutation(len(normal), self.seed, "kernel", "centres")
         some = normal[order[:400]].double()
         median = float(torch.cdist(some, some).square().flatten().median().clamp_min(1e-6))
-        best: tuple[float, Any, Any] | None = None
+        best: tuple[float, tuple[Kernel, Vectors], tuple[Array, float, float]] | None = None
         for width in (0.3, 1.0, 3.0):
             empty = Linear(np.zeros((self.classes, 1)), np.zeros(self.classes))
             machine = Kernel(knots, normal[order[:500]].numpy(), width / median, empty)
@@ -266,9 +267,7 @@ class _Judge:
             self._forest = extra_trees(self.vectors, self.given, self.classes, seed=self.seed)
         return self._forest
 
-    def _cross_fitted(
-        self, name: str, fit: Callable[[npt.NDArray[np.bool_]], Head], folds: int = _FOLDS
-    ) -> Candidate:
+    def _cross_fitted(self, name: str, fit: Callable[[npt.NDArray[np.bool_]], Head], folds: int = _FOLDS) -> Candidate:
         found = np.full((len(self.given), self.classes), np.nan)
         for number in range(min(folds, int(self.fold.max()) + 1)):
             inside, outside = self.fold != number, self.fold == number
