@@ -106,9 +106,7 @@ def _exported(model: Model, graph: nn.Module, inputs: list[tuple[Tensor, ...]]) 
         return torch.export.export(graph, example, dynamic_shapes=(free,), strict=False)
 
 
-def _torch(
-    model: Model, graph: nn.Module, inputs: list[tuple[Tensor, ...]], expected: np.ndarray
-) -> tuple[bytes, str]:
+def _torch(model: Model, graph: nn.Module, inputs: list[tuple[Tensor, ...]], expected: np.ndarray) -> tuple[bytes, str]:
     memory, facts = io.BytesIO(), {"metadata.json": json.dumps(_facts(model))}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -71,7 +71,7 @@ class Model:
         return self.probabilities(as_inputs(X, self.kind))
 
     def encode(self, X: Any) -> Any:
-        """The tensors that `module` and an exported graph take: a list of pictures, rows (N, C), or a pair for texts."""
+        """Tensors that `module` and an exported graph take: a list of pictures, rows (N, C), or a pair for texts."""
         return self.architecture.encode(as_inputs(X, self.kind))
 
     def probabilities(

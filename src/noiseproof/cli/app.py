@@ -13,7 +13,8 @@ from collections.abc import Callable
 import typer
 
 from noiseproof import __version__
-from noiseproof.cli import bench, compare, data, diagnose, lists, noise, records, results, runs, theory
+from noiseproof.cli import bench, compare, data, diagnose, lists, noise, predict, records, results, runs, theory
+from noiseproof.cli.options import accept_imports
 from noiseproof.errors import NoiseproofError
 
 app = typer.Typer(
@@ -34,6 +35,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "noise": noise.noise,
     "theory": theory.theory,
     "diagnose": diagnose.diagnose,
+    "predict": predict.predict,
+    "evaluate": predict.evaluate,
+    "export": predict.export,
     "list": lists.list_names,
 }
 for name, command in COMMANDS.items():
@@ -41,6 +45,7 @@ for name, command in COMMANDS.items():
 app.add_typer(data.app, name="data", help="Download data sets and check what lies on the disk.")
 app.add_typer(records.app, name="records", help="Verify folders of records and put them together.")
 app.add_typer(bench.app, name="bench", help="Our speed beside the alternatives, measured in one process.")
+accept_imports(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def train(
     data: options.Data,
     noise: Annotated[str, typer.Option(help="The noise; 'clean' adds none.")] = "clean",
-    method: Annotated[str, typer.Option(help="A method of the recipe or a loss text.")] = "jal-ce",
+    method: Annotated[
+        str | None,
+        typer.Option(help="A method or a loss text. [jal-ce; for own data a learner that suits]"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise, the initial weights and the order.")] = 1,
     out: Annotated[Path, typer.Option(help="The results folder.")] = Path("results"),
     epochs: options.Epochs = None,
@@ -32,20 +35,45 @@ def train(
     save_every: options.SaveEvery = 30.0,
     keep_outputs: options.KeepOutputs = False,
     tensorboard: options.TensorBoard = False,
+    features: Annotated[
+        str | None, typer.Option(help="Own data: lite0, lite2(side=160), patches, tfidf or columns. [by the data]")
+    ] = None,
+    learner: Annotated[
+        str | None, typer.Option(help="Own data: this one, such as discriminant. [by held-out given labels]")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", metavar="TIME", help="Be done by then: 90s, 10m, 2h.")
+    ] = None,
 ) -> None:
-    """Train one method once and leave a record; stopped, the same command goes on from the last checkpoint.
+    """Train once; leave a record and `model/`, which predict, evaluate and export open.
+
+    A data set by name trains the method of its recipe; stopped, the same command goes on from the last checkpoint.
+    Your own data are learned in minutes on frozen features, unless --method, --recipe, --epochs or --set ask for a
+    network.
+
+    noiseproof train photos --out results
+
+    noiseproof train customers.csv --method jal-ce --out results
 
     Under torchrun its processes share the work: `torchrun --nproc-per-node 4 -m noiseproof train ...`.
     """
-    from noiseproof.cli import progress
+    from noiseproof.cli import learning, progress
     from noiseproof.experiments import grid, records
     from noiseproof.experiments.driver import run_one
     from noiseproof.train import Team
 
+    seconds = learning.seconds_of(time_limit)
+    if learning.is_own(data) and not (method or recipe or changes or epochs):
+        with sweeping.stoppable("features that were read are kept"):
+            learning.train_own(
+                data, noise=noise, seed=seed, out=out, data_root=data_root,
+                features=features, learner=learner, time_limit=seconds,
+            )  # fmt: skip
+        return
     (run,) = grid.runs(
         [data],
         [noise],
-        [method],
+        [method or "jal-ce"],
         [seed],
         recipe=recipe,
         overrides=options.overrides(epochs, changes),
@@ -140,10 +168,10 @@ def _plan(
         typer.echo(f"{'to do' if run in left else 'done '}  {run}")
     seconds = estimate(waiting, known, probe)
     if seconds is None:
-        time = "; nobody knows how long: none like them is recorded, and their data is not here"
+        time = "; unknown duration: no similar run recorded, and the data is not here"
     elif seconds:
         time = f", about {duration(seconds / workers)} with {counted(workers, 'worker')}"
-        time += ", judged by single steps where none like them is recorded" if judged else ""
+        time += ", timed by single steps where no similar run is recorded" if judged else ""
     else:
         time = ""
     typer.echo(f"{len(runs)} runs: {len(known)} done, {len(waiting)} to do{time}")

@@ -58,10 +58,11 @@ def calls(
     """What a worker is asked to do for a run."""
     from noiseproof.experiments import records
     from noiseproof.experiments.execution import execute
+    from noiseproof.own_parts import Carried
 
     def call(run: Run) -> Call:
         place = records.location(folder, run.run_id).parent
-        return partial(
+        work = partial(
             execute,
             run,
             root=root,
@@ -70,6 +71,7 @@ def calls(
             save_every=save_every,
             outputs=place / records.OUTPUTS if keep_outputs else None,
         )
+        return Carried(work)
 
     return call
 

@@ -9,6 +9,7 @@
 
 `[train]`, `[model]` and `[augment]` replace values of each data set's recipe. `[[part]]` tables, each with some of
 the first four keys, make grids that are no single product; what a part does not say holds from above.
+`imports = ["my_loss.py"]` loads the user's own parts, looked for beside the grid file first.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from noiseproof import recipes
+from noiseproof import own_parts, recipes
 from noiseproof.errors import DataMissingError, InputError, did_you_mean
 from noiseproof.experiments.execution import describe, recipe_for
 from noiseproof.experiments.specification import Run
@@ -70,7 +71,9 @@ def load(
         content = tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
     except (ValueError, OSError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
         raise InputError(f"{path} is not a TOML file: {error}; write lines such as seeds = [1, 2]") from None
-    _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "part"))
+    _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "imports", "part"))
+    for spec in content.get("imports", []):
+        own_parts.load(spec, beside=path.parent)
     above = {key: content[key] for key in _AXES if key in content}
     set_here = {f"{table}.{key}": value for table in _TABLES for key, value in content.get(table, {}).items()}
     words = {key: content[key] for key in _WORDS if key in content}
@@ -114,6 +117,7 @@ _EXAMPLES = {
     "noise": 'noise = ["symmetric(0.4)"]',
     "methods": 'methods = ["ce", "jal-ce"]',
     "seeds": "seeds = [1, 2, 3]",
+    "imports": 'imports = ["my_loss.py"]',
 }
 
 
@@ -132,7 +136,7 @@ def _check(content: Mapping[str, Any], where: str, known: Sequence[str]) -> None
     for key, value in content.items():
         if key not in known:
             raise InputError(f"{where}: no key {key!r} (there are: {', '.join(known)}){did_you_mean(key, known)}")
-        if key in _AXES:
+        if key in _EXAMPLES:
             kind = int if key == "seeds" else str
             if not isinstance(value, list) or not value or not all(type(one) is kind for one in value):
                 raise InputError(f"{where}: {key} must be a list, such as {_EXAMPLES[key]}; got {value!r}")

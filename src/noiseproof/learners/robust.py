@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,6 +13,8 @@ from noiseproof import losses, rng
 from noiseproof.learners.heads import Perceptron
 
 __all__ = ["robust_head"]
+
+_CLIP = 5.0  # norm of a gradient, at most
 
 
 def robust_head(
@@ -43,17 +47,21 @@ def robust_head(
         nn.init.xavier_uniform_(layer.weight, generator=generator)
         nn.init.zeros_(layer.bias)
     objective = losses.parse(loss)
-    descent = torch.optim.SGD(head.parameters(), lr, momentum=0.9, weight_decay=1e-4)
+    weights = list(head.parameters())
+    velocity = [torch.zeros_like(weight) for weight in weights]
     rows, labels = torch.from_numpy(vectors), torch.from_numpy(given)
-    steps = epochs * max(1, len(rows) // batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(descent, steps)
+    whole = len(rows) // batch_size * batch_size or len(rows)
+    steps, step = epochs * -(-whole // batch_size), 0
     for epoch in range(epochs):
         order = torch.from_numpy(rng.permutation(len(rows), seed, "order", epoch))
-        whole = len(order) // batch_size * batch_size or len(order)
         for batch in torch.split(order[:whole], batch_size):
-            descent.zero_grad()
-            objective(head(rows[batch]), labels[batch]).backward()
-            nn.utils.clip_grad_norm_(head.parameters(), 5.0)
-            descent.step()
-            schedule.step()
+            gradients = torch.autograd.grad(objective(head(rows[batch]), labels[batch]), weights)
+            norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+            shrink = (_CLIP / (norm + 1e-6)).clamp_max(1)
+            rate = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
+            with torch.no_grad():  # by hand: torch.optim takes seconds to import
+                for weight, speed, gradient in zip(weights, velocity, gradients, strict=True):
+                    speed.mul_(0.9).add_(gradient * shrink + 1e-4 * weight)
+                    weight.sub_(rate * speed)
+            step += 1
     return head.eval().requires_grad_(False)

@@ -1,24 +1,17 @@
-"""Labels that people or a paper made once: taken from the published vectors and checked against the clean ones."""
+"""Noise by people, or drawn once for a paper: published label vectors, checked against the clean ones."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from noiseproof.errors import DataError, DataMissingError, InputError
-from noiseproof.labels import Labels, class_labels
+from noiseproof.labels import CIFAR_N, Labels, class_labels
 from noiseproof.noise.base import NOISES, Noise, Task
 
 __all__ = ["Human", "fixed_labels"]
 
 # name of the labels -> (data set, key in the published file)
-_HUMAN = {
-    "aggre": ("cifar10", "aggre_label"),
-    "rand1": ("cifar10", "random_label1"),
-    "rand2": ("cifar10", "random_label2"),
-    "rand3": ("cifar10", "random_label3"),
-    "worst": ("cifar10", "worse_label"),
-    "noisy": ("cifar100", "noisy_label"),
-}
+_HUMAN = {short: (data, key) for data, keys in CIFAR_N.items() for short, key in keys.items()}
 
 
 @NOISES.register("human")
@@ -43,7 +36,7 @@ class Human(Noise):
 
 
 def _of(data: str) -> str:
-    """What to write for another data set."""
+    """Noise text to write for another data set."""
     known = [name for name, (owner, _) in _HUMAN.items() if owner == data]
     return f"human({' or '.join(known)})" if known else "data cifar10 or cifar100"
 

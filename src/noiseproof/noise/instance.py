@@ -1,4 +1,4 @@
-"""Noise that depends on the input: a label goes wrong where, and to what, the sample itself suggests.
+"""Instance-dependent noise: the sample itself decides whether and to what its label flips.
 
 Every class c has a random matrix W_c (D, K) with standard normal entries. A standardised input x of class c scores
 the classes x W_c; a wrong label is drawn from the softmax of the scores of the other classes. The scores have

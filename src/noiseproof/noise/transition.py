@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from noiseproof.errors import DataError, DataMissingError, InputError
-from noiseproof.labels import Matrix
+from noiseproof.labels import Matrix, transition_matrix
 from noiseproof.noise.base import NOISES
 from noiseproof.noise.class_conditional import ClassConditional, Parts
 from noiseproof.storage import files
@@ -64,17 +64,10 @@ def read_matrix(file: str | Path, root: Path | None = None) -> Matrix:
     except Exception as error:  # whatever a reader meets in a damaged file
         reason = "a pickle, which is not opened" if "allow_pickle" in str(error) else str(error)
         raise DataError(f"{path} does not hold a matrix of numbers ({reason}); write one row a class") from None
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
-        raise DataError(f"{path}: a transition matrix must be square, one row and column a class, got {matrix.shape}")
-    wrong = np.flatnonzero(~((matrix >= 0) & (matrix <= 1)).all(1))  # so that NaN is wrong
-    if len(wrong):
-        raise DataError(f"{path}: probabilities lie in [0, 1], row {wrong[0]} has {matrix[wrong[0]].tolist()}")
-    sums = matrix.sum(1)
-    wrong = np.flatnonzero(abs(sums - 1) > 1e-6)
-    if len(wrong):
-        turned = " (its columns do: transpose it)" if np.allclose(matrix.sum(0), 1) else ""
-        raise DataError(f"{path}: every row must sum to 1, row {wrong[0]} sums to {sums[wrong[0]]:.9g}{turned}")
-    return matrix
+    try:
+        return transition_matrix(matrix, normalise=False)
+    except InputError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _npy(raw: bytes) -> object:

@@ -29,7 +29,7 @@ _LARGEST = 2**20  # bytes
 
 @dataclass(frozen=True)
 class Method:
-    """What a row of a table names.
+    """Method of a recipe: a loss with its regularisers, as a row of a table names it.
 
     Attributes:
         name: as the user wrote it, or the canonical text of the loss.
@@ -136,7 +136,7 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
 
     Args:
         name: one of `names()`, or a path that ends in .toml.
-        overrides: values to set, by dotted key: `{"train.epochs": 10}`.
+        overrides: values to set, by dotted key: `{"train.epochs": 10}`; None takes a key away.
 
     Raises:
         UnknownNameError: no such recipe.
@@ -148,7 +148,10 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
     """
     path = _find(name)
     values = _read(path)
-    for key, value in (overrides or {}).items():
+    overrides = dict(overrides or {})
+    if "model.name" in overrides and overrides["model.name"] != values.get("model", {}).get("name"):
+        values = values | {"model": {}}  # another network's parameters are not this one's
+    for key, value in overrides.items():
         values = _set(values, key.split("."), value)
     where = str(name) if not overrides else f"{name} with {', '.join(overrides)}"
     file: File = check(values, f"recipe {where}")
@@ -202,13 +205,17 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         inner = merged.get(key)
+        if key == "model" and isinstance(inner, dict) and isinstance(value, dict) and "name" in value:
+            inner = inner if inner.get("name") == value["name"] else {}  # another network has parameters of its own
         merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return merged
 
 
 def _set(values: dict[str, Any], key: list[str], value: Any) -> dict[str, Any]:
     if len(key) == 1:
-        return values | {key[0]: value}
+        return {name: old for name, old in values.items() if name != key[0]} | (
+            {} if value is None else {key[0]: value}
+        )
     inner = values.get(key[0], {})
     if not isinstance(inner, dict):
         raise InputError(f"{key[0]!r} is no table of a recipe; write for example train.epochs=10")

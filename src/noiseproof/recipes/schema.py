@@ -1,15 +1,19 @@
-"""What a recipe file may say. Unknown keys are refused, with the nearest one that exists."""
+"""Schema of a recipe file. Unknown keys are refused, with the nearest one that exists."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from noiseproof import models, own_parts
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError, did_you_mean
+from noiseproof.text import Entry
 
 __all__ = ["File", "MethodEntry", "Model", "Train", "When", "check"]
 
@@ -23,11 +27,22 @@ class _Strict(BaseModel):
 
 
 class Model(_Strict):
-    """The network, by the name it is registered under."""
+    """The network, registered or "my_model:Net"; keys beside `name` and `weights` are its constructor's parameters."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
-    hidden: tuple[Count, ...] | None = None  # widths of an mlp's hidden layers
     weights: str | None = None  # a file of starting weights, or the name of torchvision's
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tuples(cls, values: Any) -> Any:
+        return {key: _as_tuple(value) for key, value in values.items()} if isinstance(values, dict) else values
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the network's constructor, beside the shape of the inputs and the number of classes."""
+        return {key: value for key, value in (self.model_extra or {}).items() if value is not None}
 
 
 class Train(_Strict):
@@ -89,9 +104,41 @@ def check(values: dict[str, Any], where: str) -> File:
         InputError: a key that does not exist, a value of the wrong kind or out of range; `where` is named.
     """
     try:
-        return File.model_validate(values)
+        file = File.model_validate(values)
     except ValidationError as error:
         raise InputError("\n".join(f"{where}: {_sentence(one)}" for one in error.errors())) from None
+    return file.model_copy(update={"model": _checked(file.model, where)})
+
+
+def _checked(model: Model, where: str) -> Model:
+    """The model, which exists and takes these parameters; the user's own by a name that holds on every machine."""
+    if ":" in model.name:
+        model = model.model_copy(update={"name": own_parts.canonical(model.name)})
+    entry = models.entry_of(model.name)
+    known = models.option_names(entry)
+    for key, value in model.options.items():
+        if key not in known:
+            accepted = ", ".join(["name", "weights", *known])
+            raise InputError(
+                f"{where}: no key 'model.{key}' for the model {model.name} (there are: {accepted})"
+                f"{did_you_mean(key, known)}"
+            )
+        try:
+            _annotation(entry, key).validate_python(value)
+        except ValidationError as error:
+            raise InputError(f"{where}: model.{key}: {error.errors()[0]['msg']}, got {value!r}") from None
+    return model
+
+
+def _annotation(entry: Entry[Any], key: str) -> TypeAdapter[Any]:
+    """The type that a constructor's parameter is annotated with, as far as it can be checked."""
+    with suppress(Exception):  # an annotation that only a type checker knows
+        return TypeAdapter(inspect.signature(entry.cls, eval_str=True).parameters[key].annotation)
+    return TypeAdapter(Any)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def _sentence(error: Any) -> str:

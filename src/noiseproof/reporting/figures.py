@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def named(table: Sequence[Aggregate]) -> list[str]:
-    """What to call each row in a figure: its method and, where others of the method are near, what it differs in."""
+    """Name of each aggregate in a figure: its method and, among several of one method, the settings that differ."""
     return [
         visible(f"{row.method} ({label})" if label else row.method)
         for row, label in zip(table, variants(table), strict=True)
