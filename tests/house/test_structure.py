@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "noiseproof"
 
 # From the ground up: a module imports only from its own floor's folder or from floors below.
 FLOORS = [
-    {"errors", "text", "rng", "labels", "escaping", "storage", "own_parts"},
+    {"errors", "machine", "pulse", "text", "rng", "labels", "escaping", "storage", "own_parts"},
     {"losses", "noise", "data", "models"},
     {"theory", "recipes", "testing", "features", "learners"},
     {"train"},

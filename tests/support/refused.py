@@ -25,6 +25,7 @@ from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.doctor import find_label_issues
 from noiseproof.experiments import grid, records
+from noiseproof.experiments.executors.shard import Shard
 from noiseproof.losses import CE, NCE, Loss
 from noiseproof.losses.sigmoid import SigmoidLoss
 from noiseproof.reporting import figure_style
@@ -364,7 +365,7 @@ REFUSED: dict[str, Case] = {
     "grid: a missing list": (lambda folder: grid_file(folder, 'data = ["digits"]'), "grid.toml", "noise"),
     "grid: a word for a list": (lambda folder: grid_file(folder, 'data = "digits"'), "grid.toml", "'digits'"),
     "grid: no TOML": (lambda folder: grid_file(folder, "data = ["), "grid.toml", "TOML"),
-    "grid: shard": (lambda _: lock.Shard.parse("3/2"), "shard", "'3/2'"),
+    "grid: shard": (lambda _: Shard.parse("3/2"), "shard", "'3/2'"),
     "lock: not ours": (lambda folder: locked(folder, "{}"), "shard-1-of-1", "delete"),
     "lock: of another host": (
         lambda folder: locked(folder, '{"host": "far", "pid": 7, "start": "1", "boot": "b", "since": "noon"}'),

@@ -102,6 +102,11 @@ class Bars(Callback):
 class Epochs(Callback):
     """A line for every epoch of a single run."""
 
+    recorded_before = False
+
+    def begin(self, waiting: int, recorded: int) -> None:
+        self.recorded_before = bool(recorded)
+
     def started(self, run: Run) -> None:
         self._begun = time.monotonic()
         self._first = 0

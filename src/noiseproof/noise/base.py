@@ -76,6 +76,14 @@ class Noise(ABC):
             f"{self} has no matrix of its own, it depends on the sample; use corrupt(labels, ...).transition"
         )
 
+    def content(self, data: str | None, root: Path | None, published: Published | None) -> dict[str, str]:
+        """SHA-256 of what the noise reads beside the labels and inputs, by kind; nothing where its text says all.
+
+        Raises:
+            DataMissingError: a file is not there.
+        """
+        return {}
+
     def __str__(self) -> str:
         return NOISES.write(self)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -12,7 +13,7 @@ import numpy as np
 
 from noiseproof.errors import DataError, DataMissingError, InputError
 from noiseproof.labels import Matrix, transition_matrix
-from noiseproof.noise.base import NOISES
+from noiseproof.noise.base import NOISES, Published
 from noiseproof.noise.class_conditional import ClassConditional, Parts
 from noiseproof.storage import files
 
@@ -30,6 +31,9 @@ class Transition(ClassConditional):
         if not isinstance(file, str) or not file or "\0" in file:
             raise InputError(f"transition needs the name of a .csv, .npy or .json file, got {file!r}")
         self.file = file
+
+    def content(self, data: str | None, root: Path | None, published: Published | None) -> dict[str, str]:
+        return {"matrix": hashlib.sha256(read_matrix(self.file, root).astype("<f8").tobytes()).hexdigest()}
 
     def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
         matrix = read_matrix(self.file, root)

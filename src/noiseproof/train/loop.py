@@ -168,6 +168,7 @@ class Training:
     ) -> Iterator[None]:
         """Train to the last epoch; stops after every step, so that several runs can take turns."""
         folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+        self.team.same("data, labels, method, recipe or seed", self._identity())
         if folder is not None:
             self._resume(folder)
         update, saved = self.step(), time.monotonic()
@@ -243,9 +244,14 @@ class Training:
         )
 
     def _resume(self, folder: Path) -> None:
+        """Go on from the first process's newest state, which all take over: they may have no disk in common."""
         own = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        checkpoint.make_room(folder, own)
-        state, notes = self.team.rank_zero_first(lambda: checkpoint.newest(folder, self._identity(), own))
+
+        def find() -> tuple[checkpoint.State | None, tuple[str, ...]]:
+            checkpoint.make_room(folder, own)
+            return checkpoint.newest(folder, self._identity(), own)
+
+        state, notes = self.team.broadcast(find)
         self.notes += notes
         if state is None:
             return

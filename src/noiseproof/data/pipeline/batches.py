@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noiseproof import rng
+from noiseproof import pulse, rng
 from noiseproof.data.dataset import Split
 from noiseproof.data.pipeline.augment import Augment, crops, draw, normalise, pad
 from noiseproof.errors import InputError
@@ -100,7 +100,9 @@ class Batches:
         rank, world = self.shard
         firsts = range(start * self.batch_size, self.count, self.batch_size)
         parts = [everything[first : first + self.batch_size][rank::world] for first in firsts]
-        return zip(self._source.stream(parts, epoch), parts, strict=True)
+        for inputs, part in zip(self._source.stream(parts, epoch), parts, strict=True):
+            yield inputs, part
+            pulse.beat()
 
 
 class _Features:

@@ -14,7 +14,16 @@ from noiseproof.data.registry import DATASETS, Remote, default_root
 from noiseproof.errors import DataError, DataMissingError, InputError
 from noiseproof.labels import CIFAR_N
 
-__all__ = ["FILES", "RATES", "SAMPLES", "find", "is_official_noise", "is_official_order", "published_labels"]
+__all__ = [
+    "FILES",
+    "RATES",
+    "SAMPLES",
+    "find",
+    "is_official_hash",
+    "is_official_noise",
+    "is_official_order",
+    "published_labels",
+]
 
 SAMPLES = 50_000
 RATES = ("0.2", "0.4", "0.6")
@@ -123,7 +132,12 @@ def is_official_order(name: str, labels: Labels) -> bool:
 
 def is_official_noise(labels: Labels) -> bool:
     """Whether these noisy labels are, to the last one, a set that was published."""
-    return _digest(labels) in _NOISY
+    return is_official_hash(_digest(labels))
+
+
+def is_official_hash(sha256: str) -> bool:
+    """Whether this is the hash of a published vector of noisy labels (`noise.fingerprint`)."""
+    return sha256 in _NOISY
 
 
 def _digest(labels: Labels) -> str:
