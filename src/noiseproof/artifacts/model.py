@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ Probabilities = npt.NDArray[np.float64]
 
 @dataclass(eq=False)
 class Model:
-    """A model to take home, from `noiseproof.load_model` or `artifacts.learn`.
+    """A model to take home, from `noiseproof.load_model` or `artifacts.learn`; `artifacts.save` writes it.
 
     Attributes:
         architecture: features and head, or a network; with its preprocessing.
@@ -87,16 +86,6 @@ class Model:
         if not len(inputs):
             return np.zeros((0, len(self.classes)))
         return softmax(self.architecture.logits(inputs, bad=bad, progress=progress))
-
-    def save(self, folder: str | Path) -> Path:
-        """Write the model folder; `noiseproof.load_model` reads it.
-
-        Raises:
-            NotCommitted: the disk failed.
-        """
-        from noiseproof.artifacts.folder import save
-
-        return save(self, folder)
 
     def __str__(self) -> str:
         names = ", ".join(self.classes[:6]) + (", ..." if len(self.classes) > 6 else "")

@@ -169,7 +169,7 @@ def _learn(
             on_candidate=lambda name: print(f"judging {name}", file=sys.stderr, flush=True),
             about={"run_id": run.run_id, "recipe": "features", "noise": spec["noise"], "noiseproof": __version__},
         )
-    learned.model.save(folder)
+    artifacts.save(learned.model, folder)
     print(learned.choice.table(), file=sys.stderr, flush=True)
     for note in learned.notes:
         print(note, file=sys.stderr, flush=True)

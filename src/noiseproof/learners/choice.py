@@ -1,4 +1,4 @@
-"""The learner for a data set, chosen by held-out given labels: the simplest within one standard error of the best.
+"""The learner for a data set, chosen by held-out given labels: the first in the list unless another is clearly better.
 
 No clean label is looked at. A robust learner that predicts true labels also agrees best with given ones, as long as
 more labels are right than wrong.
@@ -147,11 +147,10 @@ def _chosen(found: Sequence[Candidate], given: Labels, classes: int) -> Choice:
         whole = (first.logits.argmax(1) == given)[np.isfinite(first.logits[:, 0])].mean()
         one.agreement = float(whole + own.mean() - same.mean())  # on the rows that both have judged
     best = max(found, key=lambda one: one.agreement)
-    margin = float(np.sqrt(best.agreement * (1 - best.agreement) / len(given)))
-    chosen = next(one for one in found if one.agreement >= best.agreement - margin)
+    chosen = best if _clearly_better(best, first, given) else first
     reason = f"{chosen.name} predicts {chosen.agreement:.1%} of the held-out given labels"
     if chosen is not best:
-        reason += f", {best.name} {best.agreement:.1%}: no clear difference, so the first in the list is taken"
+        reason += f", {best.name} {best.agreement:.1%}; the difference is within two standard errors"
     rows = np.isfinite(chosen.logits[:, 0])
     noise = fit_noise_model(chosen.logits[rows], given[rows])
     head = Blend([chosen.head()], [1.0], noise.factor)
@@ -159,9 +158,16 @@ def _chosen(found: Sequence[Candidate], given: Labels, classes: int) -> Choice:
     return Choice(head, chosen.name, ordered, noise, reason)
 
 
+def _clearly_better(one: Candidate, other: Candidate, given: Labels) -> bool:
+    """Test for more than two standard errors of the difference on the rows that both have judged."""
+    rows = np.isfinite(one.logits[:, 0]) & np.isfinite(other.logits[:, 0])
+    own, same = ((each.logits[rows].argmax(1) == given[rows]).astype(np.float64) for each in (one, other))
+    return float((own - same).mean()) > 2 * float((own - same).std()) / np.sqrt(max(1, rows.sum()))
+
+
 def _blend(found: Sequence[Candidate], given: Labels) -> Candidate:
     """Mean probabilities of the learners that are not networks, each sharpened by itself."""
-    parts = [one for one in found if one.name in ("extra trees", "boosting", "kernel")]
+    parts = [one for one in found if one.name not in _ROBUST]
     models = [fit_noise_model(one.logits, given) for one in parts]
     mean = np.mean([softmax(model.factor * one.logits) for model, one in zip(models, parts, strict=True)], 0)
 
