@@ -188,7 +188,7 @@ class OnNetwork:
             "options": {key: _plain(value) for key, value in self.options.items()},
             "student": student,
             "shape": list(self.shape),
-            "classes": self.classes,
+            "outputs": self.classes,
             "preprocessing": steps,
             "columns": self.columns,
         }
@@ -198,7 +198,7 @@ class OnNetwork:
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> OnNetwork:
-        shape, classes = tuple(map(int, config["shape"])), int(config["classes"])
+        shape, classes = tuple(map(int, config["shape"])), int(config["outputs"])
         options = {str(key): tuple(v) if isinstance(v, list) else v for key, v in config["options"].items()}
         generator = rng.generator(0, "init")
         network = models.build(config["network"], shape=shape, classes=classes, generator=generator, **options)

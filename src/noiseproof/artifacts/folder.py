@@ -73,8 +73,8 @@ def load_model(folder: str | Path) -> Model:
     """Open a model folder; nothing in it can run code.
 
     Args:
-        folder: that `train`, `compare --keep-model` or `artifacts.save` wrote, wherever it was copied to; or its results
-            folder, which holds it as `model`.
+        folder: that `train`, `compare --keep-model` or `artifacts.save` wrote, wherever it was copied to; or the
+            results folder, which holds it as `model`.
 
     Raises:
         DataMissingError: no model is there.

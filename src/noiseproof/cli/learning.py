@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from noiseproof.experiments.records import Record
     from noiseproof.experiments.specification import Run
 
-__all__ = ["is_own", "seconds_of", "train_own"]
+__all__ = ["is_of", "is_own", "seconds_of", "train_own"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -67,14 +66,13 @@ def train_own(
 
     found = datasets.load(data, root=data_root)
     extractor = _announced(found, features, learner, time_limit)
-    run = _run(data, noise, seed, extractor, learner)
+    run = _run(data, found.fingerprint, noise, seed, extractor, learner)
     path, folder = records.location(out, run.run_id), out / "model"
     learn = partial(_learn, run, found, folder, data_root, features, learner, time_limit)
-    if path.exists() and not _is_of(folder, run):
+    if path.exists() and not is_of(folder, run):
         learn()  # recorded before, but the model is not there, or another run's
     record = run_one(run, out, learn)
-    if record["status"] == "failed":
-        raise InputError(f"{data}: {record['error']}")
+    assert record is not None
     from noiseproof.artifacts import load_model
 
     about = load_model(folder).about
@@ -119,7 +117,7 @@ def _announced(found: Data, features: str | None, learner: str | None, time_limi
     return str(extractor)
 
 
-def _run(data: str, noise_text: str, seed: int, extractor: str, learner: str | None) -> Run:
+def _run(data: str, fingerprint: str, noise_text: str, seed: int, extractor: str, learner: str | None) -> Run:
     from noiseproof import noise
     from noiseproof.experiments import records
     from noiseproof.experiments.specification import Run
@@ -134,6 +132,7 @@ def _run(data: str, noise_text: str, seed: int, extractor: str, learner: str | N
         "seed": seed,
         "precision": "fp32",
         "mode": "deterministic",
+        "content": {"data": fingerprint},
     }
     return Run(records.canonical(spec))
 
@@ -153,9 +152,9 @@ def _learn(
 
     from noiseproof import __version__, artifacts
     from noiseproof.experiments import records
-    from noiseproof.experiments.execution import _realised, given_labels
+    from noiseproof.experiments.execution import given_labels, realised
 
-    spec = json.loads(run.text)
+    spec = run.spec
     noisy = given_labels(found, spec["noise"], spec["seed"], data_root)
     with shown("read") as reading:
         learned = artifacts.learn(
@@ -183,7 +182,7 @@ def _learn(
     return run.record(
         status="done",
         result={"accuracy": learned.accuracy, "curves": curves},
-        noise=_realised(found, noisy),
+        noise=realised(found, noisy),
         data={"name": found.name, "fingerprint": found.fingerprint, "notes": [*found.notes, *learned.notes]},
         seconds=round(learned.seconds, 3),
         device="cpu",
@@ -196,7 +195,7 @@ def _learn(
     )
 
 
-def _is_of(folder: Path, run: Run) -> bool:
+def is_of(folder: Path, run: Run) -> bool:
     """Test for the model of this run."""
     from noiseproof.artifacts import load_model
     from noiseproof.errors import NoiseproofError

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noiseproof.cli import options, sweeping
+from noiseproof.errors import DataError
 
 if TYPE_CHECKING:
     from noiseproof.experiments.executors.base import Pool
@@ -83,16 +84,25 @@ def train(
     )
     team = Team.assemble(device)
     path, epochs_shown = records.location(out, run.run_id), progress.Epochs()
-    call = partial(sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team)
+    call = partial(
+        sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team, model=out / "model"
+    )
+    if not team.rank:
+        sweeping.announce_changes([run], out)
     with sweeping.stoppable("the same command goes on from the last checkpoint"):
         callbacks = progress.Several([epochs_shown, *([progress.tensorboard(out)] if tensorboard else [])])
         record = run_one(run, out, call, callback=callbacks, team=team, retry_failed=True)
+        if epochs_shown.recorded_before and not learning.is_of(out / "model", run):
+            typer.echo("the model of this recorded run is not here; it is trained again", err=True)
+            call()
     if record is None:
         return  # the first process of the team speaks
     realised = record["noise"]
     wrong = f"; {realised['rate']:.2%} of the labels were wrong" if realised else ""
     typer.echo(f"{run}: {progress.outcome(record)}{', recorded before' if epochs_shown.recorded_before else ''}{wrong}")
     typer.echo(f"record {path}")
+    if learning.is_of(out / "model", run):
+        typer.echo(f"model {out / 'model'}; next: noiseproof predict {out / 'model'} NEW --out predictions.csv")
     sweeping.complain([record])
 
 
@@ -118,6 +128,9 @@ def sweep(
     save_every: options.SaveEvery = 30.0,
     keep_outputs: options.KeepOutputs = False,
     tensorboard: options.TensorBoard = False,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Leave the model of each run beside its record.")
+    ] = False,
 ) -> None:
     """Run a grid; what has a record is skipped, so the same command continues a sweep that was stopped."""
     from noiseproof.cli import progress
@@ -126,7 +139,14 @@ def sweep(
 
     part = Shard.parse(shard) if shard else WHOLE
     changed = options.overrides(epochs, changes)
-    whole = grids.load(grid, overrides=changed, root=data_root, precision=precision, mode=mode)
+    bad: dict[str, DataError] = {}
+    whole = grids.load(
+        grid, overrides=changed, root=data_root, precision=precision, mode=mode, on_bad_data=bad.setdefault
+    )
+    for name, error in bad.items():
+        typer.echo(f"noiseproof: the runs of {name} are left out: {error}", err=True)
+    if bad and not whole:
+        raise next(iter(bad.values()))
     runs = [run for run in whole if part.holds(run.run_id)]
     if dry_run:
         _plan(runs, out, sweeping.local_workers(len(runs), workers, device), retry_failed, data_root, device)
@@ -140,10 +160,12 @@ def sweep(
         out, data_root = out.absolute(), data_root and data_root.absolute()  # a task has another working folder
     else:
         pool = sweeping.local_pool(len(runs), workers, device, stuck_after)
-    calls = sweeping.calls(out, data_root, device, keep_outputs, save_every)
+    calls = sweeping.calls(out, data_root, device, keep_outputs, save_every, keep_models)
     summary = sweeping.run_all(runs, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed)
     typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
     sweeping.complain(sweeping.records_of(runs, out), summary)
+    if bad:
+        raise next(iter(bad.values()))
 
 
 def _plan(

@@ -53,7 +53,12 @@ def local_pool(runs: int, workers: int | None, device: str, stuck_after: float |
 
 
 def calls(
-    folder: Path, root: Path | None, device: str, keep_outputs: bool, save_every: float = 30.0
+    folder: Path,
+    root: Path | None,
+    device: str,
+    keep_outputs: bool,
+    save_every: float = 30.0,
+    keep_models: bool = False,
 ) -> Callable[[Run], Call]:
     """What a worker is asked to do for a run."""
     from noiseproof.experiments import records
@@ -70,6 +75,7 @@ def calls(
             checkpoint_dir=place / "checkpoints",
             save_every=save_every,
             outputs=place / records.OUTPUTS if keep_outputs else None,
+            model=place / "model" if keep_models else None,
         )
         return Carried(work)
 
@@ -107,9 +113,18 @@ def run_all(
     from noiseproof.cli import progress
     from noiseproof.experiments.driver import run_all
 
+    announce_changes(runs, folder)
     with stoppable("the same command goes on from there"), progress.shown() as shown:
         callback = progress.Several([shown, *callbacks])
         return run_all(runs, folder, pool, call, shard=shard, callback=callback, retry_failed=retry_failed)
+
+
+def announce_changes(runs: Sequence[Run], folder: Path) -> None:
+    """Say which files of these runs have changed since others were recorded in the folder."""
+    from noiseproof.experiments.changes import notices
+
+    for notice in notices(runs, folder):
+        typer.echo(f"noiseproof: {notice}", err=True)
 
 
 def records_of(runs: Sequence[Run], folder: Path) -> list[Record]:

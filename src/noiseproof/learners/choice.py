@@ -162,7 +162,7 @@ def _clearly_better(one: Candidate, other: Candidate, given: Labels) -> bool:
     """Test for more than two standard errors of the difference on the rows that both have judged."""
     rows = np.isfinite(one.logits[:, 0]) & np.isfinite(other.logits[:, 0])
     own, same = ((each.logits[rows].argmax(1) == given[rows]).astype(np.float64) for each in (one, other))
-    return float((own - same).mean()) > 2 * float((own - same).std()) / np.sqrt(max(1, rows.sum()))
+    return bool((own - same).mean() > 2 * (own - same).std() / np.sqrt(max(1, rows.sum())))
 
 
 def _blend(found: Sequence[Candidate], given: Labels) -> Candidate:
