@@ -219,7 +219,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "uses the network",
     ): "knocks at the address of the Ray cluster that the user typed",
     (
-        "experiments/own_code.py",
+        "own_code.py",
         "runs code",
     ): "compiles the source of the user's own part, which it never runs, to see whether it is what was imported",
     ("losses/_kernels/gpu.py", "runs code"): "the source of a Triton kernel, made from the library's own forms alone",

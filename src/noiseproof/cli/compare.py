@@ -70,7 +70,7 @@ def compare(
     finally:
         pool.close()
     with sweeping.stoppable("the same command goes on from there"):
-        chosen = _tuned(runs, data_root, device) if tune else None
+        chosen = _tuned(runs, folder, data_root, device) if tune else None
         found = sweeping.records_of(runs, folder)
         if as_json:
             typer.echo(json.dumps(_json(found, chosen)))
@@ -90,17 +90,17 @@ def compare(
     sweeping.complain(found, summary)
 
 
-def _tuned(runs: Sequence[Run], root: Path | None, device: str) -> Choice:
-    """The choice among the methods by held-out given labels, on the labels of the first seed."""
-    from noiseproof import data
+def _tuned(runs: Sequence[Run], folder: Path, root: Path | None, device: str) -> Choice:
+    """The choice among the methods by held-out given labels, on the labels of the first seed; kept beside the runs."""
+    from noiseproof.experiments import identity
     from noiseproof.experiments.execution import given_labels, protocol
     from noiseproof.selection.tune import tune
 
-    told = runs[0].spec
-    found = data.load(told["data"], root=root)
+    spec, (first, recipe) = runs[0].spec, protocol(runs[0])
+    found = identity.load(spec, first, recipe, root)
     methods = list({run.spec["method"]: protocol(run)[0] for run in runs}.values())
-    noisy = given_labels(found, told["noise"], told["seed"], root)
-    return tune(found, noisy, methods, protocol(runs[0])[1], seed=told["seed"], device=device)
+    noisy = given_labels(found, spec["noise"], spec["seed"], root)
+    return tune(found, noisy, methods, recipe, seed=spec["seed"], device=device, keep=folder / "tuned")
 
 
 def _show(found: Sequence[Record], chosen: Choice | None) -> None:

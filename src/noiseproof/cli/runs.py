@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noiseproof.cli import options, sweeping
+from noiseproof.errors import DataError
 
 if TYPE_CHECKING:
     from noiseproof.experiments.executors.base import Pool
@@ -56,6 +57,8 @@ def train(
     team = Team.assemble(device)
     path, epochs_shown = records.location(out, run.run_id), progress.Epochs()
     call = partial(sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team)
+    if not team.rank:
+        sweeping.announce_changes([run], out)
     with sweeping.stoppable("the same command goes on from the last checkpoint"):
         callbacks = progress.Several([epochs_shown, *([progress.tensorboard(out)] if tensorboard else [])])
         record = run_one(run, out, call, callback=callbacks, team=team, retry_failed=True)
@@ -98,7 +101,14 @@ def sweep(
 
     part = Shard.parse(shard) if shard else WHOLE
     changed = options.overrides(epochs, changes)
-    whole = grids.load(grid, overrides=changed, root=data_root, precision=precision, mode=mode)
+    bad: dict[str, DataError] = {}
+    whole = grids.load(
+        grid, overrides=changed, root=data_root, precision=precision, mode=mode, on_bad_data=bad.setdefault
+    )
+    for name, error in bad.items():
+        typer.echo(f"noiseproof: the runs of {name} are left out: {error}", err=True)
+    if bad and not whole:
+        raise next(iter(bad.values()))
     runs = [run for run in whole if part.holds(run.run_id)]
     if dry_run:
         _plan(runs, out, sweeping.local_workers(len(runs), workers, device), retry_failed, data_root, device)
@@ -116,6 +126,8 @@ def sweep(
     summary = sweeping.run_all(runs, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed)
     typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
     sweeping.complain(sweeping.records_of(runs, out), summary)
+    if bad:
+        raise next(iter(bad.values()))
 
 
 def _plan(

@@ -107,9 +107,18 @@ def run_all(
     from noiseproof.cli import progress
     from noiseproof.experiments.driver import run_all
 
+    announce_changes(runs, folder)
     with stoppable("the same command goes on from there"), progress.shown() as shown:
         callback = progress.Several([shown, *callbacks])
         return run_all(runs, folder, pool, call, shard=shard, callback=callback, retry_failed=retry_failed)
+
+
+def announce_changes(runs: Sequence[Run], folder: Path) -> None:
+    """Say which files of these runs have changed since others were recorded in the folder."""
+    from noiseproof.experiments.changes import notices
+
+    for notice in notices(runs, folder):
+        typer.echo(f"noiseproof: {notice}", err=True)
 
 
 def records_of(runs: Sequence[Run], folder: Path) -> list[Record]:

@@ -102,9 +102,9 @@ def estimate(
     probed: dict[str, float | None] = {}
     total = 0.0
     for run in waiting:
-        work = _work(run.told)
+        work = _work(run.spec)
         alike = [record for record in done if _work(record["run"]) == work]
-        near = [record for record in alike if record["run"]["method"] == run.told["method"]] or alike
+        near = [record for record in alike if record["run"]["method"] == run.spec["method"]] or alike
         if near:
             epoch = fmean(one["seconds"] / one["run"]["settings"]["train"]["epochs"] for one in near)
         else:
@@ -113,7 +113,7 @@ def estimate(
             if (asked := probed[work]) is None:
                 return None
             epoch = asked
-        total += epoch * run.told["settings"]["train"]["epochs"]
+        total += epoch * run.spec["settings"]["train"]["epochs"]
     return total
 
 
@@ -357,7 +357,7 @@ class _Driver:
 
     def _leave(self, run: Run, error: NoiseproofError) -> None:
         """Go on without the run, and if its data are at fault, without all others on them."""
-        same_data = [other for other in self.waiting if other.told["data"] == run.told["data"]]
+        same_data = [other for other in self.waiting if other.spec["data"] == run.spec["data"]]
         for left in [run, *(same_data if isinstance(error, DataError) else [])]:
             self.summary.unfinished.append((left, error))
             if left is not run:
