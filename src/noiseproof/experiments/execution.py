@@ -64,6 +64,8 @@ def describe(
         >>> str(run), run.spec["loss"], run.spec["settings"]["train"]["epochs"]
         ('digits symmetric(rate=0.4) jal-ce seed 1', 'nce + amse', 60)
     """
+    if not data.isascii() and data != data.encode(errors="replace").decode():
+        raise InputError(f"{data!r} is not UTF-8, so no record could name it; rename it")
     noise_text = str(noise.parse(noise_text))
     chosen = recipe.method(method, noise=noise_text)
     settings = chosen.settings()

@@ -143,6 +143,7 @@ class Training:
         self.given = given.to(self.place.device)
         self.task = preparation.task_of(self)
         rule.setup(self.task)
+        rule.attach(self.networks)
         for addition in rule.additions:
             addition.setup(self.task, self.networks)
             rule.loss = addition.change_loss(rule.loss)
@@ -243,6 +244,7 @@ class Training:
         for network in self.networks:
             network.train()
         self._set_rates()
+        self.rule.epoch_start(epoch, self.networks)
         order = self.batches.order(epoch)
         for addition in self.rule.additions:
             order = addition.kept(order)
