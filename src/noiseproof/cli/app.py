@@ -15,6 +15,7 @@ import typer
 from noiseproof import __version__
 from noiseproof.cli import bench, compare, data, diagnose, lists, noise, records, results, runs, theory
 from noiseproof.cli.options import accept_imports
+from noiseproof.cli.reading import accept_reading_options
 from noiseproof.errors import NoiseproofError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.add_typer(data.app, name="data", help="Download data sets and check what lie
 app.add_typer(records.app, name="records", help="Verify folders of records and put them together.")
 app.add_typer(bench.app, name="bench", help="Our speed beside the alternatives, measured in one process.")
 accept_imports(app)
+accept_reading_options(app)
 
 
 @app.callback(invoke_without_command=True)
