@@ -87,9 +87,7 @@ def fit(
             data, noisy, method, recipe, seed=seed, device=device, precision=precision, mode=mode, team=team
         )
         with flags(mode, training.place):
-            steps = training.steps(
-                checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every
-            )
+            steps = training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every)
             for _ in steps:
                 pass
             return training.outcome(keep_outputs=keep_outputs)
