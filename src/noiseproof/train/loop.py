@@ -146,6 +146,7 @@ class Training:
         self.given = given.to(self.place.device)
         self.task = preparation.task_of(self)
         rule.setup(self.task)
+        rule.attach(self.networks)
         for addition in rule.additions:
             addition.setup(self.task, self.networks)
             rule.loss = addition.change_loss(rule.loss)
@@ -246,6 +247,7 @@ class Training:
         for network in self.networks:
             network.train()
         self._set_rates()
+        self.rule.epoch_start(epoch, self.networks)
         order = self.batches.order(epoch)
         for addition in self.rule.additions:
             order = addition.kept(order)
@@ -412,6 +414,7 @@ class Training:
             outputs=self._outputs() if keep_outputs and self.team.rank == 0 else None,
             diverged_at=self.diverged_at,
             notes=self.notes,
+            augment=self.augment,
         )
 
     def _health(self) -> dict[str, Any]:
