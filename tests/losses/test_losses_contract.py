@@ -296,7 +296,8 @@ def test_losses_equal_losses_of_the_same_text_and_options_alone():
         pass
 
     own = Own()
-    assert losses.parse("2*nce") == 2 * losses.NCE() != losses.NCE()
+    assert losses.parse("2*nce").same_as(2 * losses.NCE())
+    assert not (2 * losses.NCE()).same_as(losses.NCE())
     assert losses.NCE() != "nce"
     assert own == own != Own()
     assert own != losses.NCE() != own

@@ -1,10 +1,10 @@
 """Robust losses, each a drop-in for `torch.nn.functional.cross_entropy`; needs torch and nothing else."""
 
-from noiseproof.losses._kernels import value_and_grad as value_and_grad
 from noiseproof.losses.asymmetric import AEL as AEL
 from noiseproof.losses.asymmetric import AGCE as AGCE
 from noiseproof.losses.asymmetric import AMSE as AMSE
 from noiseproof.losses.asymmetric import AUL as AUL
+from noiseproof.losses.at_once import value_and_grad as value_and_grad
 from noiseproof.losses.base import LOSSES as LOSSES
 from noiseproof.losses.base import Loss as Loss
 from noiseproof.losses.base import WeightedSum as WeightedSum
@@ -18,6 +18,11 @@ from noiseproof.losses.normalized import NNCE as NNCE
 from noiseproof.losses.normalized import NNFL as NNFL
 from noiseproof.losses.power import GCE as GCE
 from noiseproof.losses.power import MSE as MSE
+from noiseproof.losses.published import ANL_CE as ANL_CE
+from noiseproof.losses.published import ANL_FL as ANL_FL
+from noiseproof.losses.published import JAL_CE as JAL_CE
+from noiseproof.losses.published import JAL_FL as JAL_FL
+from noiseproof.losses.published import published_loss as published_loss
 from noiseproof.losses.sigmoid import SigmoidLoss as SigmoidLoss
 from noiseproof.losses.softmax_variants import ECE as ECE
 from noiseproof.losses.softmax_variants import EFL as EFL
