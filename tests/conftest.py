@@ -17,6 +17,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ.setdefault("NOISEPROOF_CACHE", "off")  # no test writes into the user's cache
 # No test depends on the machine's speed, nor on what an earlier run found; a long campaign draws anew and says what.
 fresh = bool(os.environ.get("NOISEPROOF_CAMPAIGN"))
 hypothesis.settings.register_profile("all", deadline=None, database=None, derandomize=not fresh, print_blob=fresh)

@@ -1,4 +1,4 @@
-"""Every refusal of noiseproof: what would have been accepted, what came, what to type instead.
+"""Errors of noiseproof: each says what was accepted, what came and what to type instead.
 
     NoiseproofError
     ├── InputError            the caller can mend it: a name, a number, a file (exit code 2)
@@ -40,7 +40,7 @@ class NoiseproofError(Exception):
 
 
 class InputError(NoiseproofError, ValueError):
-    """What came in cannot be used; the message says what could."""
+    """Input that cannot be used; the message says what could be."""
 
     exit_code = 2
 
@@ -72,8 +72,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
         >>> did_you_mean("quux", ["ce", "gce", "mae"])
         ''
     """
-    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    written = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), list(written), n=1, cutoff=0.6)
+    return f"; did you mean {written[close[0]]!r}?" if close else ""
 
 
 def one_of(what: str, value: str, accepted: Iterable[str]) -> str:

@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 from noiseproof import data
+from noiseproof.data.dataset import Origin, Texts, fingerprint
+from noiseproof.data.readers.own import assemble
 from noiseproof.errors import DataError, DataMissingError
 
 
@@ -247,3 +249,28 @@ def test_an_npz_that_does_not_fit_together_says_why(tmp_path, arrays, words):
     np.savez(tmp_path / "own.npz", **arrays)
     with pytest.raises(DataError, match=re.escape(words)):
         data.load(tmp_path / "own.npz")
+
+
+# Kinds of inputs and their origin
+
+
+def test_texts_and_frames_are_inputs_too():
+    pd = pytest.importorskip("pandas")
+    given = torch.tensor([0, 1, 0, 1])
+    texts = data.Split(Texts(["a", "b", "c", "d"]), given, None, ("x", "y"))
+    assert isinstance(texts.take([3, 0]).inputs, Texts)
+    assert texts.take([3, 0]).inputs == ("d", "a")
+    frame = data.Split(pd.DataFrame({"n": [1.0, 2, 3, 4], "t": list("abcd")}), given, None, ("x", "y"))
+    assert frame.take([3, 0]).inputs.to_dict("list") == {"n": [4, 1], "t": ["d", "a"]}
+    assert len({fingerprint(texts), fingerprint(frame), fingerprint(texts.take([1, 0, 2, 3]))}) == 3
+
+
+def test_what_was_held_out_comes_back_in_its_place_with_its_origin():
+    given = torch.tensor([0, 1] * 10)
+    origin = Origin("my.csv", np.arange(20), rows=np.arange(2, 22), keys=tuple(f"k{i}" for i in range(20)), key="id")
+    whole = data.Split(Texts([str(i) for i in range(20)]), given, None, ("x", "y"), origin)
+    found = assemble("my.csv", whole, None, [])
+    again = found.everything()
+    assert again.inputs == whole.inputs
+    assert again.origin.columns() == origin.columns()
+    assert all(found.test.origin.keys[i] == f"k{text}" for i, text in enumerate(found.test.inputs))

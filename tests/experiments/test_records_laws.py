@@ -19,7 +19,7 @@ from noiseproof import escaping
 from noiseproof.errors import DataError
 from noiseproof.experiments import records
 from noiseproof.reporting import render
-from noiseproof.reporting.aggregate import rows
+from noiseproof.reporting.aggregate import aggregate
 from support.made_records import made
 
 LAWS = settings(max_examples=count(25, 500))
@@ -140,7 +140,7 @@ def seeds_of_two_methods(draw: st.DrawFn) -> list[records.Record]:
 @LAWS
 @given(seeds_of_two_methods())
 def test_a_row_is_the_mean_of_the_finished_runs_of_one_method_and_counts_the_others(some):
-    for row in rows(some):
+    for row in aggregate(some):
         own = [record for record in some if record["run"]["method"] == row.method]
         done = [record["result"]["accuracy"] for record in own if record["status"] == "done"]
         assert (row.n, row.n + len(row.failed) + len(row.diverged)) == (len(done), len(own))
@@ -148,16 +148,16 @@ def test_a_row_is_the_mean_of_the_finished_runs_of_one_method_and_counts_the_oth
         if len(done) > 1:
             assert min(done) - 1e-9 <= row.mean <= max(done) + 1e-9
             assert np.isclose(row.std, np.std(done, ddof=1), rtol=1e-9, atol=1e-9)
-    assert sum(row.n + len(row.failed) for row in rows(some)) == len(some)
+    assert sum(row.n + len(row.failed) for row in aggregate(some)) == len(some)
 
 
 @LAWS
 @given(seeds_of_two_methods(), st.randoms(use_true_random=False))
 def test_no_number_depends_on_the_order_of_the_records_or_on_failed_runs(some, chance):
     assert render.render(chance.sample(some, len(some)), "csv") == render.render(some, "csv")
-    means = {row.method: (row.mean, row.std, row.n) for row in rows(some)}
+    means = {row.method: (row.mean, row.std, row.n) for row in aggregate(some)}
     failed = [made(1000 + n, status="failed", method=method, loss=method) for n, method in enumerate(means)]
-    assert {row.method: (row.mean, row.std, row.n) for row in rows([*some, *failed])} == means
+    assert {row.method: (row.mean, row.std, row.n) for row in aggregate([*some, *failed])} == means
 
 
 @LAWS

@@ -20,7 +20,7 @@ import pytest
 from conftest import count
 from noiseproof.errors import DataMissingError, MachineError
 from noiseproof.experiments import driver, records
-from noiseproof.experiments.driver import Watch, drive
+from noiseproof.experiments.driver import Callback, run_all
 from noiseproof.experiments.executors.base import Finished, Lost, Raised
 from noiseproof.experiments.executors.local import LocalPool
 from noiseproof.storage.lock import Shard
@@ -29,7 +29,7 @@ from support.made_runs import calling, dies, diverges, expected, fails, misses_d
 TESTS = Path(__file__).parents[1]
 
 
-class Notes(Watch):
+class Notes(Callback):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -43,10 +43,10 @@ def leftovers(folder: Path) -> list[Path]:
 
 def test_every_run_is_computed_once_and_the_second_drive_has_nothing_to_do(tmp_path):
     log = tmp_path / "log"
-    first = drive(runs(12), tmp_path / "out", LocalPool(2), calling(work, log=log))
+    first = run_all(runs(12), tmp_path / "out", LocalPool(2), calling(work, log=log))
     assert (first.recorded, first.present) == (12, 0)
     assert results(tmp_path / "out") == expected(12)
-    second = drive(runs(15), tmp_path / "out", LocalPool(2), calling(work, log=log))
+    second = run_all(runs(15), tmp_path / "out", LocalPool(2), calling(work, log=log))
     assert (second.recorded, second.present) == (3, 12)
     attempts = Counter(line.split()[1] for line in log.read_text().splitlines())
     assert set(attempts.values()) == {1}
@@ -58,7 +58,7 @@ def test_shards_share_a_grid_without_sharing_a_run(tmp_path):
     log = tmp_path / "log"
     sizes = []
     for number in (1, 2, 3):
-        tally = drive(runs(20), tmp_path / "out", LocalPool(1), calling(work, log=log), shard=Shard(number, 3))
+        tally = run_all(runs(20), tmp_path / "out", LocalPool(1), calling(work, log=log), shard=Shard(number, 3))
         sizes.append(tally.recorded)
         assert tally.present == 0
     assert sum(sizes) == 20
@@ -71,7 +71,7 @@ def test_two_drivers_of_different_shards_work_at_once_and_compute_every_run_once
     for attempt in range(count(1, 20)):
         out, log = tmp_path / str(attempt), tmp_path / f"log {attempt}"
         first, second = (
-            partial(drive, runs(6), out, LocalPool(1), calling(work, seconds=0.05, log=log), shard=Shard(number, 2))
+            partial(run_all, runs(6), out, LocalPool(1), calling(work, seconds=0.05, log=log), shard=Shard(number, 2))
             for number in (1, 2)
         )
         with ThreadPoolExecutor() as side_by_side:
@@ -84,7 +84,7 @@ def test_two_drivers_of_different_shards_work_at_once_and_compute_every_run_once
 
 def test_a_run_that_raises_twice_is_done_the_third_time_and_its_errors_lie_beside_it(tmp_path):
     notes = Notes()
-    drive(runs(2), tmp_path / "out", LocalPool(1), calling(fails, when=tmp_path / "tries", times=2), watch=notes)
+    run_all(runs(2), tmp_path / "out", LocalPool(1), calling(fails, when=tmp_path / "tries", times=2), callback=notes)
     assert results(tmp_path / "out") == expected(2)
     for run in runs(2):
         texts = [p.read_text() for p in (tmp_path / "out" / "runs" / run.run_id / "notes").iterdir()]
@@ -99,33 +99,33 @@ def test_a_run_that_raises_three_times_is_recorded_as_failed_and_the_others_go_o
         grid[0].run_id: calling(fails, when=tmp_path / "tries", times=9)(grid[0]),
         **{run.run_id: calling(work)(run) for run in grid[1:]},
     }
-    tally = drive(grid, tmp_path / "out", LocalPool(2), lambda run: call[run.run_id])
+    tally = run_all(grid, tmp_path / "out", LocalPool(2), lambda run: call[run.run_id])
     assert [(run, error) for run, error in tally.failed] == [(grid[0], "RuntimeError: attempt 2 broke")]
     by_seed = {record["run"]["seed"]: record for record in records.read_folder(tmp_path / "out").records}
     assert [by_seed[seed]["status"] for seed in (1, 2, 3)] == ["failed", "done", "done"]
     assert by_seed[1]["error"] == "RuntimeError: attempt 2 broke"
     assert by_seed[1]["result"]["accuracy"] is None
-    again = drive(grid, tmp_path / "out", LocalPool(2), lambda run: call[run.run_id])
+    again = run_all(grid, tmp_path / "out", LocalPool(2), lambda run: call[run.run_id])
     assert (again.present, again.recorded) == (3, 0), "a failed run runs again only when asked"
 
 
 def test_diverged_is_a_result(tmp_path):
-    tally = drive(runs(1), tmp_path / "out", LocalPool(1), calling(diverges))
+    tally = run_all(runs(1), tmp_path / "out", LocalPool(1), calling(diverges))
     assert tally.diverged == runs(1)
     assert records.read_folder(tmp_path / "out").records[0]["status"] == "diverged"
 
 
 def test_missing_data_stops_the_drive_and_records_nothing(tmp_path):
     with pytest.raises(DataMissingError, match="there is no file cifar10"):
-        drive(runs(3), tmp_path / "out", LocalPool(1), calling(misses_data))
+        run_all(runs(3), tmp_path / "out", LocalPool(1), calling(misses_data))
     assert results(tmp_path / "out") == {}
-    drive(runs(3), tmp_path / "out", LocalPool(1), calling(work))
+    run_all(runs(3), tmp_path / "out", LocalPool(1), calling(work))
     assert results(tmp_path / "out") == expected(3)
 
 
 def test_a_run_that_kills_every_worker_is_recorded_as_failed(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "_LOSSES", 3)
-    tally = drive(runs(1), tmp_path / "out", LocalPool(1), calling(dies))
+    tally = run_all(runs(1), tmp_path / "out", LocalPool(1), calling(dies))
     (_, error) = tally.failed[0]
     assert error == (
         "3 workers in a row were lost before the first epoch ended; "
@@ -136,20 +136,20 @@ def test_a_run_that_kills_every_worker_is_recorded_as_failed(tmp_path, monkeypat
 def test_a_worker_that_falls_silent_is_killed_and_its_run_is_queued_again(tmp_path):
     notes = Notes()
     pool = LocalPool(1, quiet=4.0)
-    drive(runs(2), tmp_path / "out", pool, calling(stops, when=tmp_path / "stopped"), watch=notes)
+    run_all(runs(2), tmp_path / "out", pool, calling(stops, when=tmp_path / "stopped"), callback=notes)
     assert results(tmp_path / "out") == expected(2)
     assert any("its worker was silent for" in line and "queued again" in line for line in notes.lines)
 
 
 def test_a_damaged_record_is_moved_aside_and_its_run_computed_again(tmp_path):
     out = tmp_path / "out"
-    drive(runs(3), out, LocalPool(1), calling(work))
+    run_all(runs(3), out, LocalPool(1), calling(work))
     path = records.location(out, runs(2)[1].run_id)
     raw = bytearray(path.read_bytes())
     raw[50] ^= 4
     path.write_bytes(raw)
     notes = Notes()
-    tally = drive(runs(3), out, LocalPool(1), calling(work), watch=notes)
+    tally = run_all(runs(3), out, LocalPool(1), calling(work), callback=notes)
     assert (tally.present, tally.recorded) == (2, 1)
     assert results(out) == expected(3)
     assert (path.parent / "notes" / "record.json").read_bytes() == raw
@@ -186,7 +186,7 @@ def test_a_reply_from_an_attempt_that_was_given_up_is_dropped(tmp_path):
         lambda pool: [Lost(pool.begun[0][0], "node died")],
         lambda pool: [Finished(pool.begun[0][0], wrong), value(pool), Finished(pool.begun[1][0], wrong)],
     )
-    tally = drive(runs(1), tmp_path / "out", pool, calling(work))
+    tally = run_all(runs(1), tmp_path / "out", pool, calling(work))
     assert tally.recorded == 1
     assert len(pool.begun) == 2
     assert results(tmp_path / "out") == expected(1)
@@ -201,7 +201,7 @@ def test_a_result_that_was_recorded_by_somebody_else_in_the_meantime_is_discarde
         records.write(out, {**finished.value, "seconds": 99.0})
         return [finished]
 
-    tally = drive(runs(1), out, Scripted(beaten), calling(work))
+    tally = run_all(runs(1), out, Scripted(beaten), calling(work))
     assert (tally.recorded, tally.discarded) == (0, 1)
     assert records.read_folder(out).records[0]["seconds"] == 99.0
 
@@ -215,14 +215,14 @@ def test_a_driver_whose_lock_is_gone_stops_before_it_records(tmp_path):
         return [value(pool)]
 
     with pytest.raises(MachineError, match=r"has another driver now: the lock .* is gone or was taken over"):
-        drive(runs(1), out, Scripted(unlocked), calling(work))
+        run_all(runs(1), out, Scripted(unlocked), calling(work))
     assert results(out) == {}
 
 
 def test_a_disk_error_of_a_worker_stops_the_drive_with_its_own_words(tmp_path):
     pool = Scripted(lambda pool: [Raised(pool.begun[0][0], MachineError("no space for x: need 2, have 1"), "")])
     with pytest.raises(MachineError, match="no space for x: need 2, have 1"):
-        drive(runs(2), tmp_path / "out", pool, calling(work))
+        run_all(runs(2), tmp_path / "out", pool, calling(work))
     assert pool.closed
     assert results(tmp_path / "out") == {}
 
@@ -233,10 +233,10 @@ def test_ctrl_c_leaves_everything_resumable(tmp_path):
 
     pool = Scripted(lambda pool: [value(pool)], interrupt)
     with pytest.raises(KeyboardInterrupt):
-        drive(runs(4), tmp_path / "out", pool, calling(work))
+        run_all(runs(4), tmp_path / "out", pool, calling(work))
     assert pool.closed
     assert len(results(tmp_path / "out")) == 1
-    drive(runs(4), tmp_path / "out", LocalPool(1), calling(work))
+    run_all(runs(4), tmp_path / "out", LocalPool(1), calling(work))
     assert results(tmp_path / "out") == expected(4)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from noiseproof import recipes
 from noiseproof.errors import InputError
 from noiseproof.experiments import execution, grid, records
@@ -115,7 +116,7 @@ def cell(run: Run) -> tuple[str, str, str, str]:
 
 @pytest.mark.parametrize(("number", "seeds"), [(3, 3), (4, 3), (5, 3), (6, 1)])
 def test_the_grids_of_the_paper_are_its_cells(number, seeds):
-    path = Path(grid.__file__).parent / "paper" / "tables.csv"
+    path = ROOT / "src/noiseproof/reporting/paper_numbers/tables.csv"
     with path.open() as file:
         lines = [line for line in csv.DictReader(file) if line["table"] == str(number)]
     paper = {

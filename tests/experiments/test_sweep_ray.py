@@ -19,7 +19,8 @@ import pytest
 from conftest import count
 from noiseproof.errors import InputError, MachineError
 from noiseproof.experiments import driver
-from noiseproof.experiments.driver import Watch, drive
+from noiseproof.experiments.driver import Callback, run_all
+from noiseproof.experiments.executors import ray as ray_executor
 from noiseproof.experiments.executors.base import Event
 from noiseproof.experiments.executors.ray import RayPool
 from support.made_runs import calling, expected, gated, results, runs, stops, work
@@ -28,7 +29,7 @@ pytest.importorskip("ray")
 pytestmark = pytest.mark.timeout(1800)  # a cluster that hangs shall not hang the rest
 
 
-class Listener(Watch):
+class Listener(Callback):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -90,7 +91,7 @@ def test_more_tasks_than_gpus_share_them(two_nodes, tmp_path):
     assert alone.slots == 1, "one GPU, one task, unless more are asked for"
     alone.close()
     pool = RayPool(two_nodes.address, slots=2, gpus=True)
-    tally = drive(runs(2), tmp_path / "out", pool, gated(both, 1), watch=BothAtWork())
+    tally = run_all(runs(2), tmp_path / "out", pool, gated(both, 1), callback=BothAtWork())
     assert tally.recorded == 2
 
 
@@ -143,16 +144,16 @@ def test_killed_workers_and_nodes_lose_no_run_and_double_none(two_nodes, tmp_pat
     draw.shuffle(deeds)
     monkeypatch.setattr(driver, "_LOSSES", 1000)  # so many losses are no accident here
     pool = Sabotaged(two_nodes.address, slots=2, deeds=deeds, over=tmp_path / "over")
-    watch = Listener()
+    callback = Listener()
     call = gated(tmp_path / "over", grid - 1, seconds=0.1, log=log)
-    done = drive(runs(grid), tmp_path / "out", pool, call, watch=watch)
+    done = run_all(runs(grid), tmp_path / "out", pool, call, callback=callback)
     assert pool.deeds == [], "all was done, and the grid was not over before"
     assert done.recorded == grid
     assert done.discarded == 0
     assert results(tmp_path / "out") == expected(grid), "as an undisturbed grid"
     assert len(log.read_text().splitlines()) > grid, "no attempt was cut short"
-    assert any("its Ray task was lost" in note for note in watch.notes)
-    assert {"epoch": 1} in watch.progressed
+    assert any("its Ray task was lost" in note for note in callback.notes)
+    assert {"epoch": 1} in callback.progressed
     tally("Ray workers, nodes and mailboxes killed", workers + nodes + mailboxes)
 
 
@@ -165,19 +166,19 @@ def test_a_driver_that_is_killed_leaves_the_rest_to_the_next_one(two_nodes, tmp_
         first.kill()  # the last two runs are under way
     assert len(results(out)) == 3
     gate.touch()
-    watch = Listener()
-    tally = drive(runs(5), out, RayPool(two_nodes.address, slots=2), calling(work), watch=watch)
+    callback = Listener()
+    tally = run_all(runs(5), out, RayPool(two_nodes.address, slots=2), calling(work), callback=callback)
     assert (tally.recorded, tally.present, tally.discarded) == (2, 3, 0)
     assert results(out) == expected(5)
-    assert any("took over from process" in note for note in watch.notes)
+    assert any("took over from process" in note for note in callback.notes)
 
 
 def test_a_task_that_falls_silent_is_given_up_and_its_run_is_queued_again(two_nodes, tmp_path):
-    watch = Listener()
+    callback = Listener()
     pool = RayPool(two_nodes.address, slots=1, quiet=6.0)
-    drive(runs(2), tmp_path / "out", pool, calling(stops, when=tmp_path / "stopped"), watch=watch)
+    run_all(runs(2), tmp_path / "out", pool, calling(stops, when=tmp_path / "stopped"), callback=callback)
     assert results(tmp_path / "out") == expected(2)
-    assert any("its task was silent for" in note for note in watch.notes)
+    assert any("its task was silent for" in note for note in callback.notes)
 
 
 LOCAL = """
@@ -185,9 +186,9 @@ import sys
 from pathlib import Path
 from support.made_runs import calling, runs, work
 from noiseproof.experiments.executors.ray import RayPool
-from noiseproof.experiments.driver import Watch, drive
+from noiseproof.experiments.driver import Callback, run_all
 
-class Look(Watch):
+class Look(Callback):
     def recorded(self, run, record):
         import ray, psutil
         mine = psutil.Process()
@@ -196,7 +197,7 @@ class Look(Watch):
                 if connection.status == "LISTEN":
                     print("listens", connection.laddr.ip)
 
-print(drive(runs(1), Path(sys.argv[1]), RayPool("local", slots=1), calling(work), watch=Look()))
+print(run_all(runs(1), Path(sys.argv[1]), RayPool("local", slots=1), calling(work), callback=Look()))
 """
 
 
@@ -225,7 +226,7 @@ def test_an_old_or_missing_ray_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(ray, "__version__", "2.51.1")
     with pytest.raises(InputError, match=r"needs Ray 2\.52 or newer .*, got 2\.51\.1"):
-        ray._import_ray()
+        ray_executor._import_ray()
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="pip install"):
-        ray._import_ray()
+        ray_executor._import_ray()

@@ -17,7 +17,7 @@ import noiseproof
 from conftest import ROOT
 from noiseproof import data, noise, recipes
 from noiseproof.experiments import grid, records
-from noiseproof.experiments.driver import alone
+from noiseproof.experiments.driver import run_one
 from noiseproof.experiments.execution import execute, protocol
 from noiseproof.reporting import render
 from noiseproof.train import checkpoint, fit
@@ -68,7 +68,7 @@ def leave(folder: Path) -> None:
     (folder / "grid.toml").write_text(GRID)
     runs = grid.load(folder / "grid.toml")
     for run in runs:
-        alone(run, folder / "results", lambda progress, run=run: execute(run, device="cpu", progress=progress))
+        run_one(run, folder / "results", lambda progress, run=run: execute(run, device="cpu", progress=progress))
     for rest in (folder / "results").rglob("locks"):
         shutil.rmtree(rest)
     found = records.read_folder(folder / "results").records

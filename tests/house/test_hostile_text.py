@@ -89,7 +89,7 @@ def outcomes(read: Callable[[Path], object], path: Path, sound: bytes, times: in
 def test_a_reader_that_misbehaves_is_told_with_its_case(deed, told, monkeypatch):
     """What the tests below rest on."""
     monkeypatch.setattr("support.limits.SECONDS", 1)
-    monkeypatch.setattr("limits.WAIT", 5)
+    monkeypatch.setattr("support.limits.WAIT", 5)
     with pytest.raises(AssertionError, match=told):
         each_within_limits(lambda case: deed(case) if case == 2 else "fine", range(5))
 

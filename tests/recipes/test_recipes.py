@@ -97,7 +97,7 @@ def test_every_method_of_every_recipe_can_be_made_and_says_where_it_comes_from()
 
 
 def test_every_row_of_the_papers_tables_is_a_method_of_its_recipe():
-    with (ROOT / "src/noiseproof/reporting/paper/tables.csv").open(newline="") as file:
+    with (ROOT / "src/noiseproof/reporting/paper_numbers/tables.csv").open(newline="") as file:
         rows = {(row["dataset"], row["method"].lower()) for row in csv.DictReader(file)}
     recipe = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100", "CIFAR-10N": "cifar10", "CIFAR-100N": "cifar100"}
     recipe |= {"WebVision": "webvision", "ILSVRC12": "webvision", "Clothing1M": "clothing1m"}

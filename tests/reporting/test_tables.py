@@ -15,8 +15,8 @@ import pytest
 from conftest import count
 from noiseproof.errors import UnknownNameError
 from noiseproof.reporting import render
-from noiseproof.reporting.aggregate import rows
-from noiseproof.reporting.tables import MISSING, grids, top_two
+from noiseproof.reporting.aggregate import aggregate
+from noiseproof.reporting.tables import MISSING, tables_of, top_two
 from support.records_factory import HOSTILE, make_record
 
 FORMS = ["md", "csv", "html", "latex"]
@@ -28,7 +28,7 @@ def three_seeds(*accuracies: float, **more: object) -> list[dict[str, object]]:
 
 def text_of(records: list[dict[str, object]], method: str, column: int = 0) -> str:
     """What the first table says of a method."""
-    line = next(line for line in grids(records)[0].lines if line.labels[0].startswith(method))
+    line = next(line for line in tables_of(records)[0].rows if line.labels[0].startswith(method))
     return line.cells[column].text
 
 
@@ -51,13 +51,13 @@ def a_folder(seed: int = 0) -> list[dict[str, object]]:
 
 
 def test_a_row_is_the_mean_and_the_sample_deviation_of_its_seeds():
-    (row,) = rows(three_seeds(80.0, 82.0, 84.0))
+    (row,) = aggregate(three_seeds(80.0, 82.0, 84.0))
     assert (row.mean, row.std, row.n, row.seeds) == (82.0, 2.0, 3, (1, 2, 3))
     assert text_of(three_seeds(80.0, 82.0, 84.0), "ce") == "82.00 ± 2.00"
 
 
 def test_one_seed_has_no_deviation():
-    (row,) = rows([make_record(accuracy=80.0)])
+    (row,) = aggregate([make_record(accuracy=80.0)])
     assert row.std is None
     assert text_of([make_record(accuracy=80.0)], "ce") == "80.00"
 
@@ -82,8 +82,8 @@ def test_one_seed_has_no_deviation():
 )
 def test_runs_that_differ_in_anything_but_the_seed_share_no_mean(change):
     both = three_seeds(80.0, 82.0, 84.0) + three_seeds(60.0, 62.0, 64.0, **change)
-    assert sorted(row.mean for row in rows(both)) == [62.0, 82.0]
-    shown = [cell.text for grid in grids(both) for line in grid.lines for cell in line.cells]
+    assert sorted(row.mean for row in aggregate(both)) == [62.0, 82.0]
+    shown = [cell.text for grid in tables_of(both) for line in grid.rows for cell in line.cells]
     assert sorted(text for text in shown if text != MISSING) == ["62.00 ± 2.00", "82.00 ± 2.00"]
 
 
@@ -98,18 +98,18 @@ def test_runs_that_differ_in_anything_but_the_seed_share_no_mean(change):
     ],
 )
 def test_rows_that_are_kept_apart_say_in_what_they_differ(change, said):
-    (grid,) = grids([make_record(), make_record(**change)])
-    assert {line.labels[0] for line in grid.lines} == said
+    (grid,) = tables_of([make_record(), make_record(**change)])
+    assert {line.labels[0] for line in grid.rows} == said
 
 
 def test_the_precision_that_auto_chose_is_the_one_that_counts():
     told, chosen = make_record(seed=1, accuracy=80.0), make_record(seed=2, accuracy=82.0)
     told["run"]["precision"] = "auto"
-    assert [row.mean for row in rows([told, chosen])] == [81.0]
+    assert [row.mean for row in aggregate([told, chosen])] == [81.0]
 
 
 def test_what_was_not_trained_alike_is_said_below():
-    (grid,) = grids([make_record(method="ce", epochs=10), make_record(method="gce", epochs=20)])
+    (grid,) = tables_of([make_record(method="ce", epochs=10), make_record(method="gce", epochs=20)])
     assert "Not all rows were trained alike: train.epochs is 10 for ce; 20 for gce." in grid.remarks
 
 
@@ -117,7 +117,7 @@ def test_further_test_sets_have_tables_of_their_own():
     record = make_record(data="webvision", noise="clean", accuracy=70.0)
     record["run"]["recipe"] = "webvision"
     record["result"]["also"] = {"ilsvrc12": 65.0}
-    assert [(grid.title, grid.lines[0].cells[0].text) for grid in grids([record])] == [
+    assert [(grid.title, grid.rows[0].cells[0].text) for grid in tables_of([record])] == [
         ("webvision", "70.00"),
         ("webvision on ilsvrc12", "65.00"),
     ]
@@ -129,8 +129,8 @@ def test_further_test_sets_have_tables_of_their_own():
 def test_a_diverged_or_failed_seed_is_left_out_and_named():
     seeds = [*three_seeds(80.0, 82.0), make_record(seed=3, accuracy=10.0, status="diverged")]
     seeds += [make_record(seed=4, accuracy=None, status="failed")]
-    (grid,) = grids(seeds)
-    cell = grid.lines[0].cells[0]
+    (grid,) = tables_of(seeds)
+    cell = grid.rows[0].cells[0]
     assert cell.text == "81.00 ± 1.41"
     assert cell.notes == ("seed 3 diverged and is left out", "seed 4 failed and is left out")
 
@@ -139,7 +139,7 @@ def test_a_test_set_without_a_finite_score_counts_as_diverged():
     record = make_record(data="webvision", noise="clean", accuracy=70.0)
     record["run"]["recipe"] = "webvision"
     record["result"]["also"] = {"ilsvrc12": None}
-    assert [grid.lines[0].cells[0].text for grid in grids([record])] == ["70.00", "diverged"]
+    assert [grid.rows[0].cells[0].text for grid in tables_of([record])] == ["70.00", "diverged"]
 
 
 def test_a_method_without_any_number_says_why():
@@ -149,26 +149,26 @@ def test_a_method_without_any_number_says_why():
 
 def test_a_run_that_failed_before_it_knew_its_data_stands_with_its_seeds():
     early = make_record(seed=3, status="failed", accuracy=None) | {"noise": None, "data": None}
-    (row,) = rows([*three_seeds(80.0, 82.0), early])
+    (row,) = aggregate([*three_seeds(80.0, 82.0), early])
     assert (row.seeds, row.failed) == ((1, 2), (3,))
 
 
 def test_a_cell_without_records_is_shown_as_missing_and_explained():
-    (grid,) = grids([make_record(method="ce", noise="clean"), make_record(method="gce")])
-    assert [[cell.text for cell in line.cells] for line in grid.lines] == [["90.00", MISSING], [MISSING, "90.00"]]
+    (grid,) = tables_of([make_record(method="ce", noise="clean"), make_record(method="gce")])
+    assert [[cell.text for cell in line.cells] for line in grid.rows] == [["90.00", MISSING], [MISSING, "90.00"]]
     assert "means no record" in grid.remarks[0]
 
 
 def test_a_mean_over_fewer_seeds_says_so():
-    (grid,) = grids([*three_seeds(80.0, 82.0, 84.0), make_record(method="gce", accuracy=81.0)])
-    assert [line.cells[0].notes for line in grid.lines] == [(), ("over 1 seed",)]
+    (grid,) = tables_of([*three_seeds(80.0, 82.0, 84.0), make_record(method="gce", accuracy=81.0)])
+    assert [line.cells[0].notes for line in grid.rows] == [(), ("over 1 seed",)]
 
 
 # Ranks
 
 
 def marks(**accuracies: float) -> dict[str, str]:
-    made = rows(make_record(method=method, accuracy=value) for method, value in accuracies.items())
+    made = aggregate(make_record(method=method, accuracy=value) for method, value in accuracies.items())
     found = top_two(made)
     return {row.method: found.get(id(row), "") for row in made}
 
@@ -187,7 +187,7 @@ def test_a_number_alone_wins_nothing_and_of_two_one_wins():
 
 
 def test_selection_rules_do_not_compete():
-    made = rows(
+    made = aggregate(
         [
             make_record(method=m, accuracy=a, selection=s)
             for s in ("last epoch", "oracle")
@@ -199,8 +199,8 @@ def test_selection_rules_do_not_compete():
 
 def test_a_mean_over_the_survivors_of_divergence_wins_nothing():
     seeds = [make_record(method="gce", accuracy=99.0), make_record(method="gce", seed=2, status="diverged")]
-    (grid,) = grids([*seeds, make_record(method="ce"), make_record(method="sce", accuracy=80.0)])
-    assert {line.labels[0]: line.cells[0].mark for line in grid.lines} == {"ce": "best", "gce": "", "sce": ""}
+    (grid,) = tables_of([*seeds, make_record(method="ce"), make_record(method="sce", accuracy=80.0)])
+    assert {line.labels[0]: line.cells[0].mark for line in grid.rows} == {"ce": "best", "gce": "", "sce": ""}
 
 
 # Writing
@@ -217,9 +217,9 @@ def test_the_same_records_give_the_same_text_in_any_order(form):
 
 def test_the_columns_rise_in_noise_and_the_rows_follow_the_paper():
     noises = ["symmetric(rate=0.8)", "human(labels=worst)", "clean", "symmetric(rate=0.1)", "asymmetric(rate=0.1)"]
-    (grid,) = grids(make_record(method=m, noise=noise) for m in ("zz", "jal-fl", "aa", "ce") for noise in noises)
+    (grid,) = tables_of(make_record(method=m, noise=noise) for m in ("zz", "jal-fl", "aa", "ce") for noise in noises)
     assert grid.columns == ("clean", "symmetric(0.1)", "symmetric(0.8)", "asymmetric(0.1)", "human(worst)")
-    assert [line.labels[0] for line in grid.lines] == ["ce", "jal-fl", "aa", "zz"]
+    assert [line.labels[0] for line in grid.rows] == ["ce", "jal-fl", "aa", "zz"]
 
 
 def test_an_unknown_format_is_refused_with_what_there_is():
@@ -230,7 +230,7 @@ def test_an_unknown_format_is_refused_with_what_there_is():
 def test_the_csv_reads_back_as_the_rows():
     records = a_folder()
     read = list(csv.DictReader(io.StringIO(render.render(records, "csv"))))
-    for line, row in zip(read, rows(records), strict=True):
+    for line, row in zip(read, aggregate(records), strict=True):
         assert (line["data"], line["method"], int(line["n"])) == (row.data, row.method, row.n)
         if row.mean is not None:
             assert float(line["mean"]) == pytest.approx(statistics.fmean(row.accuracies), abs=5e-5)
@@ -324,7 +324,7 @@ def test_the_terminal_gets_text_and_no_control_characters():
 
     for name in HOSTILE:
         out = io.StringIO()
-        Console(file=out, width=200, force_terminal=False).print(render.console(grids(hostile(name))))
+        Console(file=out, width=200, force_terminal=False).print(render.console(tables_of(hostile(name))))
         assert "\x1b" not in out.getvalue()
         assert all(character == "\n" or character.isprintable() for character in out.getvalue())
 
@@ -334,7 +334,7 @@ def test_the_terminal_shows_best_in_bold():
 
     out = io.StringIO()
     records = [make_record(method=m, accuracy=a) for m, a in (("ce", 70.0), ("gce", 80.0))]
-    Console(file=out, width=80, force_terminal=True, color_system="standard").print(render.console(grids(records)))
+    Console(file=out, width=80, force_terminal=True, color_system="standard").print(render.console(tables_of(records)))
     assert re.search(r"\x1b\[1m *80\.00", out.getvalue())
     assert not re.search(r"\x1b\[1m *70\.00", out.getvalue())
 
@@ -342,4 +342,4 @@ def test_the_terminal_shows_best_in_bold():
 def test_recipes_have_tables_of_their_own():
     whole, short = make_record(data="cifar10", accuracy=90.0), make_record(data="cifar10", accuracy=60.0)
     whole["run"]["recipe"], short["run"]["recipe"] = "cifar10", "small-cifar10"
-    assert [grid.title for grid in grids([short, whole])] == ["cifar10", "cifar10, recipe small-cifar10"]
+    assert [grid.title for grid in tables_of([short, whole])] == ["cifar10", "cifar10, recipe small-cifar10"]

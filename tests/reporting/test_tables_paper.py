@@ -12,7 +12,7 @@ import pytest
 from conftest import count
 from noiseproof.errors import InputError
 from noiseproof.reporting import paper, render
-from noiseproof.reporting.aggregate import rows
+from noiseproof.reporting.aggregate import aggregate
 from support.records_factory import make_record
 
 CELLS = paper.printed()
@@ -26,7 +26,7 @@ def ours(noise: str, method: str, *accuracies: float, data: str = "cifar10", **m
 
 
 def comparison(noise: str, method: str, *accuracies: float, data: str = "cifar10") -> paper.Comparison | None:
-    (row,) = rows(ours(noise, method, *accuracies, data=data))
+    (row,) = aggregate(ours(noise, method, *accuracies, data=data))
     place = paper.where(data, noise)
     assert place is not None
     return paper.compare(row, CELLS[place, method.upper()], place[0])
@@ -61,10 +61,10 @@ def test_the_two_best_of_a_column_follow_from_its_numbers():
         assert two_best["CIFAR-10", "asymmetric", rate] & jal == {"JAL-FL"}
     for rate in ("0.3", "0.4"):
         assert two_best["CIFAR-10", "asymmetric", rate] & jal == {"JAL-CE"}
-    (grid,) = paper.grids(ours("clean", "ce", 90.0))
+    (grid,) = paper.tables_of(ours("clean", "ce", 90.0))
     marked = {
         (line.labels[0], column)
-        for line in grid.lines
+        for line in grid.rows
         if line.labels[1] == "paper"
         for column, cell in zip(grid.columns, line.cells, strict=True)
         if cell.mark
@@ -162,20 +162,20 @@ def test_the_grids_of_the_package_fill_the_papers_tables(table):
 def test_the_webvision_model_on_imagenet_has_its_own_column_of_cells():
     record = make_record(data="webvision", recipe="webvision", noise="clean", accuracy=62.0)
     record["result"]["also"] = {"ilsvrc12": 58.0}
-    titles = {grid.title: grid.lines[1].cells[0].text for grid in paper.grids([record])}
+    titles = {grid.title: grid.rows[1].cells[0].text for grid in paper.tables_of([record])}
     assert titles == {"Table 6, WebVision": "62.00", "Table 6, ILSVRC12": "58.00"}
 
 
 def test_records_of_other_data_are_refused_with_what_would_fit():
     with pytest.raises(InputError, match="none of the records belongs to a cell of the paper's tables: cifar10"):
-        paper.grids([make_record()])
+        paper.tables_of([make_record()])
 
 
 def test_both_conventions_of_a_cell_stand_apart():
     records = ours("symmetric(rate=0.4)", "ce", 58.0, 59.0, convention="exact")
     records += ours("symmetric(rate=0.4, convention=jal)", "ce", 60.0, 61.0, convention="jal")
-    (grid,) = paper.grids(records)
-    said = [line.labels for line in grid.lines if line.labels[1] not in ("paper", "difference")]
+    (grid,) = paper.tables_of(records)
+    said = [line.labels for line in grid.rows if line.labels[1] not in ("paper", "difference")]
     assert said == [("", "ours (convention=exact)"), ("", "ours (convention=jal)")]
     assert "Our labels were drawn by the convention exact, the paper's by the one named jal." in grid.remarks
 
@@ -185,7 +185,7 @@ def test_a_run_that_left_the_papers_protocol_says_so():
 
     def remarks(overrides):
         (run,) = grids_of_runs.runs(["cifar10"], ["clean"], ["jal-ce"], [1], overrides=overrides)
-        (grid,) = paper.grids([make_record() | {"run": run.told}])
+        (grid,) = paper.tables_of([make_record() | {"run": run.told}])
         return [remark for remark in grid.remarks if remark.startswith("Not the paper's protocol")]
 
     assert remarks({}) == []
@@ -207,9 +207,9 @@ def test_the_same_records_give_the_same_tables_in_any_order(form):
 
 
 def test_below_the_papers_line_stand_ours_and_the_difference():
-    (grid,) = paper.grids(ours("symmetric(rate=0.4)", "ce", 58.0, 59.0, 60.0))
+    (grid,) = paper.tables_of(ours("symmetric(rate=0.4)", "ce", 58.0, 59.0, 60.0))
     column = grid.columns.index("symmetric 0.4")
-    assert [(*line.labels, line.cells[column].text) for line in grid.lines[:3]] == [
+    assert [(*line.labels, line.cells[column].text) for line in grid.rows[:3]] == [
         ("CE", "paper", "58.05 ± 0.53"),
         ("", "ours", "59.00 ± 1.00"),
         ("", "difference", "+0.95 inside"),

@@ -23,7 +23,7 @@ def train(team: Team, name: str, root: str, model: dict[str, Any], **options: An
     recipe = recipes.load(name, small | {"train.lr": 0.05 if name == "webvision" else 0.005})
     found = data.load("webvision(classes=3)" if name == "webvision" else name, root=root)
     outcome = fit(found, None, "jal-ce", recipe, seed=1, device="cpu", checkpoint_every=0.0, team=team, **options)
-    assert team.from_first(lambda: outcome.curves["test_accuracy"]) == outcome.curves["test_accuracy"]
+    assert team.broadcast(lambda: outcome.curves["test_accuracy"]) == outcome.curves["test_accuracy"]
     return outcome
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from noiseproof.errors import NoiseproofError
 from noiseproof.experiments import driver
-from noiseproof.experiments.driver import Watch, drive
+from noiseproof.experiments.driver import Callback, run_all
 from noiseproof.experiments.executors.local import LocalPool
 from noiseproof.experiments.executors.ray import RayPool
 from noiseproof.storage import files
@@ -35,7 +35,7 @@ def aim(die_at: int) -> None:
     files.create_once = create
 
 
-class Tell(Watch):
+class Tell(Callback):
     def begin(self, waiting: int, recorded: int) -> None:
         print(f"begin {waiting} {recorded}", flush=True)
 
@@ -54,7 +54,7 @@ def main(folder: str, count: str, workers: str, seconds: str, die_at: str = "0",
     call = gated(Path(gate), first, seconds=float(seconds), log=Path(folder).with_suffix(".log"))
     try:
         pool = RayPool(ray, slots=int(workers)) if ray else LocalPool(int(workers))
-        tally = drive(runs(int(count)), Path(folder), pool, call, watch=Tell())
+        tally = run_all(runs(int(count)), Path(folder), pool, call, callback=Tell())
     except NoiseproofError as error:
         print(f"refused {error}", flush=True)
         sys.exit(error.exit_code)

@@ -103,5 +103,5 @@ def test_a_process_alone_is_a_team_of_one(monkeypatch):
     team = Team.assemble()
     value = torch.ones(2)
     assert (team.rank, team.size, team.device) == (0, 1, None)
-    assert team.total(value) is value
-    assert team.from_first(lambda: 7) == team.first_alone(lambda: 7) == 7
+    assert team.all_reduce(value) is value
+    assert team.broadcast(lambda: 7) == team.rank_zero_first(lambda: 7) == 7

@@ -14,6 +14,7 @@ import typer
 
 from noiseproof import __version__
 from noiseproof.cli import bench, compare, data, diagnose, lists, noise, records, results, runs, theory
+from noiseproof.cli.options import accept_imports
 from noiseproof.errors import NoiseproofError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ for name, command in COMMANDS.items():
 app.add_typer(data.app, name="data", help="Download data sets and check what lies on the disk.")
 app.add_typer(records.app, name="records", help="Verify folders of records and put them together.")
 app.add_typer(bench.app, name="bench", help="Our speed beside the alternatives, measured in one process.")
+accept_imports(app)
 
 
 @app.callback(invoke_without_command=True)

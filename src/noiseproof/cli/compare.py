@@ -94,9 +94,9 @@ def _tuned(runs: Sequence[Run], root: Path | None, device: str) -> Choice:
     from noiseproof.experiments.execution import given_labels, protocol
     from noiseproof.selection.tune import tune
 
-    told = runs[0].told
+    told = runs[0].spec
     found = data.load(told["data"], root=root)
-    methods = list({run.told["method"]: protocol(run)[0] for run in runs}.values())
+    methods = list({run.spec["method"]: protocol(run)[0] for run in runs}.values())
     noisy = given_labels(found, told["noise"], told["seed"], root)
     return tune(found, noisy, methods, protocol(runs[0])[1], seed=told["seed"], device=device)
 
@@ -106,7 +106,7 @@ def _show(found: Sequence[Record], chosen: Choice | None) -> None:
 
     from noiseproof.reporting import render, tables
 
-    Console().print(render.console(tables.grids(found)))
+    Console().print(render.console(tables.tables_of(found)))
     if chosen:
         typer.echo(str(chosen))
 
@@ -125,8 +125,8 @@ def _json(found: Sequence[Record], chosen: Choice | None) -> dict[str, Any]:
             "accuracies": list(row.accuracies),
             "diverged": list(row.diverged),
             "failed": list(row.failed),
-            **{key: row.facts.get(key) for key in facts},
+            **{key: row.shared.get(key) for key in facts},
         }
-        for row in tables.rows(found)
+        for row in tables.aggregate(found)
     ]
     return {"rows": rows} | ({"tune": chosen.to_json()} if chosen else {})

@@ -1,4 +1,4 @@
-"""How a drive shows: bars on a terminal, plain lines elsewhere; always on stderr, so that stdout stays for results."""
+"""Progress of a sweep on stderr: bars on a terminal, plain lines elsewhere. stdout stays for results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noiseproof.experiments.driver import Watch
+from noiseproof.experiments.driver import Callback
 from noiseproof.reporting.humanize import duration
 
 if TYPE_CHECKING:
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
 __all__ = ["Epochs", "Lines", "Several", "outcome", "shown", "tensorboard"]
 
 
-class Several(Watch):
-    """Tells several others."""
+class Several(Callback):
+    """Passes every call on to several callbacks."""
 
-    def __init__(self, watches: Sequence[Watch]) -> None:
-        self.watches = watches
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self.callbacks = callbacks
 
     def begin(self, waiting: int, recorded: int) -> None:
-        for watch in self.watches:
-            watch.begin(waiting, recorded)
+        for callback in self.callbacks:
+            callback.begin(waiting, recorded)
 
     def started(self, run: Run) -> None:
-        for watch in self.watches:
-            watch.started(run)
+        for callback in self.callbacks:
+            callback.started(run)
 
     def progress(self, run: Run, content: Any) -> None:
-        for watch in self.watches:
-            watch.progress(run, content)
+        for callback in self.callbacks:
+            callback.progress(run, content)
 
     def recorded(self, run: Run, record: Record) -> None:
-        for watch in self.watches:
-            watch.recorded(run, record)
+        for callback in self.callbacks:
+            callback.recorded(run, record)
 
     def note(self, text: str) -> None:
-        for watch in self.watches:
-            watch.note(text)
+        for callback in self.callbacks:
+            callback.note(text)
 
 
-class Lines(Watch):
+class Lines(Callback):
     """A line for every run that is recorded."""
 
     def begin(self, waiting: int, recorded: int) -> None:
@@ -67,7 +67,7 @@ class Lines(Watch):
         print(text, file=sys.stderr, flush=True)
 
 
-class Bars(Watch):
+class Bars(Callback):
     """One bar for the grid and one for each run under way."""
 
     def __init__(self, progress: Progress) -> None:
@@ -99,7 +99,7 @@ class Bars(Watch):
             self._progress.remove_task(self._bars.pop(run))
 
 
-class Epochs(Watch):
+class Epochs(Callback):
     """A line for every epoch of a single run."""
 
     def started(self, run: Run) -> None:
@@ -123,7 +123,7 @@ class Epochs(Watch):
         print(text, file=sys.stderr, flush=True)
 
 
-class _TensorBoard(Watch):
+class _TensorBoard(Callback):
     """Curves for TensorBoard, one run of ours one run of its."""
 
     def __init__(self, folder: Path, writer: Any) -> None:
@@ -143,7 +143,7 @@ class _TensorBoard(Watch):
             writer.close()
 
 
-def tensorboard(folder: Path) -> Watch:
+def tensorboard(folder: Path) -> Callback:
     """Writes curves under `folder/tensorboard` as the runs go.
 
     Raises:
@@ -159,7 +159,7 @@ def tensorboard(folder: Path) -> Watch:
 
 
 @contextmanager
-def shown() -> Iterator[Watch]:
+def shown() -> Iterator[Callback]:
     """Bars if stderr is a terminal, else lines."""
     if not sys.stderr.isatty():
         yield Lines()

@@ -35,7 +35,7 @@ def table(
     if form is None and sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(render.console(beside.grids(records) if paper else tables.grids(records)))
+        Console().print(render.console(beside.tables_of(records) if paper else tables.tables_of(records)))
     else:
         typer.echo(render.render(records, form or "md", beside_paper=paper), nl=False)
 
@@ -141,7 +141,7 @@ def _chosen(records: list[Record], data: str | None, noise: str | None, methods:
 
 
 def _classes(records: list[Record]) -> int:
-    """How many classes the records' data have."""
+    """Number of classes of the records' data."""
     found = {len(record["noise"]["transition"]) for record in records if record.get("noise")} - {0}
     if len(found) > 1:
         raise InputError(f"the records have {' and '.join(map(str, sorted(found)))} classes; say --classes or --data")

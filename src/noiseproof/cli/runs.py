@@ -39,7 +39,7 @@ def train(
     """
     from noiseproof.cli import progress
     from noiseproof.experiments import grid, records
-    from noiseproof.experiments.driver import alone
+    from noiseproof.experiments.driver import run_one
     from noiseproof.train import Team
 
     (run,) = grid.runs(
@@ -55,15 +55,15 @@ def train(
     )
     team = Team.assemble(device)
     path = records.location(out, run.run_id)
-    before = team.from_first(path.exists)
+    before = team.broadcast(path.exists)
     call = partial(sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team)
     with sweeping.stoppable("the same command goes on from the last checkpoint"):
         if team.rank and not before:
             call()
         if team.rank:
             return  # the first process records and speaks
-        watches = [progress.Epochs(), *([progress.tensorboard(out)] if tensorboard else [])]
-        record = alone(run, out, call, watch=progress.Several(watches))
+        callbacks = [progress.Epochs(), *([progress.tensorboard(out)] if tensorboard else [])]
+        record = run_one(run, out, call, callback=progress.Several(callbacks))
     realised = record["noise"]
     wrong = f"; {realised['rate']:.2%} of the labels were wrong" if realised else ""
     typer.echo(f"{run}: {progress.outcome(record)}{', recorded before' if before else ''}{wrong}")
@@ -104,7 +104,7 @@ def sweep(
     if dry_run:
         _plan(runs, out, sweeping.local_workers(len(runs), workers, device), retry_failed, data_root, device)
         return
-    watches = [progress.tensorboard(out)] if tensorboard else []
+    callbacks = [progress.tensorboard(out)] if tensorboard else []
     pool: Pool
     if ray:
         from noiseproof.experiments.executors.ray import RayPool
@@ -114,8 +114,8 @@ def sweep(
     else:
         pool = sweeping.local_pool(len(runs), workers, device)
     calls = sweeping.calls(out, data_root, device, keep_outputs, save_every)
-    tally = sweeping.run_all(runs, out, pool, calls, watches=watches, shard=part, retry_failed=retry_failed)
-    typer.echo(f"{tally.recorded} runs recorded, {tally.present} before; see `noiseproof table {out}`")
+    summary = sweeping.run_all(runs, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed)
+    typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
     sweeping.complain_of_failures(sweeping.records_of(runs, out))
 
 
@@ -140,10 +140,10 @@ def _plan(
         typer.echo(f"{'to do' if run in left else 'done '}  {run}")
     seconds = estimate(waiting, known, probe)
     if seconds is None:
-        time = "; nobody knows how long: none like them is recorded, and their data is not here"
+        time = "; unknown duration: no similar run recorded, and the data is not here"
     elif seconds:
         time = f", about {duration(seconds / workers)} with {counted(workers, 'worker')}"
-        time += ", judged by single steps where none like them is recorded" if judged else ""
+        time += ", timed by single steps where no similar run is recorded" if judged else ""
     else:
         time = ""
     typer.echo(f"{len(runs)} runs: {len(known)} done, {len(waiting)} to do{time}")

@@ -16,7 +16,7 @@ from noiseproof.errors import MachineError
 from noiseproof.storage.lock import WHOLE, Shard
 
 if TYPE_CHECKING:
-    from noiseproof.experiments.driver import Tally, Watch
+    from noiseproof.experiments.driver import Callback, Summary
     from noiseproof.experiments.executors.base import Call, Pool
     from noiseproof.experiments.executors.local import LocalPool
     from noiseproof.experiments.records import Record
@@ -58,10 +58,11 @@ def calls(
     """What a worker is asked to do for a run."""
     from noiseproof.experiments import records
     from noiseproof.experiments.execution import execute
+    from noiseproof.own_parts import Carried
 
     def call(run: Run) -> Call:
         place = records.location(folder, run.run_id).parent
-        return partial(
+        work = partial(
             execute,
             run,
             root=root,
@@ -70,6 +71,7 @@ def calls(
             save_every=save_every,
             outputs=place / records.OUTPUTS if keep_outputs else None,
         )
+        return Carried(work)
 
     return call
 
@@ -97,17 +99,17 @@ def run_all(
     pool: Pool,
     call: Callable[[Run], Call],
     *,
-    watches: Sequence[Watch] = (),
+    callbacks: Sequence[Callback] = (),
     shard: Shard = WHOLE,
     retry_failed: bool = False,
-) -> Tally:
-    """Drive the runs, with bars or lines on stderr; more may watch."""
+) -> Summary:
+    """Compute the runs, with bars or lines on stderr and further callbacks."""
     from noiseproof.cli import progress
-    from noiseproof.experiments.driver import drive
+    from noiseproof.experiments.driver import run_all
 
     with stoppable("the same command goes on from there"), progress.shown() as shown:
-        watch = progress.Several([shown, *watches])
-        return drive(runs, folder, pool, call, shard=shard, watch=watch, retry_failed=retry_failed)
+        callback = progress.Several([shown, *callbacks])
+        return run_all(runs, folder, pool, call, shard=shard, callback=callback, retry_failed=retry_failed)
 
 
 def records_of(runs: Sequence[Run], folder: Path) -> list[Record]:

@@ -3,19 +3,78 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from noiseproof import rng
+from noiseproof.data.io import file_hashes
 from noiseproof.errors import DataError
 
-__all__ = ["Data", "HeldOut", "Origin", "Split", "fingerprint", "offenders", "stratified"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from noiseproof.data.reading import Reading
+
+__all__ = [
+    "Data",
+    "HeldOut",
+    "Inputs",
+    "Origin",
+    "Split",
+    "Texts",
+    "fingerprint",
+    "is_frame",
+    "offenders",
+    "samples",
+    "stratified",
+]
+
+
+class Texts(tuple[str, ...]):
+    """Texts to classify, one a sample.
+
+    Example:
+        >>> len(Texts(["good", "bad"]))
+        2
+    """
+
+    __slots__ = ()
+
+
+Inputs = Any  # Tensor | tuple[Path, ...] | Texts | pandas.DataFrame; pandas is imported only where one is met
+
+
+def is_frame(inputs: object) -> TypeGuard[pd.DataFrame]:
+    """Test for a pandas data frame; pandas is not imported for it."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(inputs, pandas.DataFrame)
+
+
+def samples(inputs: Any, where: np.ndarray) -> Any:
+    """The inputs at these positions, of the kind they were."""
+    if isinstance(inputs, Tensor):
+        return inputs[torch.from_numpy(where)]
+    if is_frame(inputs):
+        return inputs.iloc[where].reset_index(drop=True)
+    return type(inputs)(inputs[i] for i in where.tolist())
+
+
+def _concatenated(parts: Sequence[Any]) -> Any:
+    """Inputs of one kind, one after the other."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(list(parts))
+    if is_frame(parts[0]):
+        import pandas as pd
+
+        return pd.concat(parts, ignore_index=True)
+    return type(parts[0])(item for part in parts for item in part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +110,16 @@ class Origin:
         rows = None if self.rows is None else self.rows[where]
         return Origin(self.source, self.index[where], rows, some(self.keys), self.key, some(self.paths))
 
+    def followed_by(self, other: Origin) -> Origin:
+        """The origin of these samples and then of others from the same source."""
+
+        def both(mine: tuple[str, ...] | None, theirs: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if mine is None or theirs is None else mine + theirs
+
+        rows = None if self.rows is None or other.rows is None else np.concatenate([self.rows, other.rows])
+        index = np.concatenate([self.index, other.index])
+        return Origin(self.source, index, rows, both(self.keys, other.keys), self.key, both(self.paths, other.paths))
+
     def columns(self) -> dict[str, list[str] | list[int]]:
         """What identifies each sample in an output: the key column if there is one, else `row`, else `path`.
 
@@ -83,7 +152,8 @@ class Split:
     """Samples with their labels.
 
     Args:
-        inputs: images uint8 (N, C, H, W), features float32 (N, D), or the paths of image files.
+        inputs: images uint8 (N, C, H, W), features float32 (N, D), the paths of image files, `Texts`, or a pandas
+            frame of mixed columns.
         given: the labels the data came with, int64 (N,), 0 to K-1.
         clean: the true labels where they are known; training never looks at them.
         classes: the K names.
@@ -93,7 +163,7 @@ class Split:
         DataError: the parts do not fit together, or a label lies outside 0 to K-1.
     """
 
-    inputs: Tensor | tuple[Path, ...]
+    inputs: Inputs
     given: Tensor
     clean: Tensor | None
     classes: tuple[str, ...]
@@ -118,13 +188,14 @@ class Split:
 
     def take(self, index: Iterable[int]) -> Split:
         """The samples at these positions, in this order."""
-        where = torch.from_numpy(np.fromiter(index, np.int64))
+        where = np.fromiter(index, np.int64)
+        at = torch.from_numpy(where)
         return Split(
-            self.inputs[where] if isinstance(self.inputs, Tensor) else tuple(self.inputs[i] for i in where.tolist()),
-            self.given[where],
-            None if self.clean is None else self.clean[where],
+            samples(self.inputs, where),
+            self.given[at],
+            None if self.clean is None else self.clean[at],
             self.classes,
-            None if self.origin is None else self.origin.take(where.numpy()),
+            None if self.origin is None else self.origin.take(where),
         )
 
 
@@ -141,14 +212,12 @@ class HeldOut:
         """Both together again, in the order they came in."""
         back = np.argsort(np.concatenate([self.stay, self.held_out]))
         parts = (train, self.test)
-        inputs: Tensor | tuple[Path, ...]
-        if isinstance(train.inputs, Tensor):
-            inputs = torch.cat([part.inputs for part in parts if isinstance(part.inputs, Tensor)])
-        else:
-            inputs = tuple(path for part in parts for path in part.inputs)
         known = [part.clean for part in parts if part.clean is not None]
         clean = torch.cat(known) if len(known) == len(parts) else None
-        return Split(inputs, torch.cat([part.given for part in parts]), clean, train.classes).take(back)
+        origins = [part.origin for part in parts if part.origin is not None]
+        origin = origins[0].followed_by(origins[1]) if len(origins) == len(parts) else None
+        inputs = _concatenated([part.inputs for part in parts])
+        return Split(inputs, torch.cat([part.given for part in parts]), clean, train.classes, origin).take(back)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +232,8 @@ class Data:
         notes: what a reader of a result has to know, such as "not the official files".
         also: further test splits that the same model may be measured on, by name.
         held_out: for own data whose test split was taken out of it.
+        reading: for own data, what was read, left out and assumed.
+        official: its files were compared with the published hashes, so that its name says all.
     """
 
     name: str
@@ -172,6 +243,8 @@ class Data:
     notes: tuple[str, ...] = ()
     also: Mapping[str, Split] = field(default_factory=lambda: MappingProxyType({}))
     held_out: HeldOut | None = None
+    reading: Reading | None = None
+    official: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -189,16 +262,22 @@ class Data:
 
 
 def fingerprint(*splits: Split) -> str:
-    """SHA-256 over inputs, labels and class names; of image files their names and sizes stand in for the pixels."""
+    """SHA-256 over inputs, labels and class names; of image files over their bytes, wherever they lie.
+
+    Files that have not changed since an earlier call are not read again, see `data.io.file_hashes`.
+    """
     digest = hashlib.sha256(b"noiseproof/data/v1")
     for split in splits:
         if isinstance(split.inputs, Tensor):
             _add(digest, split.inputs)
+        elif isinstance(split.inputs, Texts):
+            for text in split.inputs:
+                digest.update(f"{len(text)}\0{text}".encode("utf-8", "surrogatepass"))
+        elif is_frame(split.inputs):
+            _add_frame(digest, split.inputs)
         else:
-            for path in split.inputs:
-                digest.update(
-                    f"{path.parent.name}/{path.name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape")
-                )
+            digest.update(b"files\0")
+            digest.update(file_hashes.of(split.inputs))
         _add(digest, split.given)
         if split.clean is not None:
             _add(digest, split.clean)
@@ -239,6 +318,14 @@ def _check_labels(name: str, labels: Tensor, count: int, classes: int) -> None:
     bad = (labels < 0) | (labels >= classes)
     if bool(bad.any()):
         raise DataError(f"{name} labels must lie in 0..{classes - 1}; {offenders(bad.numpy(), labels.tolist())}")
+
+
+def _add_frame(digest: hashlib._Hash, frame: pd.DataFrame) -> None:
+    import pandas as pd
+
+    for name, column in frame.items():
+        digest.update(f"{len(str(name))}\0{name}\0{column.dtype}".encode("utf-8", "surrogatepass"))
+        digest.update(pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
 
 
 def _add(digest: hashlib._Hash, tensor: Tensor) -> None:

@@ -25,35 +25,35 @@ from noiseproof.experiments.specification import Run
 from noiseproof.storage import files
 from noiseproof.storage.lock import WHOLE, Lock, Shard, take
 
-__all__ = ["Tally", "Watch", "alone", "drive", "estimate", "open_folder", "pending"]
+__all__ = ["Callback", "Summary", "estimate", "open_folder", "pending", "run_all", "run_one"]
 
 _ATTEMPTS = 3  # of a run that raises
 _LOSSES = 10  # of workers over one run before it has something to tell; more is no accident
 _ROOM = 64 << 20  # bytes that must be free before anything starts
 
 
-class Watch:
-    """What a driver tells while it works; override what is of interest."""
+class Callback:
+    """Callbacks of a sweep: subclass and override."""
 
     def begin(self, waiting: int, recorded: int) -> None:
-        """So many runs are to do, so many were recorded before."""
+        """The sweep begins: counts of the pending runs and of those recorded before."""
 
     def started(self, run: Run) -> None:
-        """A worker has the run now."""
+        """A worker has started the run."""
 
     def progress(self, run: Run, content: Any) -> None:
-        """A worker tells of its run, usually once an epoch."""
+        """A worker reports progress of its run, usually once an epoch."""
 
     def recorded(self, run: Run, record: Record) -> None:
         """The record is on the disk."""
 
     def note(self, text: str) -> None:
-        """Something a person may want to know."""
+        """A message for the user."""
 
 
 @dataclass
-class Tally:
-    """How a drive ended."""
+class Summary:
+    """Counts of the runs of a sweep by how they ended."""
 
     recorded: int = 0
     present: int = 0  # had a record before
@@ -70,12 +70,12 @@ class _Attempt:
 
 
 def pending(
-    runs: Iterable[Run], folder: Path, watch: Watch | None = None, *, retry_failed: bool = False
+    runs: Iterable[Run], folder: Path, callback: Callback | None = None, *, retry_failed: bool = False
 ) -> tuple[list[Run], list[Record]]:
     """The runs without a record, in their order, and the records of the others.
 
-    A damaged record counts as none, and so does that of a failed run under `retry_failed`. If a `watch` is given such
-    records are moved among the notes, so that the run can be recorded again.
+    A damaged record counts as none, and so does that of a failed run under `retry_failed`. If a `callback` is given,
+    such records are moved among the notes, so that the run can be recorded again.
     """
     waiting, known = [], []
     for run in dict.fromkeys(runs):
@@ -90,9 +90,9 @@ def pending(
         except DataError as error:
             why = f"is damaged: {error}"
         waiting.append(run)
-        if watch and path.exists():
+        if callback and path.exists():
             moved = files.move_aside(path, path.parent / "notes")
-            watch.note(f"{path} {why or 'failed and is tried again'}; moved to {moved}")
+            callback.note(f"{path} {why or 'failed and is tried again'}; moved to {moved}")
     return waiting, known
 
 
@@ -135,33 +135,33 @@ def _work(told: RunText) -> str:
     return records.canonical([told["data"], settings["model"], train.get("samples"), train["batch_size"]])
 
 
-def alone(run: Run, folder: Path, call: Call, *, watch: Watch | None = None) -> Record:
-    """Compute and record one run in this process; one that has a record is only read.
+def run_one(run: Run, folder: Path, call: Call, *, callback: Callback | None = None) -> Record:
+    """Compute and record one run in this process, unless it has a record.
 
     Several can work in the same folder at a time, one at each run. What the computation raises is left as a note
     beside the run and raised.
     """
-    watch = watch or Watch()
+    callback = callback or Callback()
     files.need_space(folder, _ROOM)
     place = files.make_folder(records.location(folder, run.run_id).parent)
     lock = take(place)
     try:
         _clear(place)
-        waiting, known = pending([run], folder, watch)
-        watch.begin(len(waiting), len(known))
+        waiting, known = pending([run], folder, callback)
+        callback.begin(len(waiting), len(known))
         if known:
             return known[0]
-        watch.started(run)
+        callback.started(run)
         try:
-            record: Record = call(progress=lambda content: watch.progress(run, content))
+            record: Record = call(progress=lambda content: callback.progress(run, content))
         except Exception:
             _leave_note(place, traceback.format_exc())
             raise
         if not records.write(folder, record):
-            watch.note("recorded by somebody else in the meantime; this result is discarded")
+            callback.note("recorded by somebody else in the meantime; this result is discarded")
             return records.read(records.location(folder, run.run_id))
         shutil.rmtree(place / "checkpoints", ignore_errors=True)
-        watch.recorded(run, record)
+        callback.recorded(run, record)
         return record
     finally:
         lock.release()
@@ -193,16 +193,16 @@ def _leave_note(place: Path, text: str) -> None:
             return
 
 
-def drive(
+def run_all(
     runs: Iterable[Run],
     folder: Path,
     pool: Pool,
     call: Callable[[Run], Call],
     *,
     shard: Shard = WHOLE,
-    watch: Watch | None = None,
+    callback: Callback | None = None,
     retry_failed: bool = False,
-) -> Tally:
+) -> Summary:
     """Compute and record every run of the shard that has no record.
 
     Args:
@@ -211,40 +211,47 @@ def drive(
         pool: who computes.
         call: what a worker is to do for a run; it returns the run's record.
         shard: which part of the grid is ours.
-        watch: whom to tell.
+        callback: told of every step.
         retry_failed: run those again that are recorded as failed.
 
     Raises:
         MachineError: the folder is another driver's, or a disk failed; what is recorded stays.
         InputError: a run cannot be what its text says, or needs files that are not there.
     """
-    watch = watch or Watch()
+    callback = callback or Callback()
     lock = open_folder(folder, shard)
     try:
         if lock.note:
-            watch.note(lock.note)
+            callback.note(lock.note)
         mine = [run for run in runs if shard.holds(run.run_id)]
-        waiting, known = pending(mine, folder, watch, retry_failed=retry_failed)
-        watch.begin(len(waiting), len(known))
-        return _Drive(folder, lock, pool, call, watch, Tally(present=len(known))).through(waiting)
+        waiting, known = pending(mine, folder, callback, retry_failed=retry_failed)
+        callback.begin(len(waiting), len(known))
+        return _Driver(folder, lock, pool, call, callback, Summary(present=len(known))).through(waiting)
     finally:
         pool.close()
         lock.release()
 
 
-class _Drive:
-    """The state of one drive: what waits, what flies, how often each run went wrong."""
+class _Driver:
+    """State of a sweep: pending runs, attempts under way, how often each run went wrong."""
 
     def __init__(
-        self, folder: Path, lock: Lock, pool: Pool, call: Callable[[Run], Call], watch: Watch, tally: Tally
+        self, folder: Path, lock: Lock, pool: Pool, call: Callable[[Run], Call], callback: Callback, summary: Summary
     ) -> None:
-        self.folder, self.lock, self.pool, self.call, self.watch, self.tally = folder, lock, pool, call, watch, tally
+        self.folder, self.lock, self.pool, self.call, self.callback, self.summary = (
+            folder,
+            lock,
+            pool,
+            call,
+            callback,
+            summary,
+        )
         self.tickets = itertools.count(1)
         self.flying: dict[int, _Attempt] = {}
         self.raised: dict[Run, int] = {}
         self.lost: dict[Run, int] = {}
 
-    def through(self, runs: Iterable[Run]) -> Tally:
+    def through(self, runs: Iterable[Run]) -> Summary:
         self.waiting = deque(runs)
         while self.waiting or self.flying:
             while self.waiting and len(self.flying) < self.pool.slots:
@@ -253,18 +260,18 @@ class _Drive:
                 # An attempt that was given up may still answer; nobody knows its ticket any more.
                 if event.ticket in self.flying:
                     self._happened(event, self.flying[event.ticket])
-        return self.tally
+        return self.summary
 
     def _start(self, run: Run) -> None:
         ticket = next(self.tickets)
         self.flying[ticket] = _Attempt(run, time.monotonic())
         self.pool.start(ticket, self.call(run))
-        self.watch.started(run)
+        self.callback.started(run)
 
     def _happened(self, event: Event, attempt: _Attempt) -> None:
         if isinstance(event, Progress):
             attempt.told = True
-            self.watch.progress(attempt.run, event.content)
+            self.callback.progress(attempt.run, event.content)
             return
         del self.flying[event.ticket]
         if isinstance(event, Finished):
@@ -282,7 +289,7 @@ class _Drive:
         _leave_note(self._place(run), event.trace or text)
         self.raised[run] = tries = self.raised.get(run, 0) + 1
         if tries < _ATTEMPTS:
-            self.watch.note(f"{run}: {text}; trying again")
+            self.callback.note(f"{run}: {text}; trying again")
             self.waiting.append(run)
         else:
             self._record(run, run.failure(text, time.monotonic() - attempt.begun))
@@ -291,7 +298,7 @@ class _Drive:
         run = attempt.run
         self.lost[run] = losses = 0 if attempt.told else self.lost.get(run, 0) + 1
         if losses < _LOSSES:
-            self.watch.note(f"{run}: {event.why}; queued again")
+            self.callback.note(f"{run}: {event.why}; queued again")
             self.waiting.append(run)
         else:
             _leave_note(self._place(run), event.why)
@@ -305,16 +312,16 @@ class _Drive:
                 "everything recorded stays, and this driver stops"
             )
         if not records.write(self.folder, record):
-            self.tally.discarded += 1
-            self.watch.note(f"{run}: recorded by somebody else in the meantime; this result is discarded")
+            self.summary.discarded += 1
+            self.callback.note(f"{run}: recorded by somebody else in the meantime; this result is discarded")
             return
-        self.tally.recorded += 1
+        self.summary.recorded += 1
         if record["status"] == "failed":
-            self.tally.failed.append((run, record["error"] or ""))
+            self.summary.failed.append((run, record["error"] or ""))
         if record["status"] == "diverged":
-            self.tally.diverged.append(run)
+            self.summary.diverged.append(run)
         shutil.rmtree(self._place(run) / "checkpoints", ignore_errors=True)
-        self.watch.recorded(run, record)
+        self.callback.recorded(run, record)
 
     def _place(self, run: Run) -> Path:
         return records.location(self.folder, run.run_id).parent

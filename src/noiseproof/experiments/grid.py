@@ -9,6 +9,7 @@
 
 `[train]`, `[model]` and `[augment]` replace values of each data set's recipe. `[[part]]` tables, each with some of
 the first four keys, make grids that are no single product; what a part does not say holds from above.
+`imports = ["my_loss.py"]` loads the user's own parts, looked for beside the grid file first.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from noiseproof import recipes
+from noiseproof import own_parts, recipes
 from noiseproof.errors import DataMissingError, InputError, did_you_mean
 from noiseproof.experiments.execution import describe, recipe_for
+from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.specification import Run
 from noiseproof.recipes import Recipe
 from noiseproof.storage import files
@@ -70,12 +72,14 @@ def load(
         content = tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
     except (ValueError, OSError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
         raise InputError(f"{path} is not a TOML file: {error}; write lines such as seeds = [1, 2]") from None
-    _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "part"))
+    _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "imports", "part"))
+    for spec in content.get("imports", []):
+        own_parts.load(spec, beside=path.parent)
     above = {key: content[key] for key in _AXES if key in content}
     set_here = {f"{table}.{key}": value for table in _TABLES for key, value in content.get(table, {}).items()}
     words = {key: content[key] for key in _WORDS if key in content}
     words |= {key: value for key, value in (("precision", precision), ("mode", mode)) if value}
-    found: list[Run] = []
+    found, sources = list[Run](), Sources(root)
     for number, part in enumerate(content.get("part", [{}]), 1):
         where = f"{grid}, part {number}" if part else str(grid)
         _check(part, where, _AXES)
@@ -83,7 +87,7 @@ def load(
         if missing := [key for key in _AXES if key not in axes]:
             raise InputError(f"{where}: {missing[0]} is missing; write for example {_EXAMPLES[missing[0]]}")
         overridden = set_here | dict(overrides or {})
-        found += runs(*(axes[key] for key in _AXES), overrides=overridden, root=root, **words)
+        found += runs(*(axes[key] for key in _AXES), overrides=overridden, sources=sources, **words)
     return list(dict.fromkeys(found))
 
 
@@ -98,13 +102,17 @@ def runs(
     root: Path | None = None,
     precision: str = "auto",
     mode: str = "deterministic",
+    sources: Sources | None = None,
 ) -> list[Run]:
     """The product of the four, every data set with its recipe unless one is named."""
+    sources = sources or Sources(root)
     protocols: dict[str, Recipe] = {
-        name: recipes.load(recipe or recipe_for(name, root), overrides) for name in dict.fromkeys(data)
+        name: recipes.load(recipe or recipe_for(name, root, sources), overrides) for name in dict.fromkeys(data)
     }
     return [
-        describe(where, how, method, seed=seed, recipe=protocols[where], precision=precision, mode=mode)
+        describe(
+            where, how, method, seed=seed, recipe=protocols[where], precision=precision, mode=mode, sources=sources
+        )
         for where, how, method, seed in product(data, noise, methods, seeds)
     ]
 
@@ -114,6 +122,7 @@ _EXAMPLES = {
     "noise": 'noise = ["symmetric(0.4)"]',
     "methods": 'methods = ["ce", "jal-ce"]',
     "seeds": "seeds = [1, 2, 3]",
+    "imports": 'imports = ["my_loss.py"]',
 }
 
 
@@ -132,7 +141,7 @@ def _check(content: Mapping[str, Any], where: str, known: Sequence[str]) -> None
     for key, value in content.items():
         if key not in known:
             raise InputError(f"{where}: no key {key!r} (there are: {', '.join(known)}){did_you_mean(key, known)}")
-        if key in _AXES:
+        if key in _EXAMPLES:
             kind = int if key == "seeds" else str
             if not isinstance(value, list) or not value or not all(type(one) is kind for one in value):
                 raise InputError(f"{where}: {key} must be a list, such as {_EXAMPLES[key]}; got {value!r}")

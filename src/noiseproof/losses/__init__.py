@@ -1,4 +1,10 @@
-"""Robust losses, each a drop-in for `torch.nn.functional.cross_entropy`; needs torch and nothing else."""
+"""Robust losses, each a drop-in for `torch.nn.functional.cross_entropy`; needs torch and nothing else.
+
+Every module of this folder is imported, so a new loss needs its own file and no line here.
+"""
+
+from importlib import import_module as _import_module
+from pkgutil import iter_modules as _iter_modules
 
 from noiseproof.losses.asymmetric import AEL as AEL
 from noiseproof.losses.asymmetric import AGCE as AGCE
@@ -31,3 +37,7 @@ from noiseproof.losses.softmax_variants import LDR as LDR
 from noiseproof.losses.symmetric import MAE as MAE
 from noiseproof.losses.symmetric import RCE as RCE
 from noiseproof.losses.symmetric import SCE as SCE
+
+for _module in _iter_modules(__path__, prefix=f"{__name__}."):
+    _import_module(_module.name)
+globals().update({entry.cls.__name__: entry.cls for entry in LOSSES})

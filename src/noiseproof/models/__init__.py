@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from noiseproof.models import cnn, mlp, resnet
-from noiseproof.models.base import MODELS, Network, build
+from noiseproof.models.base import MODELS, Network
+from noiseproof.models.construction import build
+from noiseproof.models.own import entry_of, option_names
 from noiseproof.models.student import StudentHead
-from noiseproof.models.weights import load_weights
+from noiseproof.models.weights import load_weights, weights_content
 
-__all__ = ["MODELS", "Network", "StudentHead", "build", "cnn", "load_weights", "mlp", "resnet"]
+__all__ = [
+    "MODELS",
+    "Network",
+    "StudentHead",
+    "build",
+    "cnn",
+    "entry_of",
+    "load_weights",
+    "mlp",
+    "option_names",
+    "resnet",
+    "weights_content",
+]

@@ -1,18 +1,17 @@
-"""What every network shares: features, then a head; initial weights from a generator of their own."""
+"""Base of all networks: features, then a head; initial weights from a generator of their own."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from noiseproof.errors import InputError
 from noiseproof.text import Registry
 
-__all__ = ["MODELS", "Network", "build", "kaiming_conv", "torch_bias", "xavier_linear"]
+__all__ = ["MODELS", "Network", "kaiming_conv", "torch_bias", "xavier_linear"]
 
 MODELS: Registry[Network] = Registry("model", "models")
 
@@ -25,7 +24,7 @@ class Network(nn.Module):
         classes: number of scores.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = "network"  # what it is registered under
     fc: nn.Module  # the head
     width: int  # D, the number of features
 
@@ -33,7 +32,7 @@ class Network(nn.Module):
         super().__init__()
 
     def features(self, inputs: Tensor) -> Tensor:
-        """What the head sees, (N, D)."""
+        """Features that the head sees, (N, D)."""
         raise NotImplementedError
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -72,36 +71,3 @@ def torch_bias(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None
     if layer.bias is not None:
         bound = 1 / math.sqrt(layer.weight[0].numel())
         nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-
-
-def build(name: str, *, shape: Sequence[int], classes: int, generator: torch.Generator, **options: Any) -> Network:
-    """A network with freshly drawn weights.
-
-    Args:
-        name: one of `noiseproof list models`.
-        shape: of one input, for example (3, 32, 32).
-        classes: number of classes.
-        generator: where the initial weights come from; torch's global state is not touched.
-        options: what the network takes besides, such as `hidden` of an mlp.
-
-    Raises:
-        UnknownNameError: no such model.
-        InputError: inputs of this shape do not fit the network.
-
-    Example:
-        >>> generator = torch.Generator().manual_seed(0)
-        >>> net = build("cnn8", shape=(3, 32, 32), classes=10, generator=generator)
-        >>> sum(p.numel() for p in net.parameters())
-        1639794
-    """
-    entry = MODELS[name]
-    unknown = options.keys() - entry.parameters.keys()
-    if unknown:
-        raise InputError(f"model {name} takes no {', '.join(sorted(unknown))}; write {entry.usage}")
-    if not shape or min(shape) < 1 or classes < 1:
-        raise InputError(f"model {name} needs inputs and classes of at least 1, got shape {shape}, {classes} classes")
-    with torch.device("meta"):
-        network = entry.cls(shape, classes, **options)
-    network.float().to_empty(device="cpu")
-    network.initialise(generator)
-    return network

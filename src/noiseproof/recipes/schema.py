@@ -1,17 +1,21 @@
-"""What a recipe file may say. Unknown keys are refused, with the nearest one that exists."""
+"""Schema of a recipe file. Unknown keys are refused, with the nearest one that exists."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from noiseproof import models, own_parts
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError, did_you_mean
+from noiseproof.text import Entry
 
-__all__ = ["File", "MethodEntry", "Model", "Train", "When", "check"]
+__all__ = ["File", "MethodEntry", "Model", "Train", "When", "check", "written"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -23,11 +27,22 @@ class _Strict(BaseModel):
 
 
 class Model(_Strict):
-    """The network, by the name it is registered under."""
+    """The network, registered or "my_model:Net"; keys beside `name` and `weights` are its constructor's parameters."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
-    hidden: tuple[Count, ...] | None = None  # widths of an mlp's hidden layers
     weights: str | None = None  # a file of starting weights, or the name of torchvision's
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tuples(cls, values: Any) -> Any:
+        return {key: _as_tuple(value) for key, value in values.items()} if isinstance(values, dict) else values
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the network's constructor, beside the shape of the inputs and the number of classes."""
+        return {key: value for key, value in (self.model_extra or {}).items() if value is not None}
 
 
 class Train(_Strict):
@@ -82,6 +97,40 @@ class File(_Strict):
     methods: dict[str, MethodEntry] = {}
 
 
+#: The keys of the first version, which the name of a run holds whatever their values.
+_FIRST = {
+    "model": {"name", "hidden", "weights"},
+    "train": {
+        *("epochs", "batch_size", "samples", "eval_batch_size", "optimizer", "lr", "momentum", "nesterov"),
+        *("schedule", "step_epochs", "step_factor", "clip_norm", "l2"),
+    },
+    "augment": {
+        *("crop", "crop_padding", "flip", "jitter", "mean", "resize", "resized_crop", "rotation", "std"),
+    },
+    "method": {"loss", "l1", "l2", "head", "optimizer", "lr"},
+}
+
+
+def written(table: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a table that a run's specification holds, so that a new option renames no old run.
+
+    A key that the first version did not have is left out where it has its default, which therefore never changes.
+
+    Args:
+        table: "model", "train", "augment" or "method".
+        values: all settings.
+        defaults: of the keys that have one.
+
+    Example:
+        >>> written("method", {"l1": 0.0, "warmup": 0}, {"l1": 0.0, "warmup": 0})
+        {'l1': 0.0}
+    """
+    first = _FIRST[table]
+    return {
+        key: value for key, value in values.items() if key in first or key not in defaults or value != defaults[key]
+    }
+
+
 def check(values: dict[str, Any], where: str) -> File:
     """The recipe that a parsed file holds.
 
@@ -89,9 +138,41 @@ def check(values: dict[str, Any], where: str) -> File:
         InputError: a key that does not exist, a value of the wrong kind or out of range; `where` is named.
     """
     try:
-        return File.model_validate(values)
+        file = File.model_validate(values)
     except ValidationError as error:
         raise InputError("\n".join(f"{where}: {_sentence(one)}" for one in error.errors())) from None
+    return file.model_copy(update={"model": _checked(file.model, where)})
+
+
+def _checked(model: Model, where: str) -> Model:
+    """The model, which exists and takes these parameters; the user's own by a name that holds on every machine."""
+    if ":" in model.name:
+        model = model.model_copy(update={"name": own_parts.canonical(model.name)})
+    entry = models.entry_of(model.name)
+    known = models.option_names(entry)
+    for key, value in model.options.items():
+        if key not in known:
+            accepted = ", ".join(["name", "weights", *known])
+            raise InputError(
+                f"{where}: no key 'model.{key}' for the model {model.name} (there are: {accepted})"
+                f"{did_you_mean(key, known)}"
+            )
+        try:
+            _annotation(entry, key).validate_python(value)
+        except ValidationError as error:
+            raise InputError(f"{where}: model.{key}: {error.errors()[0]['msg']}, got {value!r}") from None
+    return model
+
+
+def _annotation(entry: Entry[Any], key: str) -> TypeAdapter[Any]:
+    """The type that a constructor's parameter is annotated with, as far as it can be checked."""
+    with suppress(Exception):  # an annotation that only a type checker knows
+        return TypeAdapter(inspect.signature(entry.cls, eval_str=True).parameters[key].annotation)
+    return TypeAdapter(Any)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def _sentence(error: Any) -> str:

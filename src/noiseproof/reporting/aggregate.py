@@ -1,4 +1,4 @@
-"""Records of runs that differ only in the seed, gathered: what may share a mean, and what may not.
+"""Aggregation of records over seeds: which runs may share a mean, and which may not.
 
 Two runs share a mean only if everything but the seed is equal: data, noise and its convention, method, recipe settings,
 selection rule, precision, mode.
@@ -17,22 +17,22 @@ from typing import Any
 from noiseproof.errors import InputError
 from noiseproof.text import parse_call, write_value
 
-__all__ = ["Record", "Row", "flat", "method_order", "noise_order", "plain", "rows", "short_noise"]
+__all__ = ["Aggregate", "Record", "aggregate", "flat", "method_order", "noise_order", "plain", "short_noise"]
 
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Row:
+class Aggregate:
     """The seeds of one protocol.
 
     Attributes:
-        facts: what the runs have in common, by dotted key ("noise", "precision", "settings.train.epochs", ...).
+        shared: settings common to the runs, by dotted key ("noise", "precision", "settings.train.epochs", ...).
         records: of the finished runs, by seed.
         diverged, failed: seeds that gave no number; they never enter a mean.
     """
 
-    facts: Mapping[str, Any]
+    shared: Mapping[str, Any]
     records: tuple[Record, ...] = field(repr=False)
     diverged: tuple[int, ...] = ()
     failed: tuple[int, ...] = ()
@@ -49,24 +49,24 @@ class Row:
 
     @property
     def data(self) -> str:
-        return str(self.facts["data"])
+        return str(self.shared["data"])
 
     @property
     def noise(self) -> str:
-        return str(self.facts["noise"])
+        return str(self.shared["noise"])
 
     @property
     def method(self) -> str:
-        return str(self.facts["method"])
+        return str(self.shared["method"])
 
     def setting(self, name: str) -> Any:
         """A setting by the last part of its key; what the method says goes before what the recipe says for all."""
-        keys = sorted((key for key in self.facts if key.endswith(f".{name}")), key=lambda key: (".train." in key, key))
-        return next((self.facts[key] for key in keys if self.facts[key] is not None), None)
+        keys = sorted((key for key in self.shared if key.endswith(f".{name}")), key=lambda key: (".train." in key, key))
+        return next((self.shared[key] for key in keys if self.shared[key] is not None), None)
 
     @property
     def n(self) -> int:
-        """How many seeds the mean is over."""
+        """Number of seeds that the mean is over."""
         return len(self.records)
 
     @cached_property
@@ -80,14 +80,14 @@ class Row:
         return stdev(self.accuracies) if self.n > 1 else None
 
 
-def rows(records: Iterable[Record]) -> list[Row]:
+def aggregate(records: Iterable[Record]) -> list[Aggregate]:
     """One row for each protocol, with the mean and the standard deviation (n-1) over its seeds.
 
     Example:
         >>> run = {"data": "digits", "noise": "symmetric(rate=0.4)", "method": "ce"}
         >>> made = [{"run": run | {"seed": s}, "run_id": str(s), "status": "done", "selection": "last epoch",
         ...          "result": {"accuracy": a}} for s, a in [(1, 80.0), (2, 82.0), (3, 84.0)]]
-        >>> [(row.method, row.mean, row.std, row.n) for row in rows(made)]
+        >>> [(row.method, row.mean, row.std, row.n) for row in aggregate(made)]
         [('ce', 82.0, 2.0, 3)]
     """
     groups: dict[str, list[Record]] = defaultdict(list)
@@ -119,7 +119,7 @@ def _protocol(record: Record, measured: Mapping[str, Any]) -> str:
 
 
 def _measured(record: Record) -> dict[str, Any]:
-    """What the run found out rather than was told: these too must agree before numbers are averaged."""
+    """Facts established by the run itself: these too must agree before numbers are averaged."""
     told = record["run"]
     return {
         "selection": record.get("selection", ""),
@@ -142,7 +142,7 @@ def _likest(record: Record, groups: Iterable[Sequence[Record]]) -> Record:
     return max(others, key=lambda other: (alike(other), str(other["run_id"])), default=record)
 
 
-def _row(group: Sequence[Record]) -> Row:
+def _row(group: Sequence[Record]) -> Aggregate:
     by_seed: dict[int, Record] = {}
     for record in sorted(
         group, key=lambda one: (one["status"] != "done", str(one["run_id"]))
@@ -154,9 +154,9 @@ def _row(group: Sequence[Record]) -> Row:
         lost = record["status"] == "done" and record["result"]["accuracy"] is None  # no finite score on this test set
         of["diverged" if lost else record["status"]].append(seed)
     first = group[0]
-    facts = flat({key: value for key, value in first["run"].items() if key != "seed"}) | _measured(first)
+    shared = flat({key: value for key, value in first["run"].items() if key != "seed"}) | _measured(first)
     done = tuple(by_seed[seed] for seed in of["done"])
-    return Row(facts, done, tuple(of["diverged"]), tuple(of["failed"]))
+    return Aggregate(shared, done, tuple(of["diverged"]), tuple(of["failed"]))
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
@@ -184,10 +184,17 @@ _METHODS = [
 ]
 
 
-def _order(row: Row) -> tuple[Any, ...]:
-    facts = row.facts
-    rest = json.dumps({key: str(value) for key, value in facts.items()}, sort_keys=True)
-    return (row.data, facts["fingerprint"], noise_order(row.noise), facts["convention"], method_order(row.method), rest)
+def _order(row: Aggregate) -> tuple[Any, ...]:
+    shared = row.shared
+    rest = json.dumps({key: str(value) for key, value in shared.items()}, sort_keys=True)
+    return (
+        row.data,
+        shared["fingerprint"],
+        noise_order(row.noise),
+        shared["convention"],
+        method_order(row.method),
+        rest,
+    )
 
 
 def method_order(method: str) -> tuple[int, str]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from noiseproof.errors import InputError
 from noiseproof.escaping import visible
 from noiseproof.reporting import figure_style
-from noiseproof.reporting.aggregate import Record, Row, method_order, rows, short_noise
+from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, method_order, short_noise
 from noiseproof.reporting.tables import variants
 
 if TYPE_CHECKING:
@@ -36,22 +36,24 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 
-def named(table: Sequence[Row]) -> list[str]:
-    """What to call each row in a figure: its method and, where others of the method are near, what it differs in."""
+def named(table: Sequence[Aggregate]) -> list[str]:
+    """Name of each aggregate in a figure: its method and, among several of one method, the settings that differ."""
     return [
         visible(f"{row.method} ({label})" if label else row.method)
         for row, label in zip(table, variants(table), strict=True)
     ]
 
 
-def place(row: Row, all_rows: Sequence[Row]) -> str:
+def place(row: Aggregate, all_rows: Sequence[Aggregate]) -> str:
     """The head of the panel that a row belongs to: its data set, if there are several, and its noise."""
     noise = short_noise(row.noise)
-    if len({(one.noise, one.facts["convention"]) for one in all_rows}) > len({one.noise for one in all_rows}):
-        noise += f" [{row.facts['convention'] or 'no convention'}]"
-    sources = {(one.data, one.facts["fingerprint"]) for one in all_rows}
+    if len({(one.noise, one.shared["convention"]) for one in all_rows}) > len({one.noise for one in all_rows}):
+        noise += f" [{row.shared['convention'] or 'no convention'}]"
+    sources = {(one.data, one.shared["fingerprint"]) for one in all_rows}
     data = (
-        row.data if len({name for name, _ in sources}) == len(sources) else f"{row.data} {row.facts['fingerprint'][:8]}"
+        row.data
+        if len({name for name, _ in sources}) == len(sources)
+        else f"{row.data} {row.shared['fingerprint'][:8]}"
     )
     return visible(f"{data}, {noise}" if len(sources) > 1 else noise)
 
@@ -98,20 +100,22 @@ def each_curves(records: Iterable[Record]) -> Iterator[tuple[str, Figure]]:
         yield head, figure
 
 
-def _lines(records: Iterable[Record]) -> tuple[dict[str, list[tuple[str, Row]]], dict[str, dict[str, Any]]]:
+def _lines(records: Iterable[Record]) -> tuple[dict[str, list[tuple[str, Aggregate]]], dict[str, dict[str, Any]]]:
     """The named rows of each panel, and how each name is drawn."""
-    table = [row for row in rows(records) if row.records and all(map(_curve, row.records))]
+    table = [row for row in aggregate(records) if row.records and all(map(_curve, row.records))]
     if not table:
         raise InputError("none of the records has a curve of the test accuracy")
     names = named(table)
     in_order = sorted({(method_order(row.method), name) for row, name in zip(table, names, strict=True)})
-    by_place: dict[str, list[tuple[str, Row]]] = defaultdict(list)
+    by_place: dict[str, list[tuple[str, Aggregate]]] = defaultdict(list)
     for row, name in zip(table, names, strict=True):
         by_place[place(row, table)].append((name, row))
     return by_place, {name: figure_style.tint(index) for index, (_, name) in enumerate(in_order)}
 
 
-def _draw_lines(axis: Axes, head: str, lines: Sequence[tuple[str, Row]], tints: Mapping[str, dict[str, Any]]) -> None:
+def _draw_lines(
+    axis: Axes, head: str, lines: Sequence[tuple[str, Aggregate]], tints: Mapping[str, dict[str, Any]]
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for name, row in lines:
@@ -127,7 +131,7 @@ def _curve(record: Record) -> list[float]:
     return [float("nan") if value is None else float(value) for value in values]
 
 
-def _band(axis: Axes, row: Row, name: str, tint: dict[str, Any]) -> None:
+def _band(axis: Axes, row: Aggregate, name: str, tint: dict[str, Any]) -> None:
     lines = list(map(_curve, row.records))
     values = np.array([line[: min(map(len, lines))] for line in lines])
     epochs = np.arange(1, values.shape[1] + 1)
@@ -170,7 +174,7 @@ def each_transition(records: Iterable[Record]) -> Iterator[tuple[str, Figure]]:
 
 def _matrices(records: Iterable[Record]) -> dict[str, dict[str, Record]]:
     """For each panel, a record of each vector of given labels; methods share those of a seed."""
-    table = [row for row in rows(records) if row.records and all(map(_matrix, row.records))]
+    table = [row for row in aggregate(records) if row.records and all(len(_matrix(record)) for record in row.records)]
     if not table:
         raise InputError("none of the records has a transition matrix")
     by_place: dict[str, dict[str, Record]] = defaultdict(dict)
@@ -180,7 +184,8 @@ def _matrices(records: Iterable[Record]) -> dict[str, dict[str, Record]]:
 
 
 def _matrix(record: Record) -> list[list[float]]:
-    return (record.get("noise") or {}).get("transition") or []
+    found: list[list[float]] = (record.get("noise") or {}).get("transition", [])
+    return found
 
 
 def _heat(axis: Axes, head: str, group: Mapping[str, Record]) -> None:

@@ -17,12 +17,12 @@ from importlib import resources
 
 from noiseproof import recipes
 from noiseproof.errors import InputError
-from noiseproof.reporting.aggregate import Record, Row, flat, plain, rows
+from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, flat, plain
 from noiseproof.reporting.humanize import counted
-from noiseproof.reporting.tables import Cell, Grid, Line, cell, number, top_two, variants
+from noiseproof.reporting.tables import Cell, Table, TableRow, cell, number, top_two, variants
 from noiseproof.text import parse_call
 
-__all__ = ["RULE", "Comparison", "Printed", "belongs", "compare", "csv_facts", "grids", "printed", "where"]
+__all__ = ["RULE", "Comparison", "Printed", "belongs", "compare", "csv_columns", "printed", "tables_of", "where"]
 
 TRIALS = 3
 FLOOR = {"CIFAR-10": 0.3, "CIFAR-10N": 0.3, "CIFAR-100": 1.0, "CIFAR-100N": 1.0}  # points
@@ -120,17 +120,17 @@ class Comparison:
 
     @property
     def inside(self) -> bool | None:
-        """Whether the seeds explain the difference; None where it is not judged."""
+        """True if the seeds explain the difference; None where it is not judged."""
         return None if self.allowed is None else abs(self.difference) <= self.allowed
 
 
-def compare(row: Row, theirs: Printed, dataset: str) -> Comparison | None:
+def compare(row: Aggregate, theirs: Printed, dataset: str) -> Comparison | None:
     """The comparison, if both have a number.
 
     Example:
         >>> runs = [{"run": {"data": "cifar10", "noise": "clean", "method": "ce", "seed": s}, "run_id": str(s),
         ...          "status": "done", "result": {"accuracy": a}} for s, a in [(1, 90.0), (2, 91.0), (3, 92.0)]]
-        >>> made = compare(rows(runs)[0], Printed(3, 90.5, 0.5, (), True), "CIFAR-10")
+        >>> made = compare(aggregate(runs)[0], Printed(3, 90.5, 0.5, (), True), "CIFAR-10")
         >>> round(made.difference, 6), made.inside, round(made.allowed, 6)     # 2*sqrt(1/3 + 0.25/3)
         (0.5, True, 1.290994)
     """
@@ -147,20 +147,20 @@ def compare(row: Row, theirs: Printed, dataset: str) -> Comparison | None:
 
 
 def belongs(record: Record) -> bool:
-    """Whether the paper has a cell for this record."""
+    """True if the paper has a cell for this record."""
     run = record["run"]
     place = where(run["data"], run["noise"])
     return place is not None and (place, str(run["method"]).upper()) in printed()
 
 
-def grids(records: Iterable[Record]) -> list[Grid]:
+def tables_of(records: Iterable[Record]) -> list[Table]:
     """Tables 3 to 6, a data set each, as far as there are records for them; below each of the paper's lines ours.
 
     Raises:
         InputError: no record belongs to a cell of the paper's tables.
     """
-    by_table: dict[tuple[int, str], list[tuple[Place, Row]]] = defaultdict(list)
-    for row in rows(records):
+    by_table: dict[tuple[int, str], list[tuple[Place, Aggregate]]] = defaultdict(list)
+    for row in aggregate(records):
         place = where(row.data, row.noise)
         found = printed().get((place, row.method.upper())) if place else None
         if place and found:
@@ -170,29 +170,29 @@ def grids(records: Iterable[Record]) -> list[Grid]:
             "none of the records belongs to a cell of the paper's tables: cifar10, cifar100, webvision and clothing1m "
             "with the paper's noises, rates and methods, as `noiseproof sweep table3` to `table6` run them"
         )
-    return [_grid(table, dataset, by_table[table, dataset]) for table, dataset in sorted(by_table)]
+    return [_table(table, dataset, by_table[table, dataset]) for table, dataset in sorted(by_table)]
 
 
-def _grid(table: int, dataset: str, placed: Sequence[tuple[Place, Row]]) -> Grid:
+def _table(table: int, dataset: str, placed: Sequence[tuple[Place, Aggregate]]) -> Table:
     theirs = {key: one for key, one in printed().items() if one.table == table and key[0][0] == dataset}
     places = list(dict.fromkeys(place for place, _ in theirs))
-    group = [replace(row, facts={**row.facts, "noise": place}) for place, row in placed]  # whatever its text was
-    ours: dict[str, dict[str, dict[Place, Row]]] = defaultdict(lambda: defaultdict(dict))
+    group = [replace(row, shared={**row.shared, "noise": place}) for place, row in placed]  # whatever its text was
+    ours: dict[str, dict[str, dict[Place, Aggregate]]] = defaultdict(lambda: defaultdict(dict))
     for (place, _), row, label in zip(placed, group, variants(group, {"data", "noise", "method"}), strict=True):
         ours[row.method.upper()][label][place] = row
     marks = top_two(row for row in group if row.mean is not None and not row.diverged)
     usual = max(row.n for row in group)
     lines = []
     for method in dict.fromkeys(method for _, method in theirs):
-        lines.append(Line((method, "paper"), tuple(_their_cell(theirs, place, method) for place in places)))
+        lines.append(TableRow((method, "paper"), tuple(_their_cell(theirs, place, method) for place in places)))
         for label, mine in sorted(ours[method].items()):
             name = f"ours ({label})" if label else "ours"
             cells = [(mine.get(place), theirs[place, method]) for place in places]
-            lines.append(Line(("", name), tuple(cell(row, marks, usual) for row, _ in cells)))
-            lines.append(Line(("", "difference"), tuple(_difference(row, one, dataset) for row, one in cells)))
+            lines.append(TableRow(("", name), tuple(cell(row, marks, usual) for row, _ in cells)))
+            lines.append(TableRow(("", "difference"), tuple(_difference(row, one, dataset) for row, one in cells)))
     heads = tuple(noise if rate in ("0.0", "native") else f"{noise} {rate}" for _, noise, rate in places)
     remarks = tuple(_remarks(usual, [row for _, row in placed]))
-    return Grid(f"Table {table}, {dataset}", ("method", ""), heads, tuple(lines), remarks)
+    return Table(f"Table {table}, {dataset}", ("method", ""), heads, tuple(lines), remarks)
 
 
 def _their_cell(theirs: Mapping[tuple[Place, str], Printed], place: Place, method: str) -> Cell:
@@ -207,7 +207,7 @@ def _their_cell(theirs: Mapping[tuple[Place, str], Printed], place: Place, metho
     return Cell(number(one.mean, one.std), mark, one.notes, one.mean)
 
 
-def _difference(row: Row | None, theirs: Printed, dataset: str) -> Cell:
+def _difference(row: Aggregate | None, theirs: Printed, dataset: str) -> Cell:
     made = row and compare(row, theirs, dataset)
     if not made:
         return Cell("")
@@ -215,13 +215,13 @@ def _difference(row: Row | None, theirs: Printed, dataset: str) -> Cell:
     return Cell(number(made.difference, None, signed=True) + word, value=made.difference)
 
 
-def _remarks(usual: int, group: Sequence[Row]) -> Iterator[str]:
+def _remarks(usual: int, group: Sequence[Aggregate]) -> Iterator[str]:
     yield (
         f"Test accuracy in percent, last epoch, mean ± sample standard deviation; ours over {counted(usual, 'seed')}. "
         "The paper's and ours are ranked apart, by the numbers."
     )
     yield RULE
-    made = sorted({str(row.facts["convention"]) for row in group if row.noise != "clean"} - {"jal", "published", ""})
+    made = sorted({str(row.shared["convention"]) for row in group if row.noise != "clean"} - {"jal", "published", ""})
     if made:
         yield f"Our labels were drawn by the convention {' and '.join(made)}, the paper's by the one named jal."
     departures: dict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
@@ -232,24 +232,24 @@ def _remarks(usual: int, group: Sequence[Row]) -> Iterator[str]:
             yield f"Not the paper's protocol, for {', '.join(methods)}: {'; '.join(departure)}."
 
 
-def _departures(row: Row) -> Iterator[str]:
+def _departures(row: Aggregate) -> Iterator[str]:
     """In what the runs were not the recipe that made the paper's numbers."""
     recipe = recipes.load(row.data.partition(" on ")[0])
     method = recipe.method(row.method, row.noise).settings()
     wanted = {"loss": method.pop("loss"), **flat({"settings": {**recipe.settings(), "method": method}})}
-    told = {key: value for key, value in row.facts.items() if key == "loss" or key.startswith("settings.")}
+    told = {key: value for key, value in row.shared.items() if key == "loss" or key.startswith("settings.")}
     for key in sorted((wanted.keys() | told.keys()) - {"settings.train.eval_batch_size"}):
         if wanted.get(key) != told.get(key):
             yield f"{plain(key)} is {told.get(key)}, the recipe's is {wanted.get(key)}"
-    if row.facts["selection"] != "last epoch":
-        yield f"the epoch is chosen by {row.facts['selection']}, the paper's is the last"
+    if row.shared["selection"] != "last epoch":
+        yield f"the epoch is chosen by {row.shared['selection']}, the paper's is the last"
 
 
 # CSV
 
 
-def csv_facts(row: Row) -> dict[str, object]:
-    """What stands beside a row's own numbers in a CSV."""
+def csv_columns(row: Aggregate) -> dict[str, object]:
+    """Columns with the paper's numbers for a row of the CSV."""
     place = where(row.data, row.noise)
     theirs = printed().get((place, row.method.upper())) if place else None
     if place is None or theirs is None:

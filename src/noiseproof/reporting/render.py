@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from noiseproof import escaping
 from noiseproof.errors import one_of
 from noiseproof.reporting import latex, paper
-from noiseproof.reporting.aggregate import Record, Row, rows
-from noiseproof.reporting.tables import Cell, Grid, grids
+from noiseproof.reporting.aggregate import Aggregate, Record, aggregate
+from noiseproof.reporting.tables import Cell, Table, tables_of
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["FORMATS", "console", "csv_lines", "facts", "html", "markdown", "render"]
+__all__ = ["FORMATS", "console", "csv_lines", "csv_row", "html", "markdown", "render"]
 
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -26,7 +26,7 @@ def render(records: Iterable[Record], form: str = "md", *, beside_paper: bool = 
 
     Args:
         records: of any runs, in any order.
-        form: "md", "latex", "html" or "csv"; the CSV has a line for each of `tables.rows` instead.
+        form: "md", "latex", "html" or "csv"; the CSV has one line for each `Aggregate` instead.
         beside_paper: the paper's tables with ours below each line; in the CSV, columns with the paper's numbers.
 
     Raises:
@@ -34,16 +34,18 @@ def render(records: Iterable[Record], form: str = "md", *, beside_paper: bool = 
     """
     one_of("--format", form, [*FORMATS, "csv"])
     if form == "csv":
-        return csv_lines([facts(row) | (paper.csv_facts(row) if beside_paper else {}) for row in rows(records)])
-    return FORMATS[form](paper.grids(records) if beside_paper else grids(records))
+        return csv_lines(
+            [csv_row(row) | (paper.csv_columns(row) if beside_paper else {}) for row in aggregate(records)]
+        )
+    return FORMATS[form](paper.tables_of(records) if beside_paper else tables_of(records))
 
 
-def markdown(tables: Iterable[Grid]) -> str:
+def markdown(tables: Iterable[Table]) -> str:
     """Pipe tables; best in bold, second best in italics."""
     return "\n".join(_markdown(table) for table in tables)
 
 
-def _markdown(table: Grid) -> str:
+def _markdown(table: Table) -> str:
     text, left = escaping.markdown, len(table.heads)
     star = {"best": "**", "second": "*", "": ""}
 
@@ -51,7 +53,7 @@ def _markdown(table: Grid) -> str:
         return star[cell.mark] + text(cell.text) + star[cell.mark] + _superscripts(table, cell)
 
     lines = [[text(head) for head in (*table.heads, *table.columns)]]
-    lines += [[*map(text, line.labels), *map(number, line.cells)] for line in table.lines]
+    lines += [[*map(text, line.labels), *map(number, line.cells)] for line in table.rows]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width if i < left else "-" * (width - 1) + ":" for i, width in enumerate(widths)])
     piped = [
@@ -77,12 +79,12 @@ def _markdown(table: Grid) -> str:
     )
 
 
-def html(tables: Iterable[Grid]) -> str:
+def html(tables: Iterable[Table]) -> str:
     """A `<table>` for each, to be pasted into a page; best in `<strong>`, second best in `<u>`."""
     return "\n".join(_html(table) for table in tables)
 
 
-def _html(table: Grid) -> str:
+def _html(table: Table) -> str:
     text = escaping.html
     tag = {"best": ("<strong>", "</strong>"), "second": ("<u>", "</u>"), "": ("", "")}
 
@@ -97,7 +99,7 @@ def _html(table: Grid) -> str:
         + "".join(f'<th scope="row">{text(label)}</th>' for label in line.labels)
         + "".join(map(number, line.cells))
         + "</tr>"
-        for line in table.lines
+        for line in table.rows
     )
     notes = "".join(f"<p><sup>{i}</sup> {text(note, None)}</p>\n" for i, note in enumerate(table.notes, 1))
     closing = "".join(f"<p>{text(remark, None)}</p>\n" for remark in table.closing())
@@ -107,7 +109,7 @@ def _html(table: Grid) -> str:
     )
 
 
-def console(tables: Iterable[Grid]) -> Group:
+def console(tables: Iterable[Table]) -> Group:
     """For `rich.console.Console().print`; best in bold, second best underlined."""
     from rich.console import Group
     from rich.table import Table
@@ -119,7 +121,7 @@ def console(tables: Iterable[Grid]) -> Group:
         drawn = Table(title=Text(escaping.visible(table.title)), box=None, pad_edge=False, title_justify="left")
         for i, head in enumerate((*table.heads, *table.columns)):
             drawn.add_column(Text(escaping.visible(head)), justify="left" if i < len(table.heads) else "right")
-        for line in table.lines:
+        for line in table.rows:
             numbers = [
                 Text(escaping.visible(cell.text), style[cell.mark]).append(_superscripts(table, cell), "dim")
                 for cell in line.cells
@@ -137,19 +139,19 @@ def _superscript(index: int) -> str:
     return str(index).translate(_SUPERSCRIPT)
 
 
-def _superscripts(table: Grid, cell: Cell) -> str:
+def _superscripts(table: Table, cell: Cell) -> str:
     return "˒".join(_superscript(table.notes.index(note) + 1) for note in cell.notes)
 
 
-FORMATS: Mapping[str, Callable[[Iterable[Grid]], str]] = {"md": markdown, "latex": latex.tables, "html": html}
+FORMATS: Mapping[str, Callable[[Iterable[Table]], str]] = {"md": markdown, "latex": latex.tables, "html": html}
 
 
 # CSV: long, one line a protocol
 
 
-def facts(row: Row) -> dict[str, object]:
+def csv_row(row: Aggregate) -> dict[str, object]:
     """A row's numbers and everything that was alike in its runs, flat."""
-    settled = {key: "" if value is None else value for key, value in row.facts.items()}
+    settled = {key: "" if value is None else value for key, value in row.shared.items()}
     first = {key: settled.pop(key) for key in ("data", "noise", "method")}
     return {
         **first,

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from noiseproof.errors import DataError, InputError
 from noiseproof.escaping import visible
 from noiseproof.reporting import figure_style, figures, output_figures, paper
-from noiseproof.reporting.aggregate import Record, Row, rows, short_noise
+from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, short_noise
 from noiseproof.reporting.humanize import counted, duration
-from noiseproof.reporting.tables import Cell, Grid, Line, grids, number
+from noiseproof.reporting.tables import Cell, Table, TableRow, number, tables_of
 from noiseproof.storage import files
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def page(
         lead=_lead(records),
         headlines=list(_headlines(records)),
         parts=parts,
-        beside=paper.grids(records) if any(map(paper.belongs, records)) else [],
+        beside=paper.tables_of(records) if any(map(paper.belongs, records)) else [],
         runs=_runs(records),
         facts=list(_facts(records)),
         failures=failures,
@@ -155,11 +155,11 @@ def _lead(records: Sequence[Record]) -> str:
 
 def _headlines(records: Sequence[Record]) -> Iterator[str]:
     """For each column of the table who leads, and whether by more than the seeds explain; of many columns, none."""
-    columns: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for row in rows(records):
+    columns: dict[tuple[Any, ...], list[Aggregate]] = defaultdict(list)
+    for row in aggregate(records):
         if row.mean is not None and not row.diverged:
             columns[
-                tuple(row.facts[key] for key in ("data", "fingerprint", "noise", "convention", "selection"))
+                tuple(row.shared[key] for key in ("data", "fingerprint", "noise", "convention", "selection"))
             ].append(row)
     ranked = {
         key: sorted(column, key=lambda row: -(row.mean or 0))[:2] for key, column in columns.items() if len(column) > 1
@@ -184,12 +184,12 @@ def _parts(
     records: Sequence[Record], arrays: output_figures.FindArrays | None, unread: list[str]
 ) -> list[dict[str, Any]]:
     """A part for each data set; kept arrays that cannot be read are added to `unread`."""
-    made = rows(records)
+    made = aggregate(records)
     by_data: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for row in made:
-        by_data[row.data, row.facts["fingerprint"]] += row.records
+        by_data[row.data, row.shared["fingerprint"]] += row.records
     parts = []
-    for table, (place, group) in zip(grids(records), by_data.items(), strict=True):
+    for table, (place, group) in zip(tables_of(records), by_data.items(), strict=True):
         with figure_style.looks():
             curves = _pictures(figures.each_curves, group)
             noisy = [record for record in group if (record.get("noise") or {}).get("rate")]
@@ -199,7 +199,7 @@ def _parts(
             except DataError as error:
                 sure = []
                 unread.append(str(error))
-        fitted = _fitted([row for row in made if (row.data, row.facts["fingerprint"]) == place])
+        fitted = _fitted([row for row in made if (row.data, row.shared["fingerprint"]) == place])
         parts.append(
             {
                 "title": table.title,
@@ -216,15 +216,15 @@ def _parts(
 _FITTED = {
     "clean_fitted": "right labels fitted",
     "clean_stuck": "right labels given up",
-    "flipped_memorised": "wrong labels learned by heart",
+    "flipped_memorised": "wrong labels memorised",
     "flipped_corrected": "wrong labels seen through",
     "fitted": "all labels fitted",
     "stuck": "labels given up",
 }
 
 
-def _fitted(made: Sequence[Row]) -> Grid | None:
-    """How the trained networks stand to their training sets, the mean over the seeds; None if no run looked."""
+def _fitted(made: Sequence[Aggregate]) -> Table | None:
+    """Training-set health of the networks, mean over the seeds; None if no run recorded it."""
     looked = [row for row in made if any(record["health"] for record in row.records)]
     known = {key for row in looked for record in row.records for key in record["health"]}
     told = _FITTED.keys() - ({"fitted", "stuck"} if "clean_fitted" in known else set())
@@ -236,7 +236,7 @@ def _fitted(made: Sequence[Row]) -> Grid | None:
         found = [record["health"] for record in row.records]
         shares = [[100 * health[key] for health in found if health.get(key) is not None] for key in keys]
         cells = [Cell(f"{fmean(share):.1f}", value=fmean(share)) if share else Cell() for share in shares]
-        lines.append(Line((name, short_noise(row.noise)), tuple(cells)))
+        lines.append(TableRow((name, short_noise(row.noise)), tuple(cells)))
         advice += [
             f"{name}, {short_noise(row.noise)}: {one}" for one in sorted({h.get("advice") or "" for h in found}) if one
         ]
@@ -245,7 +245,7 @@ def _fitted(made: Sequence[Row]) -> Grid | None:
         "predicted and nothing pulls any more. The true labels are looked at only here, after training."
     )
     heads = tuple(_FITTED[key] for key in keys)
-    return Grid("How the training set was fitted", ("method", "noise"), heads, tuple(lines), (about, *advice))
+    return Table("How the training set was fitted", ("method", "noise"), heads, tuple(lines), (about, *advice))
 
 
 def _pictures(each: Callable[[Iterable[Record]], Iterator[tuple[str, Figure]]], group: Sequence[Record]) -> list[Any]:
@@ -266,15 +266,15 @@ def _pictures(each: Callable[[Iterable[Record]], Iterator[tuple[str, Figure]]], 
 
 
 def _runs(records: Sequence[Record]) -> dict[str, Any]:
-    """What the rows of the tables were: a line for each method and protocol, whatever the noise."""
+    """Settings behind the rows of the tables: one line for each method and protocol, whatever the noise."""
     heads = ["data", "method", "loss", "recipe", "model", "epochs", "L1", "L2", "head", "precision", "mode", "seeds"]
     seeds: dict[tuple[str, ...], set[int]] = defaultdict(set)
-    for row in rows(records):
-        facts = row.facts
+    for row in aggregate(records):
+        shared = row.shared
         line = (
-            *(facts["data"], row.method, facts["loss"], facts["recipe"]),
+            *(shared["data"], row.method, shared["loss"], shared["recipe"]),
             *(row.setting(name) for name in ("model.name", "train.epochs", "l1", "l2", "head")),
-            *(facts["precision"], facts["mode"]),
+            *(shared["precision"], shared["mode"]),
         )
         seeds[tuple(map(_short, line))] |= {*row.seeds, *row.diverged, *row.failed}
     lines = [[*line, _ranges(sorted(numbers))] for line, numbers in seeds.items()]
@@ -303,7 +303,7 @@ def _ranges(seeds: Sequence[int]) -> str:
 
 
 def _facts(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    """What the numbers hang on beside the runs: data, labels, devices, versions, time."""
+    """Circumstances of the numbers: data, labels, devices, versions, time."""
     for data in sorted({str(record["run"]["data"]) for record in records}):
         found = [record["data"] for record in records if record["run"]["data"] == data and record.get("data")]
         prints = sorted({one["fingerprint"] for one in found})

@@ -1,7 +1,7 @@
 """Tables are pure functions of records: the same records give the same table, in any order of reading.
 
-`grids` lays `rows` out as tables, which `render` writes down. What was not measured alike stays apart in lines of its
-own, which say in what they differ.
+`tables_of` lays aggregates out as tables, which `render` writes. Runs that were not measured alike stay in rows of
+their own, which say how they differ.
 """
 
 from __future__ import annotations
@@ -12,10 +12,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from noiseproof.reporting.aggregate import Record, Row, method_order, plain, rows, short_noise
+from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, method_order, plain, short_noise
 from noiseproof.reporting.humanize import counted
 
-__all__ = ["MISSING", "Cell", "Grid", "Line", "Record", "Row", "cell", "grids", "number", "rows", "top_two", "variants"]
+__all__ = [
+    "MISSING",
+    "Aggregate",
+    "Cell",
+    "Record",
+    "Table",
+    "TableRow",
+    "aggregate",
+    "cell",
+    "number",
+    "tables_of",
+    "top_two",
+    "variants",
+]
 
 MISSING = "—"
 
@@ -38,7 +51,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """A line of a table: what it is, then a cell for each column."""
 
     labels: tuple[str, ...]
@@ -46,23 +59,23 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Table:
     """A table that only has to be written down: heads of the labels and of the columns, lines, closing remarks."""
 
     title: str
     heads: tuple[str, ...]
     columns: tuple[str, ...]
-    lines: tuple[Line, ...]
+    rows: tuple[TableRow, ...]
     remarks: tuple[str, ...] = field(default=())
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """The footnotes of all cells, each once, in the order of reading; a note's number is its place from 1."""
-        return tuple(dict.fromkeys(note for line in self.lines for cell in line.cells for note in cell.notes))
+        return tuple(dict.fromkeys(note for line in self.rows for cell in line.cells for note in cell.notes))
 
     def closing(self, second: str = "underlined") -> tuple[str, ...]:
         """The closing sentences; with marks in the table the last says how they look."""
-        marked = any(cell.mark for line in self.lines for cell in line.cells)
+        marked = any(cell.mark for line in self.rows for cell in line.cells)
         return (*self.remarks, *([f"Best in bold, second best {second}."] if marked else []))
 
 
@@ -77,46 +90,46 @@ def number(mean: float, std: float | None, *, signed: bool = False) -> str:
     return text if std is None else f"{text} ± {std:.2f}"
 
 
-def grids(records: Iterable[Record]) -> list[Grid]:
+def tables_of(records: Iterable[Record]) -> list[Table]:
     """One table for each data set and recipe: a line for each method and protocol, a column for each noise."""
-    by_place: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
-    for row in rows(records):
-        by_place[row.data, str(row.facts.get("recipe", row.data)), row.facts["fingerprint"]].append(row)
+    by_place: dict[tuple[str, str, str], list[Aggregate]] = defaultdict(list)
+    for row in aggregate(records):
+        by_place[row.data, str(row.shared.get("recipe", row.data)), row.shared["fingerprint"]].append(row)
     places = [(data, recipe) for data, recipe, _ in by_place]
     made = []
     for (data, recipe, fingerprint), group in by_place.items():
         title = data if recipe == data.partition(" on ")[0] else f"{data}, recipe {recipe}"
         copies = places.count((data, recipe)) > 1
-        made.append(_grid(f"{title} (fingerprint {fingerprint[:12]})" if copies else title, group))
+        made.append(_table(f"{title} (fingerprint {fingerprint[:12]})" if copies else title, group))
     return made
 
 
-def _grid(title: str, group: Sequence[Row]) -> Grid:
+def _table(title: str, group: Sequence[Aggregate]) -> Table:
     conventions: dict[str, set[str]] = defaultdict(set)
     for row in group:
-        conventions[row.noise].add(row.facts["convention"])
+        conventions[row.noise].add(row.shared["convention"])
     labels = variants(group)
-    table: dict[tuple[str, str], dict[tuple[str, str], Row]] = defaultdict(dict)
+    table: dict[tuple[str, str], dict[tuple[str, str], Aggregate]] = defaultdict(dict)
     columns: dict[tuple[str, str], str] = {}
     for row, label in zip(group, labels, strict=True):
-        place = (row.noise, row.facts["convention"])
+        place = (row.noise, row.shared["convention"])
         more = f" [{place[1] or 'no convention'}]" if len(conventions[row.noise]) > 1 else ""
         columns[place] = short_noise(row.noise) + more
         table[row.method, label][place] = row
     marks = top_two(row for row in group if row.mean is not None and not row.diverged)
     usual = max((row.n for row in group), default=0)
     lines = [
-        Line(
+        TableRow(
             (f"{method} ({label})" if label else method,),
             tuple(cell(table[method, label].get(place), marks, usual) for place in columns),
         )
         for method, label in sorted(table, key=lambda name: (method_order(name[0]), name[1]))
     ]
-    return Grid(title, ("method",), tuple(columns.values()), tuple(lines), tuple(_remarks(group, usual, lines)))
+    return Table(title, ("method",), tuple(columns.values()), tuple(lines), tuple(_remarks(group, usual, lines)))
 
 
-def cell(row: Row | None, marks: Mapping[int, str], usual: int) -> Cell:
-    """How a row stands in a table whose means are over `usual` seeds; None has no record."""
+def cell(row: Aggregate | None, marks: Mapping[int, str], usual: int) -> Cell:
+    """Cell of an aggregate in a table whose means are over `usual` seeds; None has no record."""
     if row is None:
         return Cell()
     notes = list(_losses(row))
@@ -127,14 +140,14 @@ def cell(row: Row | None, marks: Mapping[int, str], usual: int) -> Cell:
     return Cell(number(row.mean, row.std), marks.get(id(row), ""), tuple(notes), row.mean)
 
 
-def _losses(row: Row) -> Iterator[str]:
+def _losses(row: Aggregate) -> Iterator[str]:
     for word, seeds in (("diverged", row.diverged), ("failed", row.failed)):
         if seeds:
             names = ", ".join(map(str, seeds))
             yield f"seed{'s' if len(seeds) > 1 else ''} {names} {word} and {'are' if len(seeds) > 1 else 'is'} left out"
 
 
-def top_two(group: Iterable[Row]) -> dict[int, str]:
+def top_two(group: Iterable[Aggregate]) -> dict[int, str]:
     """The best and second best of each column, by the numbers as printed; equal numbers share a mark.
 
     Results of different selection rules do not compete, a mean over the seeds that did not diverge does not compete
@@ -143,10 +156,10 @@ def top_two(group: Iterable[Row]) -> dict[int, str]:
     Returns:
         "best" or "second" by the `id` of a row.
     """
-    columns: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    columns: dict[tuple[Any, ...], list[Aggregate]] = defaultdict(list)
     for row in group:
-        facts = row.facts
-        columns[row.data, facts["fingerprint"], row.noise, facts["convention"], facts["selection"]].append(row)
+        shared = row.shared
+        columns[row.data, shared["fingerprint"], row.noise, shared["convention"], shared["selection"]].append(row)
     marks: dict[int, str] = {}
     for column in columns.values():
         printed = {id(row): round(row.mean, 2) for row in column if row.mean is not None}
@@ -164,46 +177,46 @@ _ALWAYS_SAID = ("selection", "precision", "mode")
 _PLACE = frozenset({"data", "fingerprint", "noise", "convention", "method"})
 
 
-def variants(group: Sequence[Row], place: Set[str] = _PLACE) -> list[str]:
+def variants(group: Sequence[Aggregate], place: Set[str] = _PLACE) -> list[str]:
     """For each row, what sets it apart from others of its method: "precision=bf16", "train.epochs=10", or nothing.
 
     Selection rule, precision and mode are said in every row as soon as two rows differ in them.
 
     Args:
         group: the rows of one table.
-        place: the facts that say which cell of the table a row is in; rows that agree in them must be told apart.
+        place: the settings that say which cell of the table a row is in; rows that agree in them must be told apart.
     """
-    said = [key for key in _ALWAYS_SAID if len({row.facts[key] for row in group}) > 1]
-    by_place: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    said = [key for key in _ALWAYS_SAID if len({row.shared[key] for row in group}) > 1]
+    by_place: dict[tuple[Any, ...], list[Aggregate]] = defaultdict(list)
     for row in group:
-        by_place[(*(row.facts[key] for key in sorted(place)), *(row.facts[key] for key in said))].append(row)
+        by_place[(*(row.shared[key] for key in sorted(place)), *(row.shared[key] for key in said))].append(row)
     apart: dict[str, set[str]] = defaultdict(set)
     for same in by_place.values():
         if len(same) > 1:
-            for key in dict.fromkeys(key for row in same for key in row.facts):
-                if key not in place and len({str(row.facts.get(key)) for row in same}) > 1:
+            for key in dict.fromkeys(key for row in same for key in row.shared):
+                if key not in place and len({str(row.shared.get(key)) for row in same}) > 1:
                     apart[same[0].method].add(key)
     return [", ".join(_fact(key, row) for key in [*said, *sorted(apart[row.method])]) for row in group]
 
 
-def _fact(key: str, row: Row) -> str:
+def _fact(key: str, row: Aggregate) -> str:
     if key == "selection":
-        return str(row.facts[key])
-    value = row.facts.get(key)
+        return str(row.shared[key])
+    value = row.shared.get(key)
     return f"{plain(key)}={'none' if value is None else value}"
 
 
-def _remarks(group: Sequence[Row], usual: int, lines: Sequence[Line]) -> Iterator[str]:
+def _remarks(group: Sequence[Aggregate], usual: int, lines: Sequence[TableRow]) -> Iterator[str]:
     """The closing sentences: what the numbers are, and what was not alike between the rows."""
-    selections = sorted({str(row.facts["selection"]) for row in group})
+    selections = sorted({str(row.shared["selection"]) for row in group})
     of = f"; {selections[0]}" if len(selections) == 1 and selections[0] else ""
     missing = f" {MISSING} means no record." if any(cell == Cell() for line in lines for cell in line.cells) else ""
     seeds = f"mean ± sample standard deviation over {usual} seeds" if usual > 1 else "one seed"
     yield f"Test accuracy in percent, {seeds}{of}.{missing}"
-    for key in sorted({key for row in group for key in row.facts if key.startswith(_PROTOCOL)}):
+    for key in sorted({key for row in group for key in row.shared if key.startswith(_PROTOCOL)}):
         by_value: dict[str, dict[str, None]] = defaultdict(dict)
         for row in group:
-            by_value[str(row.facts.get(key))][row.method] = None
+            by_value[str(row.shared.get(key))][row.method] = None
         if len(by_value) > 1:
             said = "; ".join(f"{value} for {', '.join(methods)}" for value, methods in sorted(by_value.items()))
             yield f"Not all rows were trained alike: {plain(key)} is {said}."

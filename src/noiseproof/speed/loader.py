@@ -1,4 +1,4 @@
-"""How fast batches are made, beside Pillow image by image, interleaved in one process.
+"""Speed of batches, beside Pillow image by image, interleaved in one process.
 
 Small pictures: CIFAR's training chain, padding, random crop and flip, then normalisation. Image files: WebVision's
 chain on JPEGs of 500 x 375, decoding, a random part resized to 224 x 224, flip, colour jitter, normalisation; and
@@ -195,7 +195,8 @@ def _files(folder: Path, count: int) -> dict[tuple[str, str], Turn]:
 
 def _paths(split: Split) -> tuple[Path, ...]:
     assert not isinstance(split.inputs, Tensor)
-    return split.inputs
+    paths: tuple[Path, ...] = split.inputs
+    return paths
 
 
 def _jpeg(path: Path, size: tuple[int, int], seed: int) -> Path:

@@ -1,4 +1,4 @@
-"""How fast training is, beside a plain restatement of the published loop, interleaved in one process.
+"""Speed of training, beside a plain restatement of the published loop, interleaved in one process.
 
 The step is CIFAR-10's: CNN-8, batches of 128, JAL-CE with L1, clipping and momentum, batches cut from the data set and
 augmented. The published loop is float32 in NCHW with the L1 penalty through autograd, 48 operations for the loss,
@@ -120,7 +120,7 @@ def whole_run(
 
 
 def _clock(device: str) -> tuple[Callable[[], float], Callable[[], None]]:
-    """What tells the time, and what waits for the device."""
+    """Clock, and a function that waits for the device."""
     return (time.process_time, lambda: None) if device == "cpu" else (time.perf_counter, torch.cuda.synchronize)
 
 
@@ -171,7 +171,7 @@ def _published(data: Data, name: str, device: str, steps: int, batch: int) -> St
     network: nn.Module = network_for(data, recipe.method("jal-ce"), recipe, seed=1).to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.train.lr, momentum=0.9)
     index = torch.arange(batch * steps) % len(data.train)
-    images = (data.train.inputs[index].float() / 255 - 0.5) / 0.25  # type: ignore[union-attr]
+    images = (data.train.inputs[index].float() / 255 - 0.5) / 0.25
     labels = data.train.given[index]
 
     def turn() -> None:

@@ -66,25 +66,25 @@ class Team:
         wrapped: Callable[[Tensor], Tensor] = self.fabric.setup_module(network)
         return wrapped
 
-    def total(self, value: Tensor) -> Tensor:
+    def all_reduce(self, value: Tensor) -> Tensor:
         """The sum over the processes."""
         if self.fabric is None:
             return value
         summed: Tensor = self.fabric.all_reduce(value.clone(), reduce_op="sum")
         return summed
 
-    def agree(self, network: nn.Module) -> None:
+    def sync(self, network: nn.Module) -> None:
         """Take over the first process's running statistics of batch normalisation."""
         if self.fabric is not None:
             for buffer in network.buffers():
                 torch.distributed.broadcast(buffer, src=0)
 
-    def from_first(self, compute: Callable[[], Any]) -> Any:
+    def broadcast(self, compute: Callable[[], Any]) -> Any:
         """What the first process computes, at all of them."""
         value = compute() if self.rank == 0 else None
         return value if self.fabric is None else self.fabric.broadcast(value)
 
-    def first_alone(self, act: Callable[[], Any]) -> Any:
+    def rank_zero_first(self, act: Callable[[], Any]) -> Any:
         """Let every process act, the first one before the others."""
         if self.rank > 0:
             self.fabric.barrier()

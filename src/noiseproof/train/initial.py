@@ -21,7 +21,7 @@ __all__ = ["in_reach", "measured", "network_for"]
 
 def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Network:
     """The recipe's network with the method's head and the seed's initial weights, on the CPU."""
-    options = recipe.model.model_dump(exclude={"name", "weights"}, exclude_none=True)
+    options = recipe.model.options
     inputs = data.train.inputs
     if isinstance(inputs, Tensor):
         shape: Sequence[int] = inputs.shape[1:]

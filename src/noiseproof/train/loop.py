@@ -219,13 +219,13 @@ class Training:
 
     def _close_epoch(self, losses: Tensor, fitted: Tensor) -> dict[str, float]:
         """The row of the curves; the only place of an epoch that waits for the device."""
-        count, total = self.batches.count, self.team.total
-        self.team.agree(self.network)
+        count, all_reduce = self.batches.count, self.team.all_reduce
+        self.team.sync(self.network)
         right, broken = evaluate.right(self.network, self.test, self.data.test.given, self.place)
-        numbers = total(torch.stack([losses.sum() / count, fitted, right, broken]))
+        numbers = all_reduce(torch.stack([losses.sum() / count, fitted, right, broken]))
         loss, hits, correct, wrong = numbers.tolist()
         if not math.isfinite(loss) or wrong:
-            infinite = (~total(losses).isfinite()).nonzero()
+            infinite = (~all_reduce(losses).isfinite()).nonzero()
             within = int(infinite[0]) if len(infinite) else len(losses) - 1
             self.diverged_at = self.epoch * len(losses) + within
         return {
@@ -245,7 +245,7 @@ class Training:
     def _resume(self, folder: Path) -> None:
         own = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
         checkpoint.make_room(folder, own)
-        state, notes = self.team.first_alone(lambda: checkpoint.newest(folder, self._identity(), own))
+        state, notes = self.team.rank_zero_first(lambda: checkpoint.newest(folder, self._identity(), own))
         self.notes += notes
         if state is None:
             return
@@ -280,7 +280,7 @@ class Training:
         also = {}
         for name, split in self.data.also.items():
             hits, _ = evaluate.right(self.network, self._as_they_are(split), split.given, self.place)
-            also[name] = 100 * self.team.total(hits).item() / len(split)
+            also[name] = 100 * self.team.all_reduce(hits).item() / len(split)
         return Outcome(
             status="done" if self.diverged_at is None else "diverged",
             accuracy=self.curves["test_accuracy"][-1],
@@ -291,7 +291,7 @@ class Training:
             seconds=sum(self.curves["seconds"]),
             model=self.network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
             also=also,
-            health=self.team.from_first(self._health),
+            health=self.team.broadcast(self._health),
             outputs=self._outputs() if keep_outputs and self.team.rank == 0 else None,
             diverged_at=self.diverged_at,
             notes=self.notes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def assemble(name: str, whole: Split, test: Split | None, notes: list[str]) -> D
     if len(empty):
         notes.append(f"{len(empty)} of {len(train.classes)} classes have no training sample")
     if test.clean is not None:  # what is measured is the truth where it is known
-        test = Split(test.inputs, test.clean, test.clean, test.classes)
+        test = replace(test, given=test.clean)
     return Data(name, train, test, fingerprint(train, test), tuple(notes), held_out=source)
 
 

@@ -1,0 +1,134 @@
+"""Account of a reading: what was read, what was left out and why, and what was assumed."""
+
+from __future__ import annotations
+
+import shlex
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Reading", "Skipped", "near_equal"]
+
+_SHOWN = 5  # skipped items, classes and the like that a line names one by one
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An item that was left out: its name in the user's terms, and the reason."""
+
+    what: str
+    why: str
+
+
+@dataclass
+class Reading:
+    """Account of a reading of own data, printed at the top of every command and part of the JSON.
+
+    Args:
+        source: the file or folder.
+        form: its form in plain words, such as "CSV" or "class folders".
+        samples: the number of labelled samples of each part, by its name.
+        counts: the number of samples of each class, all parts together.
+        columns: columns that are learned from; empty for pictures.
+        ignored: columns that are not, each with the reason.
+        assumed: what was guessed, as options of the command line: `--delimiter ';'`.
+        skipped: what was left out.
+        notes: anything else that the user should know.
+    """
+
+    source: str
+    form: str
+    samples: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    ignored: dict[str, str] = field(default_factory=dict)
+    assumed: dict[str, str] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def options(self) -> str:
+        """What was assumed, ready to be typed: `--label class --delimiter ';'`."""
+        return " ".join(f"{option} {shlex.quote(_typed(value))}" for option, value in self.assumed.items())
+
+    def lines(self) -> list[str]:
+        """The account as lines of text."""
+        parts = ", ".join(f"{name} {count:,}" for name, count in self.samples.items())
+        total = sum(self.samples.values())
+        found = [
+            f"read {self.source} as {self.form}: {total:,} samples{f' ({parts})' if len(self.samples) > 1 else ''}"
+        ]
+        if self.counts:
+            found.append(f"{len(self.counts)} classes: {_listed([f'{k} {n:,}' for k, n in self.counts.items()], 20)}")
+        if self.columns:
+            found.append(f"columns used: {_listed(self.columns, 20)}")
+        if self.ignored:
+            found.append(
+                "not used: " + _listed([f"{name or repr(name)} ({why})" for name, why in self.ignored.items()], 20)
+            )
+        if self.assumed:
+            found.append(f"assumed: {self.options()}")
+        for why, names in _by_reason(self.skipped).items():
+            found.append(f"left out: {len(names):,} {why} ({_listed(names, _SHOWN)})")
+        return [*found, *self.notes]
+
+    def to_json(self) -> dict[str, Any]:
+        """The account as plain values."""
+        return {
+            "source": self.source,
+            "form": self.form,
+            "samples": dict(self.samples),
+            "counts": dict(self.counts),
+            "classes": list(self.counts),
+            "columns": list(self.columns),
+            "ignored": dict(self.ignored),
+            "assumed": dict(self.assumed),
+            "options": self.options(),
+            "skipped": [{"what": item.what, "why": item.why} for item in self.skipped],
+            "notes": list(self.notes),
+        }
+
+
+def near_equal(names: Sequence[str]) -> list[str]:
+    """Notes on class names that differ in case, spaces or Unicode form only.
+
+    Example:
+        >>> near_equal(["Cat", "cat", "dog"])
+        ["classes 'Cat' and 'cat' differ in case, spaces or Unicode form only; they stay apart as written"]
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ").split())
+        groups.setdefault(plain or name, []).append(name)
+    return [
+        f"classes {' and '.join(map(ascii_quoted, group))} differ in case, spaces or Unicode form only; "
+        "they stay apart as written"
+        for group in groups.values()
+        if len(group) > 1
+    ]
+
+
+def ascii_quoted(name: str) -> str:
+    """A name in quotes; characters outside ASCII as their codes where the name would look like another one.
+
+    Example:
+        >>> ascii_quoted("caf\\u00e9")
+        "'caf\\\\xe9'"
+    """
+    return ascii(name)
+
+
+def _typed(value: str) -> str:
+    return "\\t" if value == "\t" else value
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    shown = ", ".join(names[:most])
+    return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _by_reason(skipped: Sequence[Skipped]) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for item in skipped:
+        found.setdefault(item.why, []).append(item.what)
+    return found

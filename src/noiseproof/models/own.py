@@ -1,0 +1,106 @@
+"""A user's own network by its place in their code: `model.name = "my_model:Net"`, or any registered `nn.Module`."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noiseproof import own_parts
+from noiseproof.errors import InputError
+from noiseproof.models.base import MODELS, Network
+from noiseproof.text import Entry
+
+__all__ = ["OwnNetwork", "entry_of", "option_names"]
+
+# What a constructor may call the facts of the data; all other parameters are the recipe's to set.
+_FACTS: Mapping[str, Callable[[Sequence[int], int], Any]] = {
+    **dict.fromkeys(("shape", "input_shape"), lambda shape, classes: tuple(shape)),
+    **dict.fromkeys(("classes", "num_classes", "n_classes"), lambda shape, classes: classes),
+    **dict.fromkeys(("features", "in_features", "num_features"), lambda shape, classes: math.prod(shape)),
+    **dict.fromkeys(("channels", "in_channels"), lambda shape, classes: shape[0]),
+}
+
+
+def entry_of(name: str) -> Entry[Any]:
+    """The constructor that a model's name stands for: a registered one, or "my_model:Net" of the user's code.
+
+    Raises:
+        UnknownNameError: nothing has that name.
+        InputError: what has it is neither a class nor a function.
+    """
+    if ":" not in name:
+        return MODELS[name]
+    made = own_parts.attribute(name)
+    if not callable(made):
+        raise InputError(f"model {name} must be an nn.Module class or a function that returns one, got {made!r}")
+    return Entry(name, made, {})
+
+
+def option_names(entry: Entry[Any]) -> list[str]:
+    """The parameters that a recipe's [model] may set: the constructor's, but for the facts of the data."""
+    return [name for name in entry.parameters if name not in _FACTS]
+
+
+class OwnNetwork(Network):
+    """Any `nn.Module` from inputs (N, *shape) to logits (N, classes), with the weights it was made with.
+
+    If nothing follows its last linear layer, that becomes the head `fc` and its inputs the features; otherwise the
+    logits serve as features.
+
+    Raises:
+        InputError: the constructor needs a parameter that is not set, or the module does not return logits.
+    """
+
+    def __init__(self, shape: Sequence[int], classes: int, entry: Entry[Any], options: Mapping[str, Any]) -> None:
+        super().__init__(shape, classes)
+        facts = {name: fact(shape, classes) for name, fact in _FACTS.items() if name in entry.parameters}
+        needed = [name for name, default in entry.parameters.items() if default is inspect.Parameter.empty]
+        if missing := [name for name in needed if name not in facts and name not in options]:
+            raise InputError(f"model {entry.name} needs {missing[0]}; set it: model.{missing[0]}=VALUE")
+        body = entry.cls(**{**facts, **options})
+        if not isinstance(body, nn.Module):
+            raise InputError(f"model {entry.name} must make an nn.Module, got {type(body).__name__}")
+        self.body: nn.Module = body
+        self.fc: nn.Module = nn.Identity()
+        self.width = classes
+        self._check(entry.name, shape, classes)
+
+    def _check(self, name: str, shape: Sequence[int], classes: int) -> None:
+        trial = torch.randn(2, *shape, dtype=torch.float32, device="cpu", generator=torch.Generator().manual_seed(0))
+        training = self.body.training
+        self.body.eval()
+        with torch.no_grad():
+            logits = self.body(trial)
+            if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+                got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+                raise InputError(f"model {name} must return logits (N, {classes}); inputs (2, {shape}) gave {got}")
+            if classes > 1 and logits.min() >= 0 and torch.allclose(logits.sum(1), torch.ones(2)):
+                raise InputError(f"model {name} returns probabilities; leave out its softmax, losses take logits")
+            self._split(trial, logits)
+        self.body.train(training)
+
+    def _split(self, trial: Tensor, logits: Tensor) -> None:
+        """Make the last linear layer the head, if the module ends with it."""
+        linear = [(path, module) for path, module in self.body.named_modules() if isinstance(module, nn.Linear)]
+        if not linear or not linear[-1][0]:
+            return
+        path, last = linear[-1]
+        parent, _, leaf = path.rpartition(".")
+        setattr(self.body.get_submodule(parent), leaf, nn.Identity())
+        features = self.body(trial)
+        if features.shape == (2, last.in_features) and torch.equal(last(features), logits):
+            self.fc, self.width = last, last.in_features
+        else:
+            setattr(self.body.get_submodule(parent), leaf, last)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        features: Tensor = self.body(inputs)
+        return features
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Keep the weights that the module was made with."""
