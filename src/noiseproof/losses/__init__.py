@@ -15,6 +15,10 @@ from noiseproof.losses.base import LOSSES as LOSSES
 from noiseproof.losses.base import Loss as Loss
 from noiseproof.losses.base import WeightedSum as WeightedSum
 from noiseproof.losses.base import parse as parse
+from noiseproof.losses.by_name import ANL_CE as ANL_CE
+from noiseproof.losses.by_name import ANL_FL as ANL_FL
+from noiseproof.losses.by_name import JAL_CE as JAL_CE
+from noiseproof.losses.by_name import JAL_FL as JAL_FL
 from noiseproof.losses.entropy import CE as CE
 from noiseproof.losses.entropy import FL as FL
 from noiseproof.losses.linear import linear_loss as linear_loss
@@ -24,11 +28,6 @@ from noiseproof.losses.normalized import NNCE as NNCE
 from noiseproof.losses.normalized import NNFL as NNFL
 from noiseproof.losses.power import GCE as GCE
 from noiseproof.losses.power import MSE as MSE
-from noiseproof.losses.published import ANL_CE as ANL_CE
-from noiseproof.losses.published import ANL_FL as ANL_FL
-from noiseproof.losses.published import JAL_CE as JAL_CE
-from noiseproof.losses.published import JAL_FL as JAL_FL
-from noiseproof.losses.published import published_loss as published_loss
 from noiseproof.losses.sigmoid import SigmoidLoss as SigmoidLoss
 from noiseproof.losses.softmax_variants import ECE as ECE
 from noiseproof.losses.softmax_variants import EFL as EFL

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.losses import _kernels
+from noiseproof.losses.published import published_text
 from noiseproof.losses.reduction import reduce
 from noiseproof.losses.types import Logits, LogProbs, Options, PerClass
 from noiseproof.text import Registry, parse_sum, write_value
@@ -84,7 +85,7 @@ class Loss(nn.Module):
     def formula(self, input: Tensor, target: Tensor) -> Tensor:
         """What `forward` is defined to return, from `per_class`."""
         if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
-            return _traced(self, input, target)  # type: ignore[no-any-return]
+            return _traced(self, input, target)
         soft = target.is_floating_point()
         if not soft and target.dtype in _WIDER:
             target = target.long()
@@ -236,7 +237,7 @@ def _rows(values: Tensor) -> Tensor:
     return values.movedim(1, -1).flatten(0, -2) if values.dim() > 2 else values.unsqueeze(0)
 
 
-def _per_class(loss: Loss, logits: Logits) -> PerClass:
+def _per_class(loss: Loss, logits: Any) -> PerClass:
     """`per_class`; of a DTensor on every shard by itself, each with all classes."""
     if type(logits) is Tensor or not hasattr(logits, "device_mesh"):
         return loss.per_class(logits)
@@ -244,9 +245,13 @@ def _per_class(loss: Loss, logits: Logits) -> PerClass:
 
     wanted = [place if isinstance(place, Shard) and place.dim == 0 else Replicate() for place in logits.placements]
     logits = logits.redistribute(placements=wanted)
-    values = loss.per_class(logits.to_local())
     return DTensor.from_local(
-        values, logits.device_mesh, wanted, run_check=False, shape=logits.shape, stride=logits.stride()
+        loss.per_class(logits.to_local()),
+        logits.device_mesh,
+        wanted,
+        run_check=False,
+        shape=logits.shape,
+        stride=logits.stride(),
     )
 
 
@@ -329,7 +334,7 @@ def parse(text: str, *, num_classes: int | None = None, **options: Any) -> Loss:
 
     Args:
         text: names from `noiseproof list losses`, with parameters, numbers in front and `+`; or with `num_classes` a
-            published method (`jal-ce`), see `published_loss`.
+            published method (`jal-ce`), see `published_text`.
         num_classes: for the name of a published method alone.
         options: `weight`, `ignore_index`, `reduction`, `label_smoothing`, as in `cross_entropy`.
 
@@ -346,9 +351,7 @@ def parse(text: str, *, num_classes: int | None = None, **options: Any) -> Loss:
     for _, call in terms:
         if "-" in call.name and call.name not in LOSSES:
             if num_classes is not None and len(terms) == 1:
-                from noiseproof.losses.published import published_loss
-
-                return published_loss(text.strip(), num_classes, **options)
+                return parse(published_text(text.strip(), num_classes), **options)
             raise UnknownNameError(
                 f"no loss named {call.name[:40]!r}; names with a hyphen are methods: with the number of classes, "
                 "losses.parse('jal-ce', num_classes=10), you get the loss of one with the paper's parameters"

@@ -72,9 +72,10 @@ def linear_loss(loss: Loss, hidden: Tensor, weight: Tensor, target: Tensor, bias
 def _fits(loss: Loss, *tensors: Tensor | None) -> bool:
     """Whether rows can be taken one chunk after the other: nothing looks at every operation, and what else is learned
     (soft targets, class weights, parameters of the loss) is not: that gets its gradient from the loss itself."""
-    learned = [*loss.parameters(), *loss.buffers(), tensors[2]]
+    others = (*loss.parameters(), *loss.buffers(), tensors[2])
+    learned = any(each is not None and each.requires_grad for each in others)
     plain = all(each is None or type(each) in (Tensor, torch.nn.Parameter) for each in tensors)
-    return plain and not transforms_are_active() and not any(each is not None and each.requires_grad for each in learned)
+    return plain and not learned and not transforms_are_active()
 
 
 class _Linear(Function):
@@ -174,4 +175,3 @@ def _sweep(
         None if on_weight is None else on_weight.to(weight.dtype),
         None if on_bias is None else on_bias.to(weight.dtype),
     ]
-

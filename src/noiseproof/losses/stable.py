@@ -32,7 +32,7 @@ def largest(values: Tensor) -> tuple[Tensor, Tensor]:
     """The largest entry of each row, (N, 1), and a mask that is true where the (first) largest is, (N, K)."""
     top, index = values.max(1, keepdim=True)
     # no torch.arange: a tensor made here would not be of the kind (fake, batched) of the values
-    return top, torch.zeros_like(values, dtype=torch.bool).scatter(1, index, True)
+    return top, torch.zeros_like(values, dtype=torch.bool).scatter(1, index, 1)
 
 
 def is_largest(values: Tensor) -> Tensor:

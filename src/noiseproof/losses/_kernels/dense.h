@@ -10,6 +10,18 @@
 
 #define PRAGMA(text) _Pragma(#text)
 
+INLINE int program_reads(const Program *program, int statistic) {
+    int reads = 0;
+    for (int s = 0; s < program->count; s++)
+        reads |= program->steps[s].left == statistic || program->steps[s].right == statistic;
+    return reads;
+}
+
+/* Whether a register is the same for every class. */
+INLINE int is_constant(const Program *program, int at) {
+    return at == K || (at >= STATISTICS && program->steps[at - STATISTICS].operation == CONSTANT);
+}
+
 #define REAL float
 #define REAL_IS_FLOAT 1
 #define NAME(x) float_##x

@@ -10,10 +10,10 @@
  * The class with the largest score stays out of every sum, so that nothing cancels: its others are the sum itself.
  */
 
-#define LANES 64
+#define LANES (REAL_IS_FLOAT ? 128 : 64)
 
 typedef struct {
-    REAL *l, *p, *g, *d, *d_psi, *e, *e_psi; /* of each class: log p, p, G, focal terms and their psi */
+    REAL *l, *p, *g, *w, *d, *d_psi, *e, *e_psi; /* of each class: log p, p, G, (1-p)^focus, focal terms and psi */
     REAL stat[REGISTERS][LANES];
 } NAME(Room);
 
@@ -73,23 +73,53 @@ INLINE int NAME(softmax)(NAME(Room) * room, int k, NAME(Totals) * totals) {
 
 #define FINITE(l) ((l) > -(REAL)MASKED ? (l) : -(REAL)MASKED)
 
-/* Focal terms and psi of every class; see focal_one in block.h. */
+/* Focal terms and psi of every class (see focal_one in block.h): D where there is no floor, else both. */
 INLINE void NAME(focal_terms)(const Program *program, NAME(Room) * room, int k, const NAME(Totals) * totals) {
     const REAL focus = (REAL)program->focus, floor = (REAL)program->log_floor;
-    const int attached = program->attached, root = program->focus == 0.5;
+    const int top = totals->top;
     const REAL *l = room->l, *p = room->p;
+    REAL *w = room->w;
+    if (program->focus == 0.5)
+#pragma omp simd
+        for (int j = 0; j < k; j++) w[j] = NAME(square_root)(1 - p[j]);
+    else
+#pragma omp simd
+        for (int j = 0; j < k; j++) w[j] = NAME(power_any)(1 - p[j], focus);
+    w[top] = (REAL)(program->focus == 0.5 ? sqrt((double)totals->rest) : pow((double)totals->rest, program->focus));
 #pragma omp simd
     for (int j = 0; j < k; j++) {
-        const REAL own = p[j], rest = j == totals->top ? totals->rest : 1 - own, log_p = FINITE(l[j]);
-        const REAL w = root ? NAME(square_root)(rest) : focus == 0 ? (REAL)1 : NAME(power_any)(rest, focus);
-        const REAL chord = rest > 0 ? log_p / rest : -1, pull = attached ? focus * own * w : 0;
-        const int kept = l[j] >= floor, finite = l[j] > -(REAL)INFINITY;
-        room->d[j] = finite ? w * log_p : -(REAL)MASKED;
-        room->d_psi[j] = finite ? w - (pull > 0 ? pull * chord : 0) : 0;
-        /* w max(log p, floor) - floor, without cancellation where w is near 1 */
-        const REAL missing = root ? (1 - rest) / (1 + w) : 1 - w, lost = own < (REAL)1e-3 ? missing : 1 - w;
-        room->e[j] = w * (kept ? l[j] - floor : 0) - floor * lost;
-        room->e_psi[j] = (kept ? w : 0) - (pull > 0 ? pull * (kept ? chord : floor / rest) : 0);
+        const int finite = l[j] > -(REAL)INFINITY;
+        room->d[j] = finite ? w[j] * l[j] : -(REAL)MASKED;
+        room->d_psi[j] = finite ? w[j] : 0;
+    }
+    if (program->attached) {
+        const REAL rest = totals->rest, chord = rest > 0 ? FINITE(l[top]) / rest : -1;
+        const REAL of_top = room->d_psi[top] - focus * p[top] * w[top] * chord;
+#pragma omp simd
+        for (int j = 0; j < k; j++) {
+            const REAL pull = focus * p[j] * w[j] / (1 - p[j]);
+            room->d_psi[j] -= pull > 0 ? pull * l[j] : 0;
+        }
+        room->d_psi[top] = of_top;
+    }
+    if (floor == 0) return;
+#pragma omp simd
+    for (int j = 0; j < k; j++) {
+        const int kept = l[j] >= floor;
+        /* w max(log p, floor) - floor; 1 - w without cancellation where p is small */
+        const REAL missing = p[j] < (REAL)1e-4 ? focus * p[j] * (1 + (1 - focus) / 2 * p[j]) : 1 - w[j];
+        room->e[j] = w[j] * (kept ? l[j] - floor : 0) - floor * missing;
+        room->e_psi[j] = kept ? w[j] : 0;
+    }
+    if (program->attached) {
+        const REAL rest = totals->rest, chord = rest > 0 ? l[top] / rest : -1;
+        const REAL of_top = room->e_psi[top] - focus * p[top] * w[top] * chord; /* the top is above the floor */
+#pragma omp simd
+        for (int j = 0; j < k; j++) {
+            const REAL pull = focus * p[j] * w[j] / (1 - p[j]);
+            room->e_psi[j] -= pull > 0 ? pull * (l[j] >= floor ? l[j] : floor) : 0;
+        }
+        room->e_psi[top] = of_top;
     }
 }
 
@@ -107,7 +137,7 @@ INLINE void NAME(sums)(const Program *program, const NAME(Room) * room, int k, N
         if (needs & NEEDS_U) ADD(u, l[j] >= floor ? l[j] - floor : 0);
         if (needs & NEEDS_FOCAL) {
             ADD(d, room->d[j]);
-            ADD(e, room->e[j]);
+            if (floor != 0) ADD(e, room->e[j]);
         }
 #undef ADD
         totals->S += (double)s, totals->Q += (double)q, totals->U += (double)u;
@@ -133,7 +163,12 @@ INLINE void NAME(program_run)(const Program *program, REAL (*stat)[LANES], int l
         case ADD: FOR_CLASSES(a[v] + b[v]);
         case SUBTRACT: FOR_CLASSES(a[v] - b[v]);
         case MULTIPLY: FOR_CLASSES(a[v] * b[v]);
-        case DIVIDE: FOR_CLASSES(a[v] / b[v]);
+        case DIVIDE:
+            if (REAL_IS_FLOAT && is_constant(program, step->right)) {
+                const REAL inverse = 1 / b[0];
+                FOR_CLASSES(a[v] * inverse);
+            }
+            FOR_CLASSES(a[v] / b[v]);
         case POWER:
             if (c == 2) {
                 FOR_CLASSES(a[v] * a[v]);
@@ -162,14 +197,20 @@ INLINE void NAME(fill)(const Program *program, NAME(Room) * room, int from, int 
     const int needs = program->needs, top = totals->top - from, here = top >= 0 && top < lanes;
     const REAL *l = room->l + from, *p = room->p + from, floor = (REAL)program->log_floor;
     REAL(*stat)[LANES] = room->stat;
+    memcpy(stat[L], l, (size_t)lanes * sizeof(REAL));
+    memcpy(stat[P], p, (size_t)lanes * sizeof(REAL));
 #pragma omp simd
-    for (int v = 0; v < lanes; v++) {
-        const REAL rest = v == top ? totals->rest : 1 - p[v];
-        const REAL chord = rest > 0 ? l[v] / rest : -1;
-        stat[L][v] = l[v], stat[P][v] = p[v], stat[R][v] = rest;
-        stat[CHORD][v] = p[v] > 0 ? chord : 0;
-        stat[TOP][v] = v == top;
+    for (int v = 0; v < lanes; v++) stat[R][v] = 1 - p[v];
+    if (here) stat[R][top] = totals->rest;
+    if (program_reads(program, CHORD)) {
+#pragma omp simd
+        for (int v = 0; v < lanes; v++) {
+            const REAL chord = stat[R][v] > 0 ? l[v] / stat[R][v] : -1;
+            stat[CHORD][v] = p[v] > 0 ? chord : 0;
+        }
     }
+    if (program_reads(program, TOP))
+        for (int v = 0; v < lanes; v++) stat[TOP][v] = v == top;
     /* the others: the sum without the top, less the own term, with the top; of the top the sum itself */
 #define OTHERS(others, own, total, term_of_top)                                                                   \
     {                                                                                                             \
@@ -198,10 +239,12 @@ INLINE void NAME(fill)(const Program *program, NAME(Room) * room, int from, int 
     if (needs & NEEDS_FOCAL) {
         memcpy(stat[D_Y], room->d + from, (size_t)lanes * sizeof(REAL));
         memcpy(stat[D_SLOPE], room->d_psi + from, (size_t)lanes * sizeof(REAL));
-        memcpy(stat[E_Y], room->e + from, (size_t)lanes * sizeof(REAL));
-        memcpy(stat[E_SLOPE], room->e_psi + from, (size_t)lanes * sizeof(REAL));
         OTHERS(D, D_Y, totals->D, room->d[totals->top])
-        OTHERS(E, E_Y, totals->E, room->e[totals->top])
+        if (floor != 0) {
+            memcpy(stat[E_Y], room->e + from, (size_t)lanes * sizeof(REAL));
+            memcpy(stat[E_SLOPE], room->e_psi + from, (size_t)lanes * sizeof(REAL));
+            OTHERS(E, E_Y, totals->E, room->e[totals->top])
+        }
     }
 #undef OTHERS
 }
@@ -227,6 +270,18 @@ INLINE void NAME(shares)(const Job *job, long row, int from, int lanes, REAL *c)
         for (int v = 0; v < lanes; v++) c[v] *= (REAL)job->weight[from + v];
 }
 
+INLINE void NAME(write)(const Job *job, long row, const REAL *g) {
+    const int k = (int)job->k;
+#if REAL_IS_FLOAT
+    write_row(gradient_of(job, row), g, job->dtype, k);
+#else
+    if (job->dtype == FLOAT64)
+        memcpy(gradient_of(job, row), g, (size_t)k * sizeof(double));
+    else
+        for (int j = 0; j < k; j++) write_one(gradient_of(job, row), j, (float)g[j], job->dtype);
+#endif
+}
+
 /* One row; false where it must be gone through in double. */
 INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, int anew) {
     const Program *program = job->program;
@@ -235,6 +290,12 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
     NAME(Totals) totals;
     NAME(read)(room->l, scores_of(job, row), k, job->dtype);
     if (!NAME(softmax)(room, k, &totals) && REAL_IS_FLOAT) return 0;
+    if (totals.rest != totals.rest) { /* a score is NaN, or infinite */
+        job->values[row] = NAN;
+        for (int j = 0; j < k; j++) room->g[j] = (REAL)NAN;
+        if (job->grad) NAME(write)(job, row, room->g);
+        return 1;
+    }
     if (needs & NEEDS_FOCAL) NAME(focal_terms)(program, room, k, &totals);
     NAME(sums)(program, room, k, &totals);
 
@@ -291,12 +352,18 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
     for (int from = 0; from < k; from += CHUNK) {
         const int to = from + CHUNK < k ? from + CHUNK : k;
         REAL part = 0;
-        if (needs & NEEDS_FOCAL)
+        if (d != 0)
 #pragma omp simd
-            for (int j = from; j < to; j++) g[j] += d * room->d_psi[j] + e * room->e_psi[j];
+            for (int j = from; j < to; j++) g[j] += d * room->d_psi[j];
+        if (e != 0)
+#pragma omp simd
+            for (int j = from; j < to; j++) g[j] += e * room->e_psi[j];
+        if (u != 0)
+#pragma omp simd
+            for (int j = from; j < to; j++) g[j] += l[j] >= floor ? u : 0;
 #pragma omp simd reduction(+ : part)
         for (int j = from; j < to; j++) {
-            g[j] += (l[j] > -(REAL)INFINITY ? s : 0) + q * p[j] * p[j] + (l[j] >= floor ? u : 0);
+            g[j] += (l[j] > -(REAL)INFINITY ? s : 0) + q * p[j] * p[j];
             part += j == totals.top ? 0 : g[j];
         }
         all += (double)part;
@@ -306,14 +373,7 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
 #pragma omp simd
     for (int j = 0; j < k; j++) g[j] = factor * (g[j] - p[j] * sum);
     g[totals.top] = (REAL)(scale * (of_top * (double)totals.rest - p_top * all));
-#if REAL_IS_FLOAT
-    write_row(gradient_of(job, row), g, job->dtype, k);
-#else
-    if (job->dtype == FLOAT64)
-        memcpy(gradient_of(job, row), g, (size_t)k * sizeof(double));
-    else
-        for (int j = 0; j < k; j++) write_one(gradient_of(job, row), j, (float)g[j], job->dtype);
-#endif
+    NAME(write)(job, row, g);
     return 1;
 }
 
@@ -321,10 +381,10 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
 INLINE size_t NAME(lay_out)(NAME(Room) * room, REAL *memory, int k) {
     const size_t n = (size_t)padded_to_vector(k);
     if (room) {
-        REAL **arrays[] = {&room->l, &room->p, &room->g, &room->d, &room->d_psi, &room->e, &room->e_psi};
-        for (int i = 0; i < 7; i++) *arrays[i] = memory + (size_t)i * n;
+        REAL **arrays[] = {&room->l, &room->p, &room->g, &room->w, &room->d, &room->d_psi, &room->e, &room->e_psi};
+        for (int i = 0; i < 8; i++) *arrays[i] = memory + (size_t)i * n;
     }
-    return 7 * n;
+    return 8 * n;
 }
 
 #undef FINITE

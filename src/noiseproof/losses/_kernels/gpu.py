@@ -40,7 +40,9 @@ def run(
     if scores.stride(1) != 1:
         scores = scores.contiguous()
     values = torch.empty(rows, dtype=torch.float32, device=scores.device)
-    below = denominator(target, weight, call.ignore_index).float() if call.reduction == "mean" else values  # values: not read
+    below = (
+        denominator(target, weight, call.ignore_index).float() if call.reduction == "mean" else values
+    )  # values: not read
     block, warps = _block(classes)
     program = call.plan.program
     assert program is not None
