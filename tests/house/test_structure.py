@@ -18,11 +18,11 @@ SOURCE = ROOT / "src" / "noiseproof"
 FLOORS = [
     {"errors", "machine", "pulse", "text", "rng", "labels", "escaping", "storage", "own_code", "own_parts"},
     {"losses", "noise", "data", "models"},
-    {"theory", "features"},
+    {"theory", "features", "learners"},
     {"methods"},
     {"recipes"},
     {"train"},
-    {"testing", "selection"},
+    {"testing", "artifacts", "selection"},
     {"doctor", "experiments"},
     {"reporting", "integrations", "speed"},
     {"cli"},

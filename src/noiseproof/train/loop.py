@@ -411,6 +411,7 @@ class Training:
             outputs=self._outputs() if keep_outputs and self.team.rank == 0 else None,
             diverged_at=self.diverged_at,
             notes=self.notes,
+            augment=self.augment,
         )
 
     def _health(self) -> dict[str, Any]:
