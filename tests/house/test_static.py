@@ -194,6 +194,7 @@ BANS: dict[str, Callable[[Use], bool]] = {
 # (file, ban) -> why it is right there. The file layer is the place that writes, renames and removes.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("storage/files.py", "writes files"): "it is the file layer",
+    ("storage/rows.py", "writes files"): "a cache that is filled row by row, each with its checksum",
     ("storage/files.py", "removes files"): "it is the file layer: temporary files",
     ("experiments/executors/worker.py", "runs a pickle"): "calls that the parent process sends over its own pipe",
     (
@@ -233,7 +234,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     (
         "own_parts.py",
         "runs a pickle",
-    ): "the call that the parent process packed a line before, beside the user's own code",
+    ): "the call that the parent process packed, beside the user's own code",
     ("own_parts.py", "writes files"): "the user's own modules, for a worker that does not have their files",
     ("selection/tune.py", "removes files"): "the checkpoints of a trial that is recorded",
 }
