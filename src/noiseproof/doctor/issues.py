@@ -136,7 +136,7 @@ class LabelIssues:
         if not self.informed:
             found.append(
                 "the predictions agree with the labels no better than chance would: the labels cannot be judged by "
-                "these inputs; the ranking is next to arbitrary"
+                "these inputs, and none is flagged"
             )
         elif not self.is_precise:
             low, high = self.rate_interval
@@ -296,7 +296,7 @@ def issues_from(
         exponent=opinion.exponent,
         given=given,
         agreement=1 - evidence.disagreement(given),
-        informed=evidence.is_informed(given),
+        informed=found.informed,
         recipe=recipe,
         names=names,
     )

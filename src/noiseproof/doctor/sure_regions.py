@@ -105,7 +105,11 @@ def _surest(p: npt.NDArray[Any], given: Labels, sizes: Labels) -> tuple[Labels, 
     threshold = np.full(classes, -1.0, np.float32)
     parts: list[tuple[npt.NDArray[Any], ...]] = []
     held, limit = 0, 4 * int(sizes.sum()) + (1 << 16)
+    most = int(sizes.max())
     for rows, part in blocks(p):
+        if rows.start == 0 and len(part) > most:  # most rows can be passed over from the start
+            least = np.partition(part, len(part) - most, axis=0)[len(part) - most]
+            threshold = np.nextafter(least, np.float32(-1))
         where, label = np.nonzero(part > threshold)
         parts.append((label.astype(np.int32), part[where, label], (where + rows.start).astype(np.int64)))
         held += len(where)
