@@ -31,7 +31,7 @@ Probabilities = npt.NDArray[np.float32]
 LOWEST = 1e-4  # a judge is never surer than this
 LEAST = 1e-30  # smaller probabilities of others say the same
 _BLOCK = 1 << 20  # entries of a block: it and what is computed from it stay in the processor's cache
-_SAMPLE = 1 << 20  # entries that a one-dimensional fit looks at
+_SAMPLE = 1 << 18  # entries that a one-dimensional fit looks at
 
 
 def blocks(p: npt.NDArray[Any]) -> Iterator[tuple[slice, Probabilities]]:

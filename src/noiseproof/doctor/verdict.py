@@ -69,7 +69,7 @@ class Evidence:
             predicted=predicted,
             second_choice=(share - chance) / max(1 - chance, 1e-9) if p.shape[1] > 2 else 0.0,
             regions=small,
-            direction=direction_of(small, large),
+            direction=direction_of(p, given, small, large),
             transition=anchored_transition(small),
             joint=joint,
             joint_rate=joint_rate,
