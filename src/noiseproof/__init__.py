@@ -15,7 +15,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Loaded on first use, so that `import noiseproof` costs next to nothing.
-_PARTS = ("data", "losses", "models", "noise", "recipes", "testing", "theory", "train")
+_PARTS = ("data", "losses", "methods", "models", "noise", "recipes", "testing", "theory", "train")
 _NAMES = {
     "NoisyLabelClassifier": "noiseproof.integrations.sklearn",
     "diagnose": "noiseproof.doctor",

@@ -40,6 +40,7 @@ def compare(
     precision: options.Precision = None,
     mode: options.Mode = None,
     keep_outputs: options.KeepOutputs = False,
+    stuck_after: options.StuckAfter = None,
     tune: Annotated[
         bool, typer.Option("--tune", help="Also choose one of them as you would without clean labels.")
     ] = False,
@@ -49,7 +50,7 @@ def compare(
     if not named:
         raise InputError("--methods needs at least one method, such as ce,jal-ce")
     folder = out or Path("results") / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).stem) or "compare")
-    pool = sweeping.local_pool(len(named) * seeds, workers, device)
+    pool = sweeping.local_pool(len(named) * seeds, workers, device, stuck_after)
     try:
         from noiseproof.experiments import grid
 
@@ -64,11 +65,12 @@ def compare(
             precision=precision or "auto",
             mode=mode or "deterministic",
         )
-        sweeping.run_all(runs, folder, pool, sweeping.calls(folder, data_root, device, keep_outputs))
+        calls = sweeping.calls(folder, data_root, device, keep_outputs)
+        summary = sweeping.run_all(runs, folder, pool, calls, retry_failed=True)
     finally:
         pool.close()
     with sweeping.stoppable("the same command goes on from there"):
-        chosen = _tuned(runs, data_root, device) if tune else None
+        chosen = _tuned(runs, folder, data_root, device) if tune else None
         found = sweeping.records_of(runs, folder)
         if as_json:
             typer.echo(json.dumps(_json(found, chosen)))
@@ -85,20 +87,20 @@ def compare(
                 arrays=output_figures.beside(folder),
             )
             typer.echo(f"curves {curves}, report {page}, records {folder}/runs", err=as_json)
-    sweeping.complain_of_failures(found)
+    sweeping.complain(found, summary)
 
 
-def _tuned(runs: Sequence[Run], root: Path | None, device: str) -> Choice:
-    """The choice among the methods by held-out given labels, on the labels of the first seed."""
-    from noiseproof import data
+def _tuned(runs: Sequence[Run], folder: Path, root: Path | None, device: str) -> Choice:
+    """The choice among the methods by held-out given labels, on the labels of the first seed; kept beside the runs."""
+    from noiseproof.experiments import identity
     from noiseproof.experiments.execution import given_labels, protocol
     from noiseproof.selection.tune import tune
 
-    told = runs[0].spec
-    found = data.load(told["data"], root=root)
+    spec, (first, recipe) = runs[0].spec, protocol(runs[0])
+    found = identity.load(spec, first, recipe, root)
     methods = list({run.spec["method"]: protocol(run)[0] for run in runs}.values())
-    noisy = given_labels(found, told["noise"], told["seed"], root)
-    return tune(found, noisy, methods, protocol(runs[0])[1], seed=told["seed"], device=device)
+    noisy = given_labels(found, spec["noise"], spec["seed"], root)
+    return tune(found, noisy, methods, recipe, seed=spec["seed"], device=device, keep=folder / "tuned")
 
 
 def _show(found: Sequence[Record], chosen: Choice | None) -> None:

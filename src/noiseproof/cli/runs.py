@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noiseproof.cli import options, sweeping
+from noiseproof.errors import DataError
 
 if TYPE_CHECKING:
     from noiseproof.experiments.executors.base import Pool
@@ -54,20 +55,20 @@ def train(
         mode=mode or "deterministic",
     )
     team = Team.assemble(device)
-    path = records.location(out, run.run_id)
-    before = team.broadcast(path.exists)
+    path, epochs_shown = records.location(out, run.run_id), progress.Epochs()
     call = partial(sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team)
+    if not team.rank:
+        sweeping.announce_changes([run], out)
     with sweeping.stoppable("the same command goes on from the last checkpoint"):
-        if team.rank and not before:
-            call()
-        if team.rank:
-            return  # the first process records and speaks
-        callbacks = [progress.Epochs(), *([progress.tensorboard(out)] if tensorboard else [])]
-        record = run_one(run, out, call, callback=progress.Several(callbacks))
+        callbacks = progress.Several([epochs_shown, *([progress.tensorboard(out)] if tensorboard else [])])
+        record = run_one(run, out, call, callback=callbacks, team=team, retry_failed=True)
+    if record is None:
+        return  # the first process of the team speaks
     realised = record["noise"]
     wrong = f"; {realised['rate']:.2%} of the labels were wrong" if realised else ""
-    typer.echo(f"{run}: {progress.outcome(record)}{', recorded before' if before else ''}{wrong}")
+    typer.echo(f"{run}: {progress.outcome(record)}{', recorded before' if epochs_shown.recorded_before else ''}{wrong}")
     typer.echo(f"record {path}")
+    sweeping.complain([record])
 
 
 def sweep(
@@ -82,6 +83,7 @@ def sweep(
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Only part I of N, one driver each.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, what is done and what is left.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    stuck_after: options.StuckAfter = None,
     epochs: options.Epochs = None,
     changes: options.Set = None,
     data_root: options.DataRoot = None,
@@ -95,11 +97,18 @@ def sweep(
     """Run a grid; what has a record is skipped, so the same command continues a sweep that was stopped."""
     from noiseproof.cli import progress
     from noiseproof.experiments import grid as grids
-    from noiseproof.storage.lock import WHOLE, Shard
+    from noiseproof.experiments.executors.shard import WHOLE, Shard
 
     part = Shard.parse(shard) if shard else WHOLE
     changed = options.overrides(epochs, changes)
-    whole = grids.load(grid, overrides=changed, root=data_root, precision=precision, mode=mode)
+    bad: dict[str, DataError] = {}
+    whole = grids.load(
+        grid, overrides=changed, root=data_root, precision=precision, mode=mode, on_bad_data=bad.setdefault
+    )
+    for name, error in bad.items():
+        typer.echo(f"noiseproof: the runs of {name} are left out: {error}", err=True)
+    if bad and not whole:
+        raise next(iter(bad.values()))
     runs = [run for run in whole if part.holds(run.run_id)]
     if dry_run:
         _plan(runs, out, sweeping.local_workers(len(runs), workers, device), retry_failed, data_root, device)
@@ -109,14 +118,16 @@ def sweep(
     if ray:
         from noiseproof.experiments.executors.ray import RayPool
 
-        pool = RayPool(ray, slots=workers, gpus=device == "auto" or device.startswith("cuda"))
+        pool = RayPool(ray, slots=workers, gpus=device == "auto" or device.startswith("cuda"), stuck_after=stuck_after)
         out, data_root = out.absolute(), data_root and data_root.absolute()  # a task has another working folder
     else:
-        pool = sweeping.local_pool(len(runs), workers, device)
+        pool = sweeping.local_pool(len(runs), workers, device, stuck_after)
     calls = sweeping.calls(out, data_root, device, keep_outputs, save_every)
     summary = sweeping.run_all(runs, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed)
     typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
-    sweeping.complain_of_failures(sweeping.records_of(runs, out))
+    sweeping.complain(sweeping.records_of(runs, out), summary)
+    if bad:
+        raise next(iter(bad.values()))
 
 
 def _plan(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from noiseproof import data, losses, noise, recipes
-from noiseproof.errors import DataError
+from noiseproof.errors import DataError, InputError
 from noiseproof.experiments import bulk, identity, records
 from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.records import Realised, Record, RunText
@@ -64,6 +64,8 @@ def describe(
         >>> str(run), run.spec["loss"], run.spec["settings"]["train"]["epochs"]
         ('digits symmetric(rate=0.4) jal-ce seed 1', 'nce + amse', 60)
     """
+    if not data.isascii() and data != data.encode(errors="replace").decode():
+        raise InputError(f"{data!r} is not UTF-8, so no record could name it; rename it")
     noise_text = str(noise.parse(noise_text))
     chosen = recipe.method(method, noise=noise_text)
     settings = chosen.settings()
