@@ -168,7 +168,7 @@ def _at_border(p: npt.NDArray[Any], given: Labels, losing: int, gaining: int) ->
         return False
     lead = np.asarray(p[rows, gaining], dtype=np.float32) - own[rows]
     ranks = float(rankdata(lead)[strange].sum()) - inside * (inside + 1) / 2
-    return (ranks - inside * outside / 2) / np.sqrt(inside * outside * (inside + outside + 1) / 12) > 3
+    return bool((ranks - inside * outside / 2) / np.sqrt(inside * outside * (inside + outside + 1) / 12) > 3)
 
 
 def anchored_transition(regions: SureRegions) -> Matrix:
