@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from cleanlab.count import estimate_joint
 from cleanlab.rank import get_label_quality_scores
+from noiseproof.doctor.crossfit import cross_fit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from noiseproof import data, noise, recipes, suggest
 from noiseproof.data import Split
-from noiseproof.doctor.crossfit import cross_fit
 from noiseproof.doctor.issues import issues_from_log
 from noiseproof.features.patches import features
 

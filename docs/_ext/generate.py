@@ -231,7 +231,7 @@ def _failures(entry: Entry[Loss], loss: Loss, held: dict[str, bool]) -> list[str
     elif fails:
         said.append(
             f"A label to which the model gives {p[0]:.1%} pulls with {ignored:.0%} of the most it can: nothing keeps "
-            "wrong labels from being learned by heart."
+            "wrong labels from being memorised."
         )
     if "jump" in str(entry.claims.get("kinks")):
         said.append(f"Its value jumps {entry.claims['kinks'].removesuffix(' (a jump)')}.")

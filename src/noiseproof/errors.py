@@ -1,4 +1,4 @@
-"""Every refusal of noiseproof: what would have been accepted, what came, what to type instead.
+"""Errors of noiseproof: each says what was accepted, what came and what to type instead.
 
     NoiseproofError
     ├── InputError            the caller can mend it: a name, a number, a file (exit code 2)
@@ -40,7 +40,7 @@ class NoiseproofError(Exception):
 
 
 class InputError(NoiseproofError, ValueError):
-    """What came in cannot be used; the message says what could."""
+    """Input that cannot be used; the message says what could be."""
 
     exit_code = 2
 

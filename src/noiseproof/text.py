@@ -227,7 +227,7 @@ def write_call(name: str, named: Mapping[str, Value]) -> str:
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """What is known of one registered name."""
+    """Entry of a registry: a name, what builds it and its claims."""
 
     name: str
     cls: Callable[..., T]
@@ -254,7 +254,7 @@ class Entry(Generic[T]):
 
     @property
     def usage(self) -> str:
-        """How to write it, with its defaults: `gce(q=0.7)`."""
+        """Text with the defaults, as a user would write it: `gce(q=0.7)`."""
         shown = [
             name if default is inspect.Parameter.empty else f"{name}={write_value(default)}"
             for name, default in self.parameters.items()

@@ -79,8 +79,8 @@ def resealed(record, **changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema": 2}, "it has schema 2; this noiseproof reads schemas up to 1: update noiseproof"),
-        ({"schema": 2, "new": []}, "it has schema 2"),
+        ({"schema": 3}, "it has schema 3; this noiseproof reads schemas up to 2: update noiseproof"),
+        ({"schema": 3, "new": []}, "it has schema 3"),
         ({"status": "great"}, "status: input should be 'done', 'diverged' or 'failed'"),
         ({"extra": 1}, "extra: extra inputs are not permitted"),
         ({"seconds": "long"}, "seconds: input should be a valid number"),

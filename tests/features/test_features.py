@@ -121,7 +121,7 @@ def test_pictures_that_cannot_be_read_are_listed(tmp_path):
     assert "cannot be decoded" in listed[0]
     assert np.isnan(vectors[0]).all()
     assert np.isfinite(vectors[1]).all()
-    with pytest.raises(DataError, match="bad[.]png"):
+    with pytest.raises(DataError, match=r"bad[.]png"):
         fitted.transform((bad, good))
 
 

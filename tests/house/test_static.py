@@ -217,6 +217,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "experiments/executors/ray.py",
         "uses the network",
     ): "knocks at the address of the Ray cluster that the user typed",
+    (
+        "experiments/own_code.py",
+        "runs code",
+    ): "compiles the source of the user's own part, which it never runs, to see whether it is what was imported",
     ("losses/_kernels/gpu.py", "runs code"): "the source of a Triton kernel, made from the library's own forms alone",
     ("speed/loader.py", "draws from a global stream"): "numpy's generator with a seed of its own, for made-up pictures",
     ("speed/loader.py", "writes files"): "pictures to measure with, in a temporary folder",

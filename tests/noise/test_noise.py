@@ -292,15 +292,15 @@ def test_a_matrix_is_read_from_a_file(tmp_path, ending):
 @pytest.mark.parametrize(
     ("content", "words"),
     {
-        "0.5,0.5\n0.2,0.9": "every row must sum to 1, row 1 sums to 1.1",
-        "0.9,0.8\n0.1,0.2": "(its columns do: transpose it)",
-        "1.2,-0.2\n0,1": "probabilities lie in [0, 1], row 0 has [1.2, -0.2]",
-        "nan,1\n0,1": "probabilities lie in [0, 1], row 0",
-        "0.5,0.5": "square, one row and column a class, got (1, 2)",
+        "0.5,0.5\n0.2,0.9": "every row of a transition matrix must sum to 1, row 1 sums to 1.1",
+        "0.9,0.8\n0.1,0.2": "(its columns do: transpose it; cleanlab's matrices are transposed)",
+        "1.2,-0.2\n0,1": "finite and not negative; row 0 has [1.2, -0.2]",
+        "nan,1\n0,1": "finite and not negative; row 0",
+        "0.5,0.5": "one row and column a class; got shape (1, 2)",
         "a,b\n0,1": "does not hold a matrix of numbers",
         "0.5,0.5\n1": "does not hold a matrix of numbers",
         "1,0,0\n0,1,0\n0,0,1": "is for 3 classes, got labels of 2",
-        "": "square",
+        "": "(K, K)",
     }.items(),
 )
 def test_a_file_that_is_no_transition_matrix_is_refused(tmp_path, content, words):

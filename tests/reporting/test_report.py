@@ -149,7 +149,7 @@ def test_what_was_learned_by_heart_is_told_with_the_advice():
     for record, share in zip(records, (0.5, 0.75), strict=True):
         record["health"] = {"clean_fitted": 1.0, "flipped_memorised": share, "advice": "memorises: use a robust loss"}
     page = Page(report.page(records))
-    assert "wrong labels learned by heart" in page.text
+    assert "wrong labels memorised" in page.text
     assert "62.5" in page.text
     assert page.text.count("ce, symmetric(0.4): memorises: use a robust loss") == 1
     assert "How the training set was fitted" not in the_page().text

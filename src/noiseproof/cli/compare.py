@@ -94,9 +94,9 @@ def _tuned(runs: Sequence[Run], root: Path | None, device: str) -> Choice:
     from noiseproof.experiments.execution import given_labels, protocol
     from noiseproof.selection.tune import tune
 
-    told = runs[0].told
+    told = runs[0].spec
     found = data.load(told["data"], root=root)
-    methods = list({run.told["method"]: protocol(run)[0] for run in runs}.values())
+    methods = list({run.spec["method"]: protocol(run)[0] for run in runs}.values())
     noisy = given_labels(found, told["noise"], told["seed"], root)
     return tune(found, noisy, methods, protocol(runs[0])[1], seed=told["seed"], device=device)
 

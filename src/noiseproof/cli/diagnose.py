@@ -1,4 +1,4 @@
-"""`noiseproof diagnose`: how noisy are these labels, which are suspect, which method fits?"""
+"""`noiseproof diagnose`: noise rate, suspect labels and a method that fits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ def diagnose(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data_root: Annotated[Path | None, typer.Option(help="The folder that holds the data sets.")] = None,
     noise: Annotated[str, typer.Option(help="Spoil the labels first, to see how well it does.")] = "clean",
-    method: Annotated[str | None, typer.Option(help="What to cross-fit with; a robust loss unless given.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Network and schedule; a small network unless given.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Judge by networks trained with this loss, instead of several learners.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Judge by networks of this recipe, on the samples as they are.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each network; the recipe's unless given.")] = None,
-    folds: Annotated[int, typer.Option(help="Networks; each judges the part it has not seen.")] = 5,
+    folds: Annotated[int, typer.Option(help="Parts of the cross-validation.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the parts, the training and the noise.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
 ) -> None:
@@ -44,9 +48,15 @@ def diagnose(
         seed=seed,
         device=device,
         on_fold=lambda done, of: typer.echo(f"judged part {done} of {of}", err=True),
+        on_progress=_tell,
     )
     written = diagnosis.write(out) if out is not None else []
     if as_json:
         typer.echo(json.dumps(diagnosis.to_json()))
         return
     typer.echo("\n".join([str(diagnosis), *(f"wrote {path}" for path in written)]))
+
+
+def _tell(share: float, what: str, seconds: float) -> None:
+    left = f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} minutes left"
+    typer.echo(f"{100 * share:3.0f} % judged, {left}: {what}", err=True)

@@ -79,7 +79,7 @@ def noise(
 
 
 def describe(noisy: NoisyLabels, data: str) -> dict[str, Any]:
-    """What `--json` prints. `overtaken`: the classes whose own label is not the most frequent one."""
+    """Contents of `--json`. `overtaken`: the classes whose own label is not the most frequent one."""
     return {
         "data": data,
         "noise": noisy.text,

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from noiseproof.cli import options
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -18,7 +20,7 @@ def check(
     """Verify every record against its hash and its run; exit code 2 if one is damaged."""
     from noiseproof.experiments.records import read_folder
 
-    reading = read_folder(folder, whole=False, cached=False)
+    reading = read_folder(folder, whole=False, cached=False, parts=True)
     for damaged in reading.damaged:
         typer.echo(f"! {damaged}")
     statuses = Counter(record["status"] for record in reading.records)
@@ -45,3 +47,18 @@ def merge(
     typer.echo(f"{into}: {merged.copied} records copied, {merged.present} were there already")
     if merged.damaged or merged.differing:
         raise typer.Exit(2)
+
+
+@app.command()
+def upgrade(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder with records of noiseproof 0.1.")],
+    data_root: options.DataRoot = None,
+) -> None:
+    """Give records of an earlier version the names their runs have now, where their content can be checked."""
+    from noiseproof.experiments.upgrade import upgrade as take_over
+
+    done = take_over(folder, root=data_root)
+    for record, why in done.left:
+        run = record["run"]
+        typer.echo(f"! {run['data']} {run['noise']} {run['method']} seed {run['seed']} stays as it is: {why}")
+    typer.echo(f"{folder}: {done.taken_over} records taken over, {done.unchanged} had their names already")

@@ -141,7 +141,7 @@ def _chosen(records: list[Record], data: str | None, noise: str | None, methods:
 
 
 def _classes(records: list[Record]) -> int:
-    """How many classes the records' data have."""
+    """Number of classes of the records' data."""
     found = {len(record["noise"]["transition"]) for record in records if record.get("noise")} - {0}
     if len(found) > 1:
         raise InputError(f"the records have {' and '.join(map(str, sorted(found)))} classes; say --classes or --data")

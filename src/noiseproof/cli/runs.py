@@ -140,10 +140,10 @@ def _plan(
         typer.echo(f"{'to do' if run in left else 'done '}  {run}")
     seconds = estimate(waiting, known, probe)
     if seconds is None:
-        time = "; nobody knows how long: none like them is recorded, and their data is not here"
+        time = "; unknown duration: no similar run recorded, and the data is not here"
     elif seconds:
         time = f", about {duration(seconds / workers)} with {counted(workers, 'worker')}"
-        time += ", judged by single steps where none like them is recorded" if judged else ""
+        time += ", timed by single steps where no similar run is recorded" if judged else ""
     else:
         time = ""
     typer.echo(f"{len(runs)} runs: {len(known)} done, {len(waiting)} to do{time}")

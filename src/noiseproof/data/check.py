@@ -14,13 +14,14 @@ from torch import Tensor
 
 from noiseproof.data.dataset import Data, Split
 from noiseproof.data.load import load, named
-from noiseproof.data.readers.noisy_cifar import HUMAN, RATES, is_official_noise, is_official_order, published_labels
+from noiseproof.data.readers.noisy_cifar import RATES, is_official_noise, is_official_order, published_labels
 from noiseproof.data.registry import DATASETS, default_root
 from noiseproof.errors import DataError
+from noiseproof.labels import CIFAR_N
 
 __all__ = ["Report", "check", "scan"]
 
-_LABEL_FILES = {f"{name}{ending}": name for name in HUMAN for ending in ("n", "-instance")}
+_LABEL_FILES = {f"{name}{ending}": name for name in CIFAR_N for ending in ("n", "-instance")}
 
 
 @dataclass
@@ -136,7 +137,7 @@ def _check_counts(data: Data, splits: dict[str, Split], report: Report) -> None:
             empty = np.flatnonzero(counts == 0)
             named = ", ".join(data.classes[label] for label in empty[:5])
             report.odd.append(f"{part}: {len(empty)} classes have no sample ({named})")
-    if data.name in HUMAN:
+    if data.name in CIFAR_N:
         if is_official_order(data.name, data.train.given.numpy()):
             report.right.append("training labels: the official ones in their order")
         else:
@@ -150,7 +151,7 @@ def _check_counts(data: Data, splits: dict[str, Split], report: Report) -> None:
 
 def _check_labels(name: str, folder: Path, report: Report) -> None:
     data = _LABEL_FILES[name]
-    wanted = [f"instance-{rate}" for rate in RATES] if name.endswith("-instance") else list(HUMAN[data])
+    wanted = [f"instance-{rate}" for rate in RATES] if name.endswith("-instance") else list(CIFAR_N[data])
     try:
         found = published_labels(data, root=folder)
     except DataError as error:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from noiseproof import rng
+from noiseproof.data.io import file_hashes
 from noiseproof.errors import DataError
 
 if TYPE_CHECKING:
@@ -232,6 +233,7 @@ class Data:
         also: further test splits that the same model may be measured on, by name.
         held_out: for own data whose test split was taken out of it.
         reading: for own data, what was read, left out and assumed.
+        official: its files were compared with the published hashes, so that its name says all.
     """
 
     name: str
@@ -242,6 +244,7 @@ class Data:
     also: Mapping[str, Split] = field(default_factory=lambda: MappingProxyType({}))
     held_out: HeldOut | None = None
     reading: Reading | None = None
+    official: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -259,7 +262,10 @@ class Data:
 
 
 def fingerprint(*splits: Split) -> str:
-    """SHA-256 over inputs, labels and class names; of image files their names and sizes stand in for the pixels."""
+    """SHA-256 over inputs, labels and class names; of image files over their bytes, wherever they lie.
+
+    Files that have not changed since an earlier call are not read again, see `data.io.file_hashes`.
+    """
     digest = hashlib.sha256(b"noiseproof/data/v1")
     for split in splits:
         if isinstance(split.inputs, Tensor):
@@ -270,10 +276,8 @@ def fingerprint(*splits: Split) -> str:
         elif is_frame(split.inputs):
             _add_frame(digest, split.inputs)
         else:
-            for path in split.inputs:
-                digest.update(
-                    f"{path.parent.name}/{path.name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape")
-                )
+            digest.update(b"files\0")
+            digest.update(file_hashes.of(split.inputs))
         _add(digest, split.given)
         if split.clean is not None:
             _add(digest, split.clean)

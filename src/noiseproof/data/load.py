@@ -11,7 +11,7 @@ from noiseproof.data.readers.own import load_own
 from noiseproof.data.registry import DATASETS, DataSet, default_root
 from noiseproof.errors import DataMissingError, UnknownNameError
 
-__all__ = ["load", "named"]
+__all__ = ["load", "named", "path_of"]
 
 _NAME = re.compile(r"\s*[A-Za-z][A-Za-z0-9_-]*\s*(\(.*\))?\s*\Z", re.DOTALL)
 
@@ -35,7 +35,7 @@ def load(text: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = 
         ((1438, 64), 10)
     """
     words = os.fspath(text)
-    path = _own(words, root)
+    path = path_of(words, root)
     entry = None if isinstance(text, Path) else named(words, otherwise=path)
     if entry is not None:
         return entry.load(Path(root) if root is not None else default_root())
@@ -62,8 +62,8 @@ def named(words: str, *, otherwise: Path | None = None) -> DataSet | None:
     return DATASETS.build(words)
 
 
-def _own(words: str, root: str | os.PathLike[str] | None) -> Path | None:
-    """The path that the text names, here or under the root, if there is one."""
+def path_of(words: str, root: str | os.PathLike[str] | None = None) -> Path | None:
+    """The path that a text names, here or under the root, if there is one."""
     places = [Path(words)] if root is None else [Path(words), Path(root) / words]
     try:
         return next((place for place in places if place.exists()), None)

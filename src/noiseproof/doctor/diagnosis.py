@@ -1,37 +1,52 @@
-"""From data to a diagnosis: cross-fit a network, find label issues, write them down."""
+"""Diagnosis of a data set's labels: judge every sample, find label issues, write them down."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
 
 from noiseproof import escaping, recipes
-from noiseproof.data import Data, Split, load
-from noiseproof.doctor.crossfit import Progress, cross_fit
+from noiseproof.data import Split
+from noiseproof.data.dataset import Origin
 from noiseproof.doctor.diagnosis_page import page
-from noiseproof.doctor.issues import LabelIssues, issues_from_log
+from noiseproof.doctor.given_probabilities import checked
+from noiseproof.doctor.inputs import samples_of, vectors_of
+from noiseproof.doctor.issues import LabelIssues, find_label_issues, issues_from
+from noiseproof.doctor.judges.base import folds_of
+from noiseproof.doctor.judges.estimator import judged_by_estimator
+from noiseproof.doctor.judges.network import Progress, cross_fit
+from noiseproof.doctor.judging import JudgeProgress, judge_vectors
 from noiseproof.errors import InputError
-from noiseproof.features.patches import features
 from noiseproof.selection.suggest import suggest
 from noiseproof.storage import files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Diagnosis", "diagnose"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
-    """What was found out about a data set's labels.
+    """Label issues of a data set, with its samples.
 
     Attributes:
         data: its name.
         split: the samples that were judged, with the labels they came with.
         issues: suspects, noise rate, matrix and a suggested method.
-        method, folds, seed: how the probabilities came about.
-        agreement: the share of given labels that the cross-fitted networks predict.
+        method: what judged: names of the judges with their weights, or the loss of the networks.
+        folds, seed: of the cross-validation.
+        agreement: share of given labels that are also the predicted ones.
+        seconds: that it took.
+        judges: weight of each judge in the blend.
     """
 
     data: str
@@ -42,6 +57,70 @@ class Diagnosis:
     seed: int
     agreement: float
     seconds: float
+    judges: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ranking(self) -> npt.NDArray[np.int64]:
+        """All samples, the most suspect first, (N,)."""
+        return self.issues.ranking
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """Probability that the given label is wrong, (N,)."""
+        return self.issues.score
+
+    @property
+    def is_issue(self) -> npt.NDArray[np.bool_]:
+        """Flags of the samples to look at, (N,)."""
+        return self.issues.is_issue
+
+    @property
+    def likely(self) -> npt.NDArray[np.int64]:
+        """Most likely true label of each sample, a number into `classes`, (N,)."""
+        return self.issues.likely
+
+    @property
+    def rate(self) -> float:
+        """Estimated share of wrong labels."""
+        return self.issues.rate
+
+    @property
+    def rate_interval(self) -> tuple[float, float]:
+        """Lowest and highest share of wrong labels that the data speak for."""
+        return self.issues.rate_interval
+
+    @property
+    def transition(self) -> npt.NDArray[np.float64]:
+        """T[i, j] = P(given j | true i), (K, K)."""
+        return self.issues.transition
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the K classes."""
+        return self.split.classes
+
+    @property
+    def origin(self) -> Origin:
+        """Where each sample came from."""
+        if self.split.origin is not None:
+            return self.split.origin
+        inputs = self.split.inputs
+        paths = tuple(map(str, inputs)) if isinstance(inputs, tuple) and isinstance(inputs[0], Path) else None
+        return Origin(self.data, np.arange(len(self.split)), paths=paths)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons to doubt the numbers, as sentences."""
+        return self.issues.warnings
+
+    def __len__(self) -> int:
+        return len(self.issues)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Diagnosis of {self.data}: {len(self)} of {len(self.split)} labels suspect, rate {self.rate:.3f}>"
 
     def __str__(self) -> str:
         lines = [f"{self.data}: {self._how()}", str(self.issues)]
@@ -50,23 +129,40 @@ class Diagnosis:
         return "\n".join(lines)
 
     def _how(self) -> str:
-        return (
-            f"{len(self.split)} samples of {len(self.split.classes)} classes, each judged by one of {self.folds} "
-            f"networks that had not seen it, trained with {self.method}; no clean label was used"
-        )
+        count = f"{len(self.split)} samples of {len(self.classes)} classes"
+        return f"{count}, judged by {self.method}; no clean label was used"
 
     def _sample(self, index: int) -> str:
-        given, likely = (self.split.classes[int(labels[index])] for labels in (self.issues.given, self.issues.likely))
-        inputs = self.split.inputs
-        path = f" {inputs[index]}" if isinstance(inputs, tuple) else ""
-        return escaping.visible(f"sample {index}{path}: called {given}, likely {likely}", None)
+        given, likely = (self.classes[int(labels[index])] for labels in (self.issues.given, self.issues.likely))
+        return escaping.visible(f"{self._name(index)}: given {given}, likely {likely}", None)
+
+    def _name(self, index: int) -> str:
+        named = self.split.origin is not None or self.origin.paths is not None
+        return self.origin.name(index) if named else f"sample {index}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """The issues table as a pandas frame, the most suspect first."""
+        import pandas as pd
+
+        return pd.DataFrame(self.issues.table(self.origin.columns()))
+
+    def write_issues(self, path: str | Path) -> Path:
+        """Write every sample, the most suspect first, as CSV.
+
+        Returns:
+            The file.
+        """
+        files.write_atomic(Path(path), self.issues.csv(origin=self.origin.columns()))
+        return Path(path)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the samples, as plain values."""
+        columns = self.origin.columns()
         return {
             "data": self.data,
-            "classes": list(self.split.classes),
+            "classes": list(self.classes),
             "method": self.method,
+            "judges": dict(self.judges),
             "folds": self.folds,
             "seed": self.seed,
             "agreement": self.agreement,
@@ -74,6 +170,7 @@ class Diagnosis:
             **{("findings" if key == "classes" else key): value for key, value in self.issues.to_json().items()},
             "most_suspect": [
                 {
+                    **{name: values[index] for name, values in columns.items()},
                     "index": index,
                     "given": int(self.issues.given[index]),
                     "likely": int(self.issues.likely[index]),
@@ -91,10 +188,8 @@ class Diagnosis:
         """
         folder = Path(folder)
         files.make_folder(folder)
-        inputs = self.split.inputs
-        paths = tuple(map(str, inputs)) if isinstance(inputs, tuple) else None
         contents = {
-            "issues.csv": self.issues.csv(paths),
+            "issues.csv": self.issues.csv(origin=self.origin.columns()),
             "diagnosis.json": json.dumps(self.to_json(), indent=1) + "\n",
             "diagnosis.html": page(self.data, self._how(), self.split, self.issues),
         }
@@ -104,72 +199,108 @@ class Diagnosis:
 
 
 def diagnose(
-    data: Data | str | Path,
+    data: Any,
+    y: Any = None,
     *,
+    label: str | None = None,
+    judge: Any = None,
+    pred_probs: Any = None,
     method: str | None = None,
     recipe: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     folds: int = 5,
     seed: int = 1,
     device: str = "auto",
-    root: Path | None = None,
+    root: str | Path | None = None,
     on_fold: Progress | None = None,
+    on_progress: JudgeProgress | None = None,
+    **reading: Any,
 ) -> Diagnosis:
-    """Train on parts of the data, judge the rest, and say how noisy the labels are and which are suspect.
+    """Judge every sample by learners that have not seen its label: how noisy are the labels, which are suspect?
 
-    No clean label is used, also where the data has them.
+    Several different learners are blended: logistic regression, a random forest, extra trees, kernel ridge and, for up
+    to three classes, boosted trees. Pictures, texts and tables become vectors first. No clean label is used, also
+    where the data has them.
 
     Args:
-        data: a data set, its name, or the path of your own data.
-        method: a method or loss text; a robust loss by default, which predicts the true label where cross-entropy
-            comes to predict the given one.
-        recipe: network and schedule, for the samples as they are. Unless given a small network judges them, in
-            minutes on a CPU: numbers as they are, pictures by patch features that are made without labels.
+        data: a data set, its name, the path of your own data, or samples: numbers (N, D), dense or sparse; pictures
+            (N, H, W), (N, C, H, W) or (N, H, W, C); texts; paths of pictures; a pandas frame.
+        y: labels of samples, of any kind; of a frame also the name of the label column.
+        label: the label column of a frame or a file.
+        judge: a scikit-learn classifier to judge by instead, fitted or not; it is fitted anew on each fold.
+        pred_probs: out-of-sample probabilities (N, K) to judge by instead; columns in the order of the classes.
+        method: a method or loss text: networks trained with it judge instead.
+        recipe: network and schedule of them, for the samples as they are; unless given a small network on vectors.
         overrides: values of the recipe, by dotted key: {"train.epochs": 10}.
-        folds: the network of each part is trained on the others.
-        seed: of the folds and the training.
-        device: as in `train.fit`.
+        folds: parts of the cross-validation.
+        seed: of folds, trees and training.
+        device: of networks, as in `train.fit`.
         root: the folder that holds the data sets.
-        on_fold: called with (folds done, folds).
+        on_fold: called with (folds done, folds) where networks judge.
+        on_progress: called with (share done, what comes next, estimated seconds left) where learners judge.
+        reading: further options of `data.load`.
 
     Raises:
-        InputError: a class without samples, too few samples, or data that cannot be read.
+        InputError: fewer than two classes, labels that are missing, or data that cannot be read.
 
     Example:
-        >>> found = diagnose("digits", folds=2, overrides={"train.epochs": 10})
-        >>> 0 <= float(found.issues.rate) <= 1
-        True
+        >>> from sklearn.datasets import load_iris
+        >>> X, labels = load_iris(return_X_y=True)
+        >>> labels[:5] = 2                                              # five wrong labels
+        >>> sorted(diagnose(X, labels).ranking[:5].tolist())
+        [0, 1, 2, 3, 4]
     """
     started = time.perf_counter()
-    found = data if isinstance(data, Data) else load(data, root=root)
-    split = found.everything()
-    _checked(split, folds)
-    protocol = recipes.load(recipe or "digits", overrides)
-    chosen = protocol.method(method or suggest(len(split.classes), recipe=protocol).method)
-    judged = split if recipe else features(split)
-    log_p = cross_fit(judged, chosen, protocol, folds=folds, seed=seed, device=device, on_fold=on_fold)
-    given = split.given.numpy()
+    name, split = samples_of(data, y, label=label, root=root, **reading)
+    given, classes = split.given.numpy(), len(split.classes)
+    if classes < 2 or len(split) < 2:
+        raise InputError(f"a diagnosis needs at least two classes, found {', '.join(split.classes)}")
+    judges: Mapping[str, float] = {}
+    protocol = None
+    if pred_probs is not None:
+        issues = _from_probabilities(given, pred_probs, split.classes)
+        described = "your own probabilities"
+    elif judge is not None:
+        fold = folds_of(given, min(folds, len(given)), seed)
+        p = judged_by_estimator(judge, _for_estimator(split), given, classes, fold)
+        issues = _from_probabilities(given, p, split.classes)
+        described = f"{type(judge).__name__}, fitted on the other {folds - 1} of {folds} parts"
+    elif method is not None or recipe is not None or overrides:
+        protocol = recipes.load(recipe or "digits", overrides)
+        chosen = protocol.method(method or suggest(classes, recipe=protocol).method)
+        judged = split if recipe else replace(split, inputs=torch.from_numpy(vectors_of(split.inputs)))
+        log_p = cross_fit(judged, chosen, protocol, folds=folds, seed=seed, device=device, on_fold=on_fold)
+        issues = _from_probabilities(given, np.exp(log_p), split.classes)
+        described = f"{folds} networks that had not seen them, trained with {chosen.name}"
+    else:
+        found = judge_vectors(vectors_of(split.inputs), given, classes, folds=folds, seed=seed, on_progress=on_progress)
+        issues = issues_from(given, found.evidence, found.opinion, names=split.classes)
+        judges = found.weights
+        used = [f"{name} ({100 * weight:.0f} %)" for name, weight in judges.items() if weight > 0.005]
+        described = f"{', '.join(used)}, each without their own labels"
     return Diagnosis(
-        data=found.name,
+        data=name,
         split=split,
-        issues=issues_from_log(given, log_p, recipe=protocol, names=split.classes),
-        method=chosen.name,
+        issues=replace(issues, recipe=protocol),
+        method=described,
         folds=folds,
         seed=seed,
-        agreement=float((log_p.argmax(1) == given).mean()),
+        agreement=issues.agreement,
         seconds=time.perf_counter() - started,
+        judges=judges,
     )
 
 
-def _checked(split: Split, folds: int) -> None:
-    counts = split.given.bincount(minlength=len(split.classes))
-    if len(split.classes) < 2:
-        raise InputError(f"a diagnosis needs at least two classes, found {', '.join(split.classes)}")
-    rare = [split.classes[k] for k in (counts < 2).nonzero()[:, 0].tolist()]
-    if rare:
+def _from_probabilities(given: npt.NDArray[np.int64], p: Any, names: tuple[str, ...]) -> LabelIssues:
+    labels, checked_p = checked(given, p)
+    if checked_p.shape[1] != len(names):
         raise InputError(
-            f"each class needs 2 samples or more to be judged by networks that have not seen them; too few: "
-            f"{', '.join(escaping.visible(name) for name in rare[:10])}"
+            f"pred_probs has {checked_p.shape[1]} columns, the labels {len(names)} classes: {', '.join(names[:10])}"
         )
-    if folds > int(counts.max()):
-        raise InputError(f"folds must be at most {int(counts.max())}, the samples of the largest class; got {folds}")
+    return replace(find_label_issues(labels, checked_p), names=names)
+
+
+def _for_estimator(split: Split) -> Any:
+    inputs = split.inputs
+    is_pictures = isinstance(inputs, torch.Tensor) and inputs.dim() == 4
+    return torch.from_numpy(vectors_of(inputs)) if is_pictures else inputs

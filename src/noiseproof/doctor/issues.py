@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from noiseproof import escaping
-from noiseproof.doctor.transition_estimate import Labels, Matrix, confident_joint, explain
-from noiseproof.errors import InputError
+from noiseproof.doctor.given_probabilities import checked
+from noiseproof.doctor.posterior import refined_transition
+from noiseproof.doctor.probabilities import Labels
+from noiseproof.doctor.verdict import Evidence, Opinion, opinion_of, verdict
 
 if TYPE_CHECKING:
     from noiseproof.recipes import Recipe
     from noiseproof.selection.suggest import Suggestion
 
-__all__ = ["ClassFinding", "LabelIssues", "find_label_issues", "issues_from_log"]
+__all__ = ["ClassFinding", "LabelIssues", "find_label_issues", "issues_from"]
 
-_FAR_APART = 0.1  # two estimates of the rate that differ by more deserve a warning
+Matrix = npt.NDArray[np.float64]
+_WIDE = 0.3  # width of the interval from which on there is too little to say
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,17 @@ class LabelIssues:
 
     Attributes:
         ranking: all samples, the most suspect first, int64 (N,).
-        score: how likely the given label is wrong, from 0 to 1, (N,).
-        likely: the likeliest true label of each sample, int64 (N,).
-        is_issue: where another label is likelier than the given one, bool (N,).
-        rate: the estimated share of wrong labels.
+        score: estimated probability that the given label is wrong, (N,); falls along the ranking, its mean is `rate`.
+        likely: most likely true label of each sample, int64 (N,); of a flagged one another than the given label.
+        is_issue: flags of the samples to look at, bool (N,): the first of the ranking, as many as seem wrong.
+        rate: estimated share of wrong labels.
+        rate_interval: lowest and highest share that the data speak for.
         transition: T[i, j] = P(given j | true i), (K, K); rows add up to 1.
         confident_rate, confident_transition: the same by the confident joint, a second opinion.
         exponent: how the probabilities were sharpened (above 1) or softened to stand for the true label.
         given: the labels that were judged.
+        agreement: share of given labels that are also the predicted ones.
+        informed: False where the predictions say no more about the labels than the classes' frequencies.
         recipe: the training that the suggested method is for; None: any.
         names: of the classes; numbers unless given.
     """
@@ -70,6 +76,9 @@ class LabelIssues:
     confident_transition: Matrix
     exponent: float
     given: Labels
+    rate_interval: tuple[float, float] = (0.0, 1.0)
+    agreement: float = 1.0
+    informed: bool = True
     recipe: Recipe | None = None
     names: tuple[str, ...] = ()
 
@@ -88,7 +97,8 @@ class LabelIssues:
     def classes(self) -> tuple[ClassFinding, ...]:
         """Class by class."""
         counts = np.bincount(self.given, minlength=self.num_classes)
-        wrong = np.bincount(self.given, weights=self.score, minlength=self.num_classes) / counts
+        suspicion = np.bincount(self.given, weights=self.score, minlength=self.num_classes)
+        wrong = suspicion / np.maximum(counts, 1)
         findings = []
         for label, row in enumerate(self.transition):
             others = np.where(np.arange(len(row)) == label, -1.0, row)
@@ -115,24 +125,56 @@ class LabelIssues:
         return escaping.visible(self.names[label]) if self.names else str(label)
 
     @property
+    def is_precise(self) -> bool:
+        """True where the interval of the rate is narrow enough to name one number."""
+        return self.informed and self.rate_interval[1] - self.rate_interval[0] <= _WIDE
+
+    @property
     def warnings(self) -> tuple[str, ...]:
-        """What speaks against trusting the numbers."""
+        """Reasons to doubt the numbers, as sentences."""
         found = []
-        if abs(self.rate - self.confident_rate) > _FAR_APART:
+        if not self.informed:
             found.append(
-                f"the two estimates of the rate differ ({self.rate:.3f} and {self.confident_rate:.3f}): the "
-                "probabilities may come from a classifier that is often wrong, or that learned the noise"
+                "the predictions agree with the labels no better than chance would: the labels cannot be judged by "
+                "these inputs; the ranking is next to arbitrary"
             )
+        elif not self.is_precise:
+            low, high = self.rate_interval
+            found.append(
+                f"too few samples, or too weak predictions, to say how many labels are wrong: {low:.0%} to {high:.0%}"
+            )
+        if self.agreement == 1:
+            found.append(
+                "every given label is also the predicted one: the probabilities seem to come from a model that was "
+                "trained on the labels it judges; use cross-validation"
+            )
+        if lonely := [one.label for one in self.classes if one.given == 1]:
+            found.append(f"classes of one sample, which no other vouches for: {self._named(lonely)}")
+        if absent := [one.label for one in self.classes if one.given == 0]:
+            found.append(f"classes that no given label names, left out of the estimates: {self._named(absent)}")
         if self.not_dominant:
-            named = ", ".join(map(self._name, self.not_dominant[:20]))
-            found.append(f"classes whose own label does not seem to be their most frequent one: {named}")
+            found.append(
+                f"classes whose own label does not seem to be their most frequent one: {self._named(self.not_dominant)}"
+            )
         return tuple(found)
 
+    def _named(self, labels: Sequence[int]) -> str:
+        more = f" and {len(labels) - 20} more" if len(labels) > 20 else ""
+        return ", ".join(map(self._name, labels[:20])) + more
+
+    def rate_text(self) -> str:
+        """The rate as a reader should take it: "30 % (25 to 36 %)", or a range where one number would mislead."""
+        if not self.informed:
+            return "unknown"
+        low, high = (f"{100 * one:.0f}" for one in self.rate_interval)
+        return (
+            f"{100 * self.rate:.0f} % ({low} to {high} %)" if self.is_precise else f"too few to say ({low} to {high} %)"
+        )
+
     def __str__(self) -> str:
-        worst = sorted(self.classes, key=lambda one: one.margin)[:5]
+        worst = sorted((one for one in self.classes if one.given), key=lambda one: one.margin)[:5]
         lines = [
-            f"{len(self)} of {len(self.given)} labels are suspect; estimated noise rate {self.rate:.3f} "
-            f"(confident joint: {self.confident_rate:.3f})",
+            f"{len(self)} of {len(self.given)} labels are suspect; estimated noise rate {self.rate_text()}",
             "hardest classes: "
             + ", ".join(
                 f"{self._name(c.label)} (keeps {c.kept:.2f}, mostly becomes {self._name(c.rival)}, lead {c.margin:.2f})"
@@ -154,6 +196,8 @@ class LabelIssues:
             "num_classes": self.num_classes,
             "suspects": len(self),
             "rate": self.rate,
+            "rate_interval": list(self.rate_interval),
+            "agreement": self.agreement,
             "transition": self.transition.tolist(),
             "confident_rate": self.confident_rate,
             "confident_transition": self.confident_transition.tolist(),
@@ -163,39 +207,57 @@ class LabelIssues:
             "suggestion": self.suggestion.to_json(),
         }
 
-    def csv(self, paths: tuple[str, ...] | None = None) -> str:
-        """A line for each sample, the most suspect first: position, (path,) given, likely, score, suspect or not.
+    def table(self, origin: Mapping[str, Sequence[Any]] | None = None) -> dict[str, list[Any]]:
+        """Columns of the issues, the most suspect first: the origin's, given, likely, suspicion (1 is worst), is_issue.
 
         Args:
-            paths: of the samples' files.
+            origin: columns that identify the samples, in their order; `index` unless given.
         """
+        order = self.ranking
+        columns = origin or {"index": list(range(len(order)))}
+        ordered = {name: [values[i] for i in order.tolist()] for name, values in columns.items()}
+        labels = {"given": self.given[order], "likely": self.likely[order]}
+        named = {
+            key: [self.names[label] for label in values.tolist()] if self.names else values.tolist()
+            for key, values in labels.items()
+        }
+        suspicion = self.score[order].tolist()
+        return {**ordered, **named, "suspicion": suspicion, "is_issue": self.is_issue[order].astype(int).tolist()}
+
+    def csv(self, paths: tuple[str, ...] | None = None, *, origin: Mapping[str, Sequence[Any]] | None = None) -> str:
+        """The table as CSV, with texts that no spreadsheet takes for a formula.
+
+        Args:
+            paths: of the samples' files; in place of `origin`.
+            origin: columns that identify the samples; `index` unless given.
+        """
+        if origin is None and paths:
+            origin = {"path": paths, "index": list(range(len(paths)))}
+        columns = self.table(origin)
+        columns["suspicion"] = [f"{value:.6f}" for value in columns["suspicion"]]
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["index", *(["path"] if paths else []), "given", "likely", "score", "suspect"])
-        for index in self.ranking.tolist():
-            labels = (int(self.given[index]), int(self.likely[index]))
-            shown = [escaping.csv(self.names[label]) if self.names else label for label in labels]
-            path = [escaping.csv(paths[index])] if paths else []
-            writer.writerow([index, *path, *shown, f"{self.score[index]:.6f}", int(self.is_issue[index])])
+        writer.writerow([escaping.csv(str(name)) for name in columns])
+        safe = ([escaping.csv(v) if isinstance(v, str) else v for v in values] for values in columns.values())
+        writer.writerows(zip(*safe, strict=True))
         return out.getvalue()
 
 
 def find_label_issues(given: Any, pred_probs: Any) -> LabelIssues:
     """Rank suspect labels and estimate the noise from probabilities that did not see the labels they judge.
 
-    The probabilities may come from any classifier, by cross-validation. Best are those of a robust loss, which
-    estimates the true label; a loss that fits the noise estimates the given one, and the estimates get less sure.
+    The probabilities may come from any classifier, by cross-validation. They are read in blocks of rows and never
+    copied whole: a memory-mapped array may be larger than the memory.
 
     Args:
-        given: (N,) labels, whole numbers from 0 to K-1; every class at least once.
-        pred_probs: (N, K) out-of-sample probabilities, rows add up to 1.
+        given: (N,) labels, whole numbers from 0 to K-1.
+        pred_probs: (N, K) out-of-sample probabilities of any floating type, rows add up to 1.
 
     Returns:
-        The ranking, the estimated rate and transition matrix, findings class by class and a suggested method.
+        The ranking, the estimated rate with an interval and the matrix, findings class by class and a suggested method.
 
     Raises:
-        InputError: lengths that differ, labels outside 0 to K-1, a class that no label names, numbers that are no
-            probabilities.
+        InputError: lengths that differ, labels outside 0 to K-1, numbers that are no probabilities.
 
     Example:
         >>> given = [0] * 40 + [1] * 10 + [1] * 50
@@ -204,99 +266,37 @@ def find_label_issues(given: Any, pred_probs: Any) -> LabelIssues:
         >>> len(found), round(found.rate, 2), sorted(found.ranking[:10].tolist()) == list(range(40, 50))
         (10, 0.1, True)
     """
-    labels, p = _checked(given, pred_probs)
-    with np.errstate(divide="ignore"):
-        return issues_from_log(labels, np.log(p))
+    labels, p = checked(given, pred_probs)
+    evidence = Evidence.of(p, labels)
+    opinion = opinion_of(p, labels, evidence.transition)
+    refined = refined_transition(p, labels, evidence.transition, opinion.exponent)
+    return issues_from(labels, evidence, replace(opinion, transition=refined))
 
 
-def issues_from_log(
-    labels: Labels, log_p: Matrix, *, recipe: Recipe | None = None, names: tuple[str, ...] = ()
+def issues_from(
+    given: Labels,
+    evidence: Evidence,
+    opinion: Opinion,
+    *,
+    recipe: Recipe | None = None,
+    names: tuple[str, ...] = (),
 ) -> LabelIssues:
-    """`find_label_issues` from log-probabilities, which rank also among those that round to 0 and 1."""
-    found = explain(log_p, labels)
-    rows = np.arange(len(labels))
-    log_wrong = found.log_posterior.copy()
-    log_wrong[rows, labels] = -np.inf
-    log_odds = _log_sum(log_wrong) - found.log_posterior[rows, labels]
-    likely = found.log_posterior.argmax(1).astype(np.int64)
-    score = 1 / (1 + np.exp(-np.clip(log_odds, -700, 700)))
-    confident, confident_rate = confident_joint(np.exp(log_p), labels)
+    """The verdict on given labels, with all that it rests on."""
+    found = verdict(evidence, opinion, given)
     return LabelIssues(
-        ranking=np.argsort(-log_odds, kind="stable").astype(np.int64),
-        score=score,
-        likely=likely,
-        is_issue=likely != labels,
-        rate=float(score.mean()),
-        transition=found.transition,
-        confident_rate=confident_rate,
-        confident_transition=confident,
-        exponent=found.exponent,
-        given=labels,
+        ranking=found.ranking,
+        score=found.score,
+        likely=np.where(found.is_issue & (opinion.likely == given), opinion.other, opinion.likely),
+        is_issue=found.is_issue,
+        rate=found.rate,
+        rate_interval=found.rate_interval,
+        transition=opinion.transition,
+        confident_rate=evidence.joint_rate,
+        confident_transition=evidence.joint,
+        exponent=opinion.exponent,
+        given=given,
+        agreement=1 - evidence.disagreement(given),
+        informed=evidence.is_informed(given),
         recipe=recipe,
         names=names,
     )
-
-
-def _log_sum(values: Matrix) -> Matrix:
-    top = values.max(1)
-    return np.asarray(top + np.log(np.exp(values - top[:, None]).sum(1)), dtype=np.float64)
-
-
-def _checked(given: Any, pred_probs: Any) -> tuple[Labels, Matrix]:
-    labels, p = _array("given", given), _array("pred_probs", pred_probs)
-    if p.ndim != 2 or p.shape[1] < 2:
-        raise InputError(f"pred_probs must be (N, K) with K >= 2 classes, got shape {p.shape}")
-    if labels.ndim != 1:
-        hint = " (one-hot? use given.argmax(1))" if labels.shape == p.shape else ""
-        raise InputError(f"given must be (N,) labels, got shape {labels.shape}{hint}")
-    if len(labels) != len(p):
-        raise InputError(f"given has {len(labels)} labels, pred_probs has {len(p)} rows; they must be as many")
-    if not len(labels):
-        raise InputError("there is nothing to judge: given and pred_probs are empty")
-    if not _whole(labels):
-        raise InputError(f"given must be whole numbers from 0 to {p.shape[1] - 1}, got {labels[:3].tolist()}, ...")
-    classes = p.shape[1]
-    outside = (labels < 0) | (labels >= classes)
-    if outside.any():
-        raise InputError(
-            f"given must lie in 0..{classes - 1}, the columns of pred_probs; got {labels[outside][0]} in row "
-            f"{int(outside.argmax())} ({int(outside.sum())} such)"
-        )
-    labels = labels.astype(np.int64)
-    missing = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
-    if len(missing):
-        raise InputError(
-            f"no given label names class {', '.join(map(str, missing[:10]))}; leave such classes out of pred_probs "
-            "(its columns) and number the others from 0"
-        )
-    if p.dtype.kind not in "fiu":
-        raise InputError(f"pred_probs must be numbers, got {p.dtype}")
-    p = p.astype(np.float64)
-    bad = ~np.isfinite(p).all(1)
-    if bad.any():
-        raise InputError(f"pred_probs must be finite; row {int(bad.argmax())} is not ({int(bad.sum())} such)")
-    if (p < -1e-6).any() or (p > 1 + 1e-6).any():
-        raise InputError(
-            f"pred_probs must lie in [0, 1], got {p.min():.4g} to {p.max():.4g} (scores? use softmax first)"
-        )
-    sums = p.sum(1)
-    worst = int(np.abs(sums - 1).argmax())
-    if abs(sums[worst] - 1) > 1e-2:
-        raise InputError(f"each row of pred_probs must add up to 1; row {worst} adds up to {sums[worst]:.6g}")
-    p = p.clip(0.0, 1.0)
-    return labels, np.asarray(p / p.sum(1, keepdims=True), dtype=np.float64)
-
-
-def _array(name: str, values: Any) -> npt.NDArray[Any]:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    try:
-        return np.asarray(values)
-    except ValueError:
-        raise InputError(f"{name} must be a rectangular array of numbers") from None
-
-
-def _whole(labels: npt.NDArray[Any]) -> bool:
-    if labels.dtype.kind in "iu":
-        return True
-    return labels.dtype.kind == "f" and bool((np.isfinite(labels) & (labels == np.floor(labels))).all())

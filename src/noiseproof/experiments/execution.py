@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from noiseproof import data, losses, noise, recipes
-from noiseproof.experiments import records
+from noiseproof.errors import DataError
+from noiseproof.experiments import bulk, identity, records
+from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.records import Realised, Record, RunText
 from noiseproof.experiments.specification import Run
 from noiseproof.noise import NoisyLabels
@@ -37,22 +39,35 @@ def describe(
     recipe: Recipe,
     precision: str = "auto",
     mode: str = "deterministic",
+    root: Path | None = None,
+    sources: Sources | None = None,
 ) -> Run:
-    """The run that these texts name, in canonical form.
+    """The run that these texts name, in canonical form, with the content of what they stand for.
+
+    Args:
+        data: a data set's name, or the path of the user's own data.
+        noise_text: the noise.
+        method: a method of the recipe, or a loss text.
+        seed: of the noise, the initial weights and the order.
+        recipe: network and schedule.
+        precision: "auto", "fp32", "tf32" or "bf16".
+        mode: "deterministic" or "fast".
+        root: where the data sets lie.
+        sources: in place of `root`: files that were read for other runs of the same grid.
 
     Raises:
-        InputError: one of them names nothing.
+        InputError: one of them names nothing, or a file is missing or damaged.
 
     Example:
         >>> recipe = recipes.load("digits", {"train.epochs": 60})
         >>> run = describe("digits", "symmetric(0.40)", "jal-ce", seed=1, recipe=recipe)
-        >>> str(run), run.told["loss"], run.told["settings"]["train"]["epochs"]
+        >>> str(run), run.spec["loss"], run.spec["settings"]["train"]["epochs"]
         ('digits symmetric(rate=0.4) jal-ce seed 1', 'nce + amse', 60)
     """
     noise_text = str(noise.parse(noise_text))
     chosen = recipe.method(method, noise=noise_text)
     settings = chosen.settings()
-    told: RunText = {
+    spec: RunText = {
         "data": data,
         "noise": noise_text,
         "method": chosen.name,
@@ -63,10 +78,12 @@ def describe(
         "precision": precision,
         "mode": mode,
     }
-    return Run(records.canonical(told))
+    if content := (sources or Sources(root)).content(data, noise_text, chosen, recipe):
+        spec["content"] = content
+    return Run(records.canonical(spec))
 
 
-def recipe_for(text: str, root: Path | None = None) -> str:
+def recipe_for(text: str, root: Path | None = None, sources: Sources | None = None) -> str:
     """The recipe of a data set by its name; of the user's own data by what it holds.
 
     Example:
@@ -75,7 +92,8 @@ def recipe_for(text: str, root: Path | None = None) -> str:
     """
     if text in recipes.names():
         return text
-    inputs = _load(text, root).train.inputs
+    found = (sources or Sources(root)).data(text)
+    inputs = (data.load(text, root=root) if found is None else found).train.inputs
     if isinstance(inputs, torch.Tensor):
         return "digits" if inputs.dim() == 2 else "cifar10"
     from noiseproof.data.pipeline.decoding import size_of  # Pillow, only where it is needed
@@ -128,9 +146,9 @@ def execute(
     """
     from noiseproof.train import fit
 
-    told, (method, recipe) = run.told, protocol(run)
-    found = _load(told["data"], root)
-    noisy = given_labels(found, told["noise"], told["seed"], root)
+    spec, (method, recipe) = run.spec, protocol(run)
+    found = identity.load(spec, method, recipe, root)
+    noisy = given_labels(found, spec["noise"], spec["seed"], root)
 
     def tell(epoch: int, row: Mapping[str, float]) -> None:
         images = min(recipe.train.samples or math.inf, len(found.train))
@@ -141,16 +159,18 @@ def execute(
         noisy,
         method,
         recipe,
-        seed=told["seed"],
+        seed=spec["seed"],
         device=device,
-        precision=told["precision"],
-        mode=told["mode"],
+        precision=spec["precision"],
+        mode=spec["mode"],
         checkpoint_dir=checkpoint_dir,
         checkpoint_every=save_every,
         on_epoch=tell,
         keep_outputs=outputs is not None,
         team=team,
     )
+    if not identity.unchanged(found):
+        raise DataError(f"{spec['data']} has changed while it was trained on; type the command again")
     if outputs is not None and outcome.outputs is not None:
         from safetensors.torch import save
 
@@ -179,16 +199,11 @@ def execute(
 
 def protocol(run: Run) -> tuple[Method, Recipe]:
     """Method and recipe as they were resolved when the run was described."""
-    told = run.told
-    settings = dict(told["settings"])
-    method = Method(told["method"], losses.parse(told["loss"]), **settings.pop("method"))
+    spec = run.spec
+    settings = dict(spec["settings"])
+    method = Method(spec["method"], losses.parse(spec["loss"]), **settings.pop("method"))
     file = check({"source": "the run", **settings}, f"run {run.run_id[:12]}")
-    return method, Recipe(told["recipe"], file.source, file.model, file.train, file.augment, {})
-
-
-@lru_cache(maxsize=1)  # a worker computes run after run on the same data
-def _load(text: str, root: Path | None) -> Data:
-    return data.load(text, root=root)
+    return method, Recipe(spec["recipe"], file.source, file.model, file.train, file.augment, {})
 
 
 def _realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
@@ -196,7 +211,7 @@ def _realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
     if noisy is not None:
         return {
             "rate": noisy.rate,
-            "transition": noisy.transition.tolist(),
+            "transition": bulk.plain(noisy.transition),
             "sha256": noisy.sha256,
             "convention": noise.parse(noisy.text).convention,
         }
@@ -207,7 +222,7 @@ def _realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
     pairs = torch.bincount(split.clean * classes + split.given, minlength=classes**2).reshape(classes, classes).double()
     return {
         "rate": (split.clean != split.given).double().mean().item(),
-        "transition": (pairs / pairs.sum(1, keepdim=True).clamp_min(1)).tolist(),
+        "transition": bulk.plain((pairs / pairs.sum(1, keepdim=True).clamp_min(1)).numpy()),
         "sha256": fingerprint(split.given.numpy(), classes),
         "convention": "exact",
     }

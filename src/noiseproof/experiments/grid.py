@@ -24,6 +24,7 @@ from typing import Any
 from noiseproof import own_parts, recipes
 from noiseproof.errors import DataMissingError, InputError, did_you_mean
 from noiseproof.experiments.execution import describe, recipe_for
+from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.specification import Run
 from noiseproof.recipes import Recipe
 from noiseproof.storage import files
@@ -78,7 +79,7 @@ def load(
     set_here = {f"{table}.{key}": value for table in _TABLES for key, value in content.get(table, {}).items()}
     words = {key: content[key] for key in _WORDS if key in content}
     words |= {key: value for key, value in (("precision", precision), ("mode", mode)) if value}
-    found: list[Run] = []
+    found, sources = list[Run](), Sources(root)
     for number, part in enumerate(content.get("part", [{}]), 1):
         where = f"{grid}, part {number}" if part else str(grid)
         _check(part, where, _AXES)
@@ -86,7 +87,7 @@ def load(
         if missing := [key for key in _AXES if key not in axes]:
             raise InputError(f"{where}: {missing[0]} is missing; write for example {_EXAMPLES[missing[0]]}")
         overridden = set_here | dict(overrides or {})
-        found += runs(*(axes[key] for key in _AXES), overrides=overridden, root=root, **words)
+        found += runs(*(axes[key] for key in _AXES), overrides=overridden, sources=sources, **words)
     return list(dict.fromkeys(found))
 
 
@@ -101,13 +102,17 @@ def runs(
     root: Path | None = None,
     precision: str = "auto",
     mode: str = "deterministic",
+    sources: Sources | None = None,
 ) -> list[Run]:
     """The product of the four, every data set with its recipe unless one is named."""
+    sources = sources or Sources(root)
     protocols: dict[str, Recipe] = {
-        name: recipes.load(recipe or recipe_for(name, root), overrides) for name in dict.fromkeys(data)
+        name: recipes.load(recipe or recipe_for(name, root, sources), overrides) for name in dict.fromkeys(data)
     }
     return [
-        describe(where, how, method, seed=seed, recipe=protocols[where], precision=precision, mode=mode)
+        describe(
+            where, how, method, seed=seed, recipe=protocols[where], precision=precision, mode=mode, sources=sources
+        )
         for where, how, method, seed in product(data, noise, methods, seeds)
     ]
 

@@ -29,6 +29,8 @@ from typing_extensions import TypedDict
 
 from noiseproof import __version__
 from noiseproof.errors import DataError, DataMissingError
+from noiseproof.experiments import bulk
+from noiseproof.experiments.names import canonical, run_id
 from noiseproof.storage import files
 
 __all__ = [
@@ -49,10 +51,10 @@ __all__ = [
     "write",
 ]
 
-SCHEMA: Literal[1] = 1
+SCHEMA: Literal[2] = 2
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 OUTPUTS = "outputs.safetensors"  # scores and features, kept on request beside the record
-_LARGEST = 32 << 20  # bytes; a record with the matrix of 1000 classes has about 10 MB
+_LARGEST = 32 << 20  # bytes; the matrix of many classes lies beside the record
 _LARGEST_OUTPUTS = 4 << 30
 
 
@@ -69,6 +71,7 @@ class RunText(TypedDict):
     seed: int
     precision: str
     mode: str
+    content: NotRequired[dict[str, str]]  # hashes of what the words above stand for, from schema 2 on
 
 
 @with_config(_STRICT)
@@ -82,7 +85,7 @@ class Result(TypedDict):
 
 @with_config(_STRICT)
 class Realised(TypedDict):
-    """The given labels as they came out."""
+    """The given labels as they came out; a large matrix is an array, which lies beside the record."""
 
     rate: float
     transition: list[list[float]]
@@ -103,7 +106,7 @@ class Source(TypedDict):
 class Record(TypedDict):
     """`record.json`. A failed run has an error and neither noise nor data if it did not get that far."""
 
-    schema: Literal[1]
+    schema: Literal[1, 2]
     run_id: str
     run: RunText
     status: Literal["done", "diverged", "failed"]
@@ -119,6 +122,7 @@ class Record(TypedDict):
     mode: str
     health: dict[str, Any]
     error: str | None
+    bulk: NotRequired[dict[str, str]]  # SHA-256 of the file beside the record that holds an entry, by the entry
     sha256: NotRequired[str]
 
 
@@ -127,21 +131,6 @@ _CACHED = TypeAdapter(dict[str, tuple[str, Record]])  # by run: the hash of its 
 
 
 # One record
-
-
-def canonical(value: object) -> str:
-    """The one JSON text of a value.
-
-    Example:
-        >>> canonical({"b": [1.0, 0.1], "a": None})
-        '{"a":null,"b":[1.0,0.1]}'
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def run_id(run: RunText | Mapping[str, Any]) -> str:
-    """The name of a run: SHA-256 over its canonical text and the version of the schema."""
-    return hashlib.sha256(canonical({"run": run, "schema": SCHEMA}).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -174,9 +163,15 @@ def write(folder: Path, record: Record) -> bool:
     Returns:
         False if the run was recorded before: the first result stays, this one is discarded.
     """
-    text = seal(record)
+    path = location(folder, record["run_id"])
+    small, parts = bulk.split(record)
+    text = seal(small)
     _checked(text, record["run_id"])
-    return files.create_once(location(folder, record["run_id"]), text)
+    if len(text) > _LARGEST:
+        raise DataError(f"the record of {record['run_id'][:12]} has {len(text):,} bytes; at most {_LARGEST:,} are read")
+    for digest, content in parts.items():
+        bulk.write(path.parent, digest, content)
+    return files.create_once(path, text)
 
 
 def read(path: Path) -> Record:
@@ -185,7 +180,8 @@ def read(path: Path) -> Record:
     Raises:
         DataError: it is damaged, or lies in the folder of another run, or was written by a newer noiseproof.
     """
-    return _opened(path, files.read(path, at_most=_LARGEST))
+    record: Record = bulk.join(_opened(path, files.read(path, at_most=_LARGEST)), path.parent)
+    return record
 
 
 def _opened(path: Path, raw: bytes) -> Record:
@@ -240,7 +236,9 @@ class Reading:
     damaged: tuple[Damaged, ...]
 
 
-def read_folder(folder: str | os.PathLike[str], *, whole: bool = True, cached: bool = True) -> Reading:
+def read_folder(
+    folder: str | os.PathLike[str], *, whole: bool = True, cached: bool = True, parts: bool = False
+) -> Reading:
     """Every record under `folder`, verified.
 
     Args:
@@ -248,6 +246,7 @@ def read_folder(folder: str | os.PathLike[str], *, whole: bool = True, cached: b
         whole: False leaves `result.curves` and `noise.transition` empty, which most of a record is.
         cached: with `whole=False`, a large folder may keep the rest in a cache, `records.cache`. It is keyed by the
             hash of each file and can be deleted at any time. False takes nothing from it and leaves it alone.
+        parts: with `whole=False`, verify the large parts too that lie beside a record.
 
     Raises:
         DataMissingError: there is no such folder.
@@ -267,7 +266,9 @@ def read_folder(folder: str | os.PathLike[str], *, whole: bool = True, cached: b
                 rows[name] = known[name]
             else:
                 record = _opened(path, raw)
-                rows[name] = digest, record if whole else _without_bulk(record)
+                for part in bulk.names(record) if parts else ():
+                    bulk.verified(path.parent, part)
+                rows[name] = digest, bulk.join(record, path.parent) if whole else _without_bulk(record)
         except DataMissingError:  # a run that has begun and not finished
             continue
         except DataError as error:
@@ -278,8 +279,8 @@ def read_folder(folder: str | os.PathLike[str], *, whole: bool = True, cached: b
 
 
 def check(folder: str | os.PathLike[str]) -> tuple[Damaged, ...]:
-    """Verify every record; what is wrong, if anything."""
-    return read_folder(folder, whole=False, cached=False).damaged
+    """Verify every record and what lies beside it; what is wrong, if anything."""
+    return read_folder(folder, whole=False, cached=False, parts=True).damaged
 
 
 class Merged(NamedTuple):
@@ -292,21 +293,38 @@ class Merged(NamedTuple):
 
 
 def merge(other: str | os.PathLike[str], into: str | os.PathLike[str]) -> Merged:
-    """Copy the records that `into` lacks, and what their runs kept beside them; none is replaced."""
+    """Copy the records that `into` lacks, and what lies beside them; only a failure makes way, for a result."""
     other, into = Path(other), Path(into)
     reading, copied, present, differing = read_folder(other, whole=False, cached=False), 0, 0, []
     for record in reading.records:
         source, target = location(other, record["run_id"]), location(into, record["run_id"])
         text = files.read(source, at_most=_LARGEST)
-        if not target.exists() and (kept := source.with_name(OUTPUTS)).is_file():
-            files.write_atomic(target.with_name(OUTPUTS), files.read(kept, at_most=_LARGEST_OUTPUTS))
+        if record["status"] != "failed" and _has_failed(target):
+            files.move_aside(target, target.parent / "notes")
+        if not target.exists():
+            _copy_kept(source, target, record)
         if files.create_once(target, text):
             copied += 1
         elif files.read(target, at_most=_LARGEST) == text:
             present += 1
-        else:
+        elif record["status"] != "failed":  # a failure says nothing against a result
             differing.append(target)
     return Merged(copied, present, tuple(differing), reading.damaged)
+
+
+def _has_failed(path: Path) -> bool:
+    try:
+        return read(path)["status"] == "failed"
+    except DataError:
+        return False
+
+
+def _copy_kept(source: Path, target: Path, record: Record) -> None:
+    """Copy what lies beside a record: its large parts, and the outputs that were kept on request."""
+    for name in bulk.names(record):
+        files.create_once(target.with_name(name), bulk.verified(source.parent, name))
+    if (kept := source.with_name(OUTPUTS)).is_file():
+        files.write_atomic(target.with_name(OUTPUTS), files.read(kept, at_most=_LARGEST_OUTPUTS))
 
 
 def _names(folder: Path) -> list[str]:

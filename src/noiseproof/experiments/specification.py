@@ -1,4 +1,4 @@
-"""A run: one (data, noise, method, recipe, seed), named by the hash of its canonical text."""
+"""A run: one (data, noise, method, recipe, seed), named by the hash of everything that decides its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Run"]
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that decides a result, and nothing else; `execute.describe` makes one of what a person types.
+    """Everything that decides a result, and nothing else; `execution.describe` makes one of what a person types.
 
     Args:
         text: canonical JSON of a `records.RunText`.
@@ -24,23 +24,28 @@ class Run:
     text: str
 
     @cached_property
-    def told(self) -> RunText:
+    def spec(self) -> RunText:
         """The run as plain values, as its record holds them."""
-        told: RunText = json.loads(self.text)
-        return told
+        spec: RunText = json.loads(self.text)
+        return spec
+
+    @property
+    def told(self) -> RunText:
+        """The specification by its earlier name."""
+        return self.spec
 
     @cached_property
     def run_id(self) -> str:
-        """SHA-256 of the text and the version of the schema."""
-        return records.run_id(self.told)
+        """SHA-256 of its words and content, see `experiments.names`."""
+        return records.run_id(self.spec)
 
     def __str__(self) -> str:
-        told = self.told
-        return f"{told['data']} {told['noise']} {told['method']} seed {told['seed']}"
+        spec = self.spec
+        return f"{spec['data']} {spec['noise']} {spec['method']} seed {spec['seed']}"
 
     def record(self, **found: Any) -> Record:
         """The record of this run: what was found, and what every record says."""
-        record = {"schema": records.SCHEMA, "run_id": self.run_id, "run": self.told, "selection": "last epoch", **found}
+        record = {"schema": records.SCHEMA, "run_id": self.run_id, "run": self.spec, "selection": "last epoch", **found}
         return cast(Record, record)
 
     def failure(self, error: str, seconds: float) -> Record:
@@ -54,8 +59,8 @@ class Run:
             device="",
             threads=0,
             versions=records.versions(),
-            precision=self.told["precision"],
-            mode=self.told["mode"],
+            precision=self.spec["precision"],
+            mode=self.spec["mode"],
             health={},
             error=error.encode("utf-8", "replace").decode(),
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from noiseproof import data
 from noiseproof.errors import DataMissingError
+from noiseproof.experiments import identity
 from noiseproof.experiments.execution import protocol
 from noiseproof.experiments.specification import Run
 from noiseproof.train import Training
@@ -27,9 +27,9 @@ def seconds_per_epoch(run: Run, *, root: Path | None = None, device: str = "auto
     Returns:
         Seconds; None where the data is not here.
     """
-    told, (method, recipe) = run.told, protocol(run)
+    spec, (method, recipe) = run.spec, protocol(run)
     try:
-        found = data.load(told["data"], root=root)
+        found = identity.load(spec, method, recipe, root)
     except DataMissingError:
         return None
     rows = isinstance(found.train.inputs, torch.Tensor) and found.train.inputs.dim() == 2
@@ -38,8 +38,8 @@ def seconds_per_epoch(run: Run, *, root: Path | None = None, device: str = "auto
     count = min(samples, recipe.train.batch_size if whole else _FEW)
     some = replace(found, train=found.train.take(range(count)), test=found.test.take(range(1)), also={})
     once = replace(recipe, train=recipe.train.model_copy(update={"batch_size": count}))
-    training = Training(some, None, method, once, seed=0, device=device, precision=told["precision"], mode=told["mode"])
-    with flags(told["mode"], training.place):
+    training = Training(some, None, method, once, seed=0, device=device, precision=spec["precision"], mode=spec["mode"])
+    with flags(spec["mode"], training.place):
         step = training.step()
         for _ in range(2):  # the first one warms up
             started = time.perf_counter()

@@ -1,7 +1,7 @@
 """What a small network can judge pictures by: the answers of patch filters, which are made without any label.
 
 A network of many layers takes hours to cross-fit on a CPU. One hidden layer of whitened patches from the pictures
-themselves is made in a minute, sees edges and colours, and cannot learn a wrong label by heart.
+themselves is made in a minute, sees edges and colours, and cannot memorise a wrong label.
 
 Source: Coates, Ng & Lee, AISTATS 2011: patches as filters, soft threshold, means over quadrants.
 """

@@ -7,7 +7,7 @@ from noiseproof.models.base import MODELS, Network
 from noiseproof.models.construction import build
 from noiseproof.models.own import OwnNetwork, entry_of, option_names
 from noiseproof.models.student import StudentHead
-from noiseproof.models.weights import load_weights
+from noiseproof.models.weights import load_weights, weights_content
 
 __all__ = [
     "MODELS",
@@ -21,4 +21,5 @@ __all__ = [
     "mlp",
     "option_names",
     "resnet",
+    "weights_content",
 ]

@@ -1,4 +1,4 @@
-"""What every network shares: features, then a head; initial weights from a generator of their own."""
+"""Base of all networks: features, then a head; initial weights from a generator of their own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Network(nn.Module):
         super().__init__()
 
     def features(self, inputs: Tensor) -> Tensor:
-        """What the head sees, (N, D)."""
+        """Features that the head sees, (N, D)."""
         raise NotImplementedError
 
     def forward(self, inputs: Tensor) -> Tensor:

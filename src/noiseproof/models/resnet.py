@@ -88,7 +88,7 @@ class _ResNet(Network):
         self.fc = nn.Linear(inside, classes)
 
     def stem(self, inputs: Tensor) -> Tensor:
-        """What comes before the first stage."""
+        """Layers before the first stage."""
         return F.relu(self.bn1(self.conv1(inputs)), inplace=True)
 
     def features(self, inputs: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from noiseproof.errors import DataError, DataMissingError, InputError
 from noiseproof.models.base import Network
 
-__all__ = ["load_weights"]
+__all__ = ["load_weights", "weights_content"]
 
 
 def load_weights(network: Network, source: str) -> None:
@@ -25,7 +26,7 @@ def load_weights(network: Network, source: str) -> None:
         DataMissingError: neither a file nor torchvision's.
         DataError: the file cannot be read, or its weights are another network's.
     """
-    found = _published(source) if source.startswith("IMAGENET1K") else _read(Path(source))
+    found = _published(source) if _is_published(source) else _read(Path(source))
     own = network.state_dict()
     last = {key for key in own if key.startswith("fc.") and key in found and found[key].shape != own[key].shape}
     missing, foreign = own.keys() - found.keys(), found.keys() - own.keys()
@@ -39,11 +40,33 @@ def load_weights(network: Network, source: str) -> None:
     network.load_state_dict({key: own[key] if key in last else found[key] for key in own})
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def weights_content(source: str) -> dict[str, str]:
+    """SHA-256 of a file of starting weights, as `weights`; nothing for torchvision's, which it checks by their hash.
+
+    Raises:
+        DataMissingError: there is no such file.
+    """
+    if _is_published(source):
+        return {}
+    path = Path(source)
+    _needed(path)
+    with path.open("rb") as file:
+        return {"weights": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _is_published(source: str) -> bool:
+    return source.startswith("IMAGENET1K")
+
+
+def _needed(path: Path) -> None:
     if not path.is_file():
         raise DataMissingError(
             f"no weights at {path}; give a .safetensors, .pt or .pth file, or IMAGENET1K_V2 (torchvision's)"
         )
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    _needed(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

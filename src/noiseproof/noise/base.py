@@ -1,4 +1,4 @@
-"""What a noise is, what it makes of clean labels, and the registry of all of them.
+"""Base class of label noise, `corrupt`, and the registry of all noises.
 
 A `Noise` is a rule for how given labels differ from clean ones. `corrupt` applies it: same labels, noise and
 seed, same result, on every machine. The rule's own randomness never touches a global generator.
@@ -6,7 +6,6 @@ seed, same result, on every machine. The rule's own randomness never touches a g
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noiseproof.errors import InputError
-from noiseproof.labels import Labels, Matrix, class_labels
+from noiseproof.labels import Labels, Matrix, class_labels, fingerprint, realised_transition
 from noiseproof.text import Registry
 
 __all__ = [
@@ -52,7 +51,7 @@ class Task:
 
     @cached_property
     def per_class(self) -> Labels:
-        """How many labels each class has."""
+        """Number of labels of each class."""
         return np.bincount(self.clean, minlength=self.num_classes)
 
 
@@ -76,6 +75,14 @@ class Noise(ABC):
         raise InputError(
             f"{self} has no matrix of its own, it depends on the sample; use corrupt(labels, ...).transition"
         )
+
+    def content(self, data: str | None, root: Path | None, published: Published | None) -> dict[str, str]:
+        """SHA-256 of what the noise reads beside the labels and inputs, by kind; nothing where its text says all.
+
+        Raises:
+            DataMissingError: a file is not there.
+        """
+        return {}
 
     def __str__(self) -> str:
         return NOISES.write(self)
@@ -201,7 +208,7 @@ def corrupt(
     return NoisyLabels(
         labels=given,
         flipped=flipped,
-        transition=_shares(task, given),
+        transition=realised_transition(clean, given, task.num_classes),
         rate=float(flipped.mean()),
         sha256=fingerprint(given, task.num_classes),
         text=str(noise),
@@ -220,16 +227,3 @@ def refuse_wrong_rate(noise: Noise, *, gives: float, asked: float, instead: str)
             f"{noise} flips {gives:.2%} of these labels where {asked:.2%} are asked for; {instead}, or accept it "
             "with allow_wrong_rate=true"
         )
-
-
-def fingerprint(labels: Labels, num_classes: int) -> str:
-    """SHA-256 of a label vector as bytes: uint8, or little-endian int32 above 256 classes."""
-    return hashlib.sha256(labels.astype("u1" if num_classes <= 256 else "<i4").tobytes()).hexdigest()
-
-
-def _shares(task: Task, given: Labels) -> Matrix:
-    classes = task.num_classes
-    pairs = np.bincount(task.clean * classes + given, minlength=classes * classes).reshape(classes, classes)
-    empty = np.diag(task.per_class == 0)
-    shares: Matrix = (pairs + empty) / np.maximum(task.per_class, 1)[:, None]
-    return shares

@@ -1,4 +1,4 @@
-"""Noise that looks at the class alone: clean, symmetric, asymmetric, pairflip."""
+"""Class-conditional noise: clean, symmetric, asymmetric, pairflip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which class is taken for which: the maps of asymmetric noise, as arcs clean -> given.
+"""Class maps of asymmetric noise, as arcs clean -> given.
 
 Source: Patrini et al., CVPR 2017, section 5 (CIFAR-10 and MNIST); for CIFAR-100 see `BLOCKS` and `SUPERCLASSES`.
 """

@@ -1,4 +1,4 @@
-"""The generators of published code, drawn bit for bit as that code draws them.
+"""Noise generators of published code, bit for bit as that code draws them.
 
 They are here so that a published number can be compared with ours on the same labels. Each draws from the stream
 its code uses: numpy's `RandomState`, whose numbers numpy promises never to change, or Python's `random`.

@@ -1,24 +1,19 @@
-"""Labels that people or a paper made once: taken from the published vectors and checked against the clean ones."""
+"""Noise by people, or drawn once for a paper: published label vectors, checked against the clean ones."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
 from noiseproof.errors import DataError, DataMissingError, InputError
-from noiseproof.labels import Labels, class_labels
-from noiseproof.noise.base import NOISES, Noise, Task
+from noiseproof.labels import CIFAR_N, Labels, class_labels
+from noiseproof.noise.base import NOISES, Noise, Published, Task, fingerprint
 
-__all__ = ["Human", "fixed_labels"]
+__all__ = ["Human", "fixed_labels", "published_content"]
 
 # name of the labels -> (data set, key in the published file)
-_HUMAN = {
-    "aggre": ("cifar10", "aggre_label"),
-    "rand1": ("cifar10", "random_label1"),
-    "rand2": ("cifar10", "random_label2"),
-    "rand3": ("cifar10", "random_label3"),
-    "worst": ("cifar10", "worse_label"),
-    "noisy": ("cifar100", "noisy_label"),
-}
+_HUMAN = {short: (data, key) for data, keys in CIFAR_N.items() for short, key in keys.items()}
 
 
 @NOISES.register("human")
@@ -35,6 +30,9 @@ class Human(Noise):
             raise InputError(f"human takes one of {', '.join(_HUMAN)}, got {labels!r}")
         self.labels = labels
 
+    def content(self, data: str | None, root: Path | None, published: Published | None) -> dict[str, str]:
+        return published_content(published, _HUMAN[self.labels][1])
+
     def draw(self, task: Task) -> Labels:
         data, key = _HUMAN[self.labels]
         if task.data not in (data, None):
@@ -43,9 +41,15 @@ class Human(Noise):
 
 
 def _of(data: str) -> str:
-    """What to write for another data set."""
+    """Noise text to write for another data set."""
     known = [name for name, (owner, _) in _HUMAN.items() if owner == data]
     return f"human({' or '.join(known)})" if known else "data cifar10 or cifar100"
+
+
+def published_content(published: Published | None, key: str) -> dict[str, str]:
+    """The hash of the published vector under `key`, as `labels`; nothing where there is none."""
+    found = (published() if callable(published) else published) or {}
+    return {"labels": fingerprint(np.asarray(found[key]), 10)} if key in found else {}
 
 
 def fixed_labels(noise: Noise, task: Task, data: str, key: str) -> Labels:

@@ -1,4 +1,4 @@
-"""Noise that depends on the input: a label goes wrong where, and to what, the sample itself suggests.
+"""Instance-dependent noise: the sample itself decides whether and to what its label flips.
 
 Every class c has a random matrix W_c (D, K) with standard normal entries. A standardised input x of class c scores
 the classes x W_c; a wrong label is drawn from the softmax of the scores of the other classes. The scores have
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ import torch
 from noiseproof import rng
 from noiseproof.errors import DataError, InputError, in_range, one_of
 from noiseproof.labels import Labels
-from noiseproof.noise.base import NOISES, Noise, Task, refuse_wrong_rate
-from noiseproof.noise.human import fixed_labels
+from noiseproof.noise.base import NOISES, Noise, Published, Task, refuse_wrong_rate
+from noiseproof.noise.human import fixed_labels, published_content
 
 __all__ = ["Instance"]
 
@@ -70,6 +71,11 @@ class Instance(Noise):
                 x = ((inputs[rows] - mean) / spread).reshape(len(rows), -1)
                 given[rows] = _suggested(x, weights, c, _even(words[rows, 2]))
         return given
+
+    def content(self, data: str | None, root: Path | None, published: Published | None) -> dict[str, str]:
+        if self.convention != "jal" or self.rate not in _PUBLISHED:
+            return {}
+        return published_content(published, f"{data}_dependent_{_PUBLISHED[self.rate]}")
 
     def _published(self, task: Task) -> Labels:
         if task.data not in ("cifar10", "cifar100") or self.rate not in _PUBLISHED:

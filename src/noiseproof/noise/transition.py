@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -11,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from noiseproof.errors import DataError, DataMissingError, InputError
-from noiseproof.labels import Matrix
-from noiseproof.noise.base import NOISES
+from noiseproof.labels import Matrix, transition_matrix
+from noiseproof.noise.base import NOISES, Published
 from noiseproof.noise.class_conditional import ClassConditional, Parts
 from noiseproof.storage import files
 
@@ -30,6 +31,9 @@ class Transition(ClassConditional):
         if not isinstance(file, str) or not file or "\0" in file:
             raise InputError(f"transition needs the name of a .csv, .npy or .json file, got {file!r}")
         self.file = file
+
+    def content(self, data: str | None, root: Path | None, published: Published | None) -> dict[str, str]:
+        return {"matrix": hashlib.sha256(read_matrix(self.file, root).astype("<f8").tobytes()).hexdigest()}
 
     def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
         matrix = read_matrix(self.file, root)
@@ -64,17 +68,10 @@ def read_matrix(file: str | Path, root: Path | None = None) -> Matrix:
     except Exception as error:  # whatever a reader meets in a damaged file
         reason = "a pickle, which is not opened" if "allow_pickle" in str(error) else str(error)
         raise DataError(f"{path} does not hold a matrix of numbers ({reason}); write one row a class") from None
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
-        raise DataError(f"{path}: a transition matrix must be square, one row and column a class, got {matrix.shape}")
-    wrong = np.flatnonzero(~((matrix >= 0) & (matrix <= 1)).all(1))  # so that NaN is wrong
-    if len(wrong):
-        raise DataError(f"{path}: probabilities lie in [0, 1], row {wrong[0]} has {matrix[wrong[0]].tolist()}")
-    sums = matrix.sum(1)
-    wrong = np.flatnonzero(abs(sums - 1) > 1e-6)
-    if len(wrong):
-        turned = " (its columns do: transpose it)" if np.allclose(matrix.sum(0), 1) else ""
-        raise DataError(f"{path}: every row must sum to 1, row {wrong[0]} sums to {sums[wrong[0]]:.9g}{turned}")
-    return matrix
+    try:
+        return transition_matrix(matrix, normalise=False)
+    except InputError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _npy(raw: bytes) -> object:

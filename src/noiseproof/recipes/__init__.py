@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from noiseproof import losses
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
-from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check
+from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, written
 from noiseproof.storage import files
 from noiseproof.text import parse_call, parse_sum
 
@@ -29,7 +29,7 @@ _LARGEST = 2**20  # bytes
 
 @dataclass(frozen=True)
 class Method:
-    """What a row of a table names.
+    """Method of a recipe: a loss with its regularisers, as a row of a table names it.
 
     Attributes:
         name: as the user wrote it, or the canonical text of the loss.
@@ -51,14 +51,10 @@ class Method:
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides a run, as plain values."""
-        return {
-            "loss": str(self.loss),
-            "l1": self.l1,
-            "l2": self.l2,
-            "head": self.head,
-            "optimizer": self.optimizer,
-            "lr": self.lr,
+        values = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "source")
         }
+        return written("method", values | {"loss": str(self.loss)}, _defaults(Method))
 
 
 @dataclass(frozen=True)
@@ -120,10 +116,17 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """The protocol as plain values: what decides a run beside its method."""
         return {
-            "model": self.model.model_dump(mode="json", exclude_none=True),
-            "train": self.train.model_dump(mode="json", exclude_none=True),
-            "augment": asdict(self.augment),
+            "model": written("model", self.model.model_dump(mode="json", exclude_none=True), _defaults(Model)),
+            "train": written("train", self.train.model_dump(mode="json", exclude_none=True), _defaults(Train)),
+            "augment": written("augment", asdict(self.augment), _defaults(Augment)),
         }
+
+
+def _defaults(kind: type[Any]) -> dict[str, Any]:
+    """The options of a part of a recipe that need not be given, with their values then."""
+    if hasattr(kind, "model_fields"):
+        return {key: field.default for key, field in kind.model_fields.items() if not field.is_required()}
+    return {field.name: field.default for field in fields(kind) if field.default is not MISSING}
 
 
 def names() -> list[str]:

@@ -1,9 +1,9 @@
-"""What a recipe file may say. Unknown keys are refused, with the nearest one that exists."""
+"""Schema of a recipe file. Unknown keys are refused, with the nearest one that exists."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError, did_you_mean
 from noiseproof.text import Entry
 
-__all__ = ["File", "MethodEntry", "Model", "Train", "When", "check"]
+__all__ = ["File", "MethodEntry", "Model", "Train", "When", "check", "written"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -41,7 +41,7 @@ class Model(_Strict):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the network's constructor is given, beside the shape of the inputs and the number of classes."""
+        """Arguments of the network's constructor, beside the shape of the inputs and the number of classes."""
         return {key: value for key, value in (self.model_extra or {}).items() if value is not None}
 
 
@@ -95,6 +95,40 @@ class File(_Strict):
     train: Train
     augment: Augment = Augment()
     methods: dict[str, MethodEntry] = {}
+
+
+#: The keys of the first version, which the name of a run holds whatever their values.
+_FIRST = {
+    "model": {"name", "hidden", "weights"},
+    "train": {
+        *("epochs", "batch_size", "samples", "eval_batch_size", "optimizer", "lr", "momentum", "nesterov"),
+        *("schedule", "step_epochs", "step_factor", "clip_norm", "l2"),
+    },
+    "augment": {
+        *("crop", "crop_padding", "flip", "jitter", "mean", "resize", "resized_crop", "rotation", "std"),
+    },
+    "method": {"loss", "l1", "l2", "head", "optimizer", "lr"},
+}
+
+
+def written(table: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a table that a run's specification holds, so that a new option renames no old run.
+
+    A key that the first version did not have is left out where it has its default, which therefore never changes.
+
+    Args:
+        table: "model", "train", "augment" or "method".
+        values: all settings.
+        defaults: of the keys that have one.
+
+    Example:
+        >>> written("method", {"l1": 0.0, "warmup": 0}, {"l1": 0.0, "warmup": 0})
+        {'l1': 0.0}
+    """
+    first = _FIRST[table]
+    return {
+        key: value for key, value in values.items() if key in first or key not in defaults or value != defaults[key]
+    }
 
 
 def check(values: dict[str, Any], where: str) -> File:

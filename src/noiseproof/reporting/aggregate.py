@@ -1,4 +1,4 @@
-"""Records of runs that differ only in the seed, gathered: what may share a mean, and what may not.
+"""Aggregation of records over seeds: which runs may share a mean, and which may not.
 
 Two runs share a mean only if everything but the seed is equal: data, noise and its convention, method, recipe settings,
 selection rule, precision, mode.
@@ -66,7 +66,7 @@ class Aggregate:
 
     @property
     def n(self) -> int:
-        """How many seeds the mean is over."""
+        """Number of seeds that the mean is over."""
         return len(self.records)
 
     @cached_property
@@ -119,7 +119,7 @@ def _protocol(record: Record, measured: Mapping[str, Any]) -> str:
 
 
 def _measured(record: Record) -> dict[str, Any]:
-    """What the run found out rather than was told: these too must agree before numbers are averaged."""
+    """Facts established by the run itself: these too must agree before numbers are averaged."""
     told = record["run"]
     return {
         "selection": record.get("selection", ""),

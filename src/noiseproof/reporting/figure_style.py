@@ -1,4 +1,4 @@
-"""How figures look: one palette that colour-blind readers can tell apart, fonts that are readable in a column."""
+"""Style of all figures: one palette that colour-blind readers can tell apart, fonts readable in a column."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def named(table: Sequence[Aggregate]) -> list[str]:
-    """What to call each row in a figure: its method and, where others of the method are near, what it differs in."""
+    """Name of each aggregate in a figure: its method and, among several of one method, the settings that differ."""
     return [
         visible(f"{row.method} ({label})" if label else row.method)
         for row, label in zip(table, variants(table), strict=True)
@@ -174,7 +174,7 @@ def each_transition(records: Iterable[Record]) -> Iterator[tuple[str, Figure]]:
 
 def _matrices(records: Iterable[Record]) -> dict[str, dict[str, Record]]:
     """For each panel, a record of each vector of given labels; methods share those of a seed."""
-    table = [row for row in aggregate(records) if row.records and all(map(_matrix, row.records))]
+    table = [row for row in aggregate(records) if row.records and all(len(_matrix(record)) for record in row.records)]
     if not table:
         raise InputError("none of the records has a transition matrix")
     by_place: dict[str, dict[str, Record]] = defaultdict(dict)
@@ -184,7 +184,8 @@ def _matrices(records: Iterable[Record]) -> dict[str, dict[str, Record]]:
 
 
 def _matrix(record: Record) -> list[list[float]]:
-    return (record.get("noise") or {}).get("transition") or []
+    found: list[list[float]] = (record.get("noise") or {}).get("transition", [])
+    return found
 
 
 def _heat(axis: Axes, head: str, group: Mapping[str, Record]) -> None:

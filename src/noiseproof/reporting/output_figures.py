@@ -44,7 +44,7 @@ _CLEAN, _WRONG = figure_style.PALETTE[0], figure_style.PALETTE[1]
 
 
 def beside(folder: str | Path) -> FindArrays:
-    """What finds the arrays of a record in a results folder, None where the run kept none."""
+    """Finder of a record's arrays in a results folder; it answers None where the run kept none."""
 
     def find(record: Record) -> Arrays | None:
         from safetensors import SafetensorError
@@ -84,9 +84,9 @@ def _first_of_each(records: Iterable[Record], arrays: FindArrays, needed: Sequen
 
 
 def histogram(records: Iterable[Record], path: str | Path, *, arrays: FindArrays) -> list[Path]:
-    """How sure the model is of its training samples, those with a clean label and the mislabelled ones apart.
+    """Histogram of the model's confidence in its training samples, clean and mislabelled ones apart.
 
-    Above, the probability of the given label: a model that has learned wrong labels by heart puts the mislabelled ones
+    Above, the probability of the given label: a model that has memorised wrong labels puts the mislabelled ones
     near 1. Below, the probability of the likeliest label.
 
     Args:
@@ -180,7 +180,7 @@ def draw_tsne(records: Iterable[Record], arrays: FindArrays) -> Figure:
 
 
 def separation(features: npt.NDArray[Any], clean: npt.NDArray[Any]) -> tuple[float, float]:
-    """How well features separate the true classes: silhouette, and accuracy of the 10 nearest neighbours' vote.
+    """Separation of the true classes by features: silhouette, and accuracy of a 10-nearest-neighbours vote.
 
     Both are of the features themselves, no sample being its own neighbour. The silhouette is the mean of (b-a)/max(a,b)
     with a, b the mean distances to the own and the nearest other class, over at most 5,000 samples.

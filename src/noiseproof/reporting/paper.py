@@ -120,7 +120,7 @@ class Comparison:
 
     @property
     def inside(self) -> bool | None:
-        """Whether the seeds explain the difference; None where it is not judged."""
+        """True if the seeds explain the difference; None where it is not judged."""
         return None if self.allowed is None else abs(self.difference) <= self.allowed
 
 
@@ -147,7 +147,7 @@ def compare(row: Aggregate, theirs: Printed, dataset: str) -> Comparison | None:
 
 
 def belongs(record: Record) -> bool:
-    """Whether the paper has a cell for this record."""
+    """True if the paper has a cell for this record."""
     run = record["run"]
     place = where(run["data"], run["noise"])
     return place is not None and (place, str(run["method"]).upper()) in printed()
@@ -249,7 +249,7 @@ def _departures(row: Aggregate) -> Iterator[str]:
 
 
 def csv_columns(row: Aggregate) -> dict[str, object]:
-    """What stands beside a row's own numbers in a CSV."""
+    """Columns with the paper's numbers for a row of the CSV."""
     place = where(row.data, row.noise)
     theirs = printed().get((place, row.method.upper())) if place else None
     if place is None or theirs is None:

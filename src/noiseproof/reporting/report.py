@@ -216,7 +216,7 @@ def _parts(
 _FITTED = {
     "clean_fitted": "right labels fitted",
     "clean_stuck": "right labels given up",
-    "flipped_memorised": "wrong labels learned by heart",
+    "flipped_memorised": "wrong labels memorised",
     "flipped_corrected": "wrong labels seen through",
     "fitted": "all labels fitted",
     "stuck": "labels given up",
@@ -224,7 +224,7 @@ _FITTED = {
 
 
 def _fitted(made: Sequence[Aggregate]) -> Table | None:
-    """How the trained networks stand to their training sets, the mean over the seeds; None if no run looked."""
+    """Training-set health of the networks, mean over the seeds; None if no run recorded it."""
     looked = [row for row in made if any(record["health"] for record in row.records)]
     known = {key for row in looked for record in row.records for key in record["health"]}
     told = _FITTED.keys() - ({"fitted", "stuck"} if "clean_fitted" in known else set())
@@ -266,7 +266,7 @@ def _pictures(each: Callable[[Iterable[Record]], Iterator[tuple[str, Figure]]], 
 
 
 def _runs(records: Sequence[Record]) -> dict[str, Any]:
-    """What the rows of the tables were: a line for each method and protocol, whatever the noise."""
+    """Settings behind the rows of the tables: one line for each method and protocol, whatever the noise."""
     heads = ["data", "method", "loss", "recipe", "model", "epochs", "L1", "L2", "head", "precision", "mode", "seeds"]
     seeds: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for row in aggregate(records):
@@ -303,7 +303,7 @@ def _ranges(seeds: Sequence[int]) -> str:
 
 
 def _facts(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    """What the numbers hang on beside the runs: data, labels, devices, versions, time."""
+    """Circumstances of the numbers: data, labels, devices, versions, time."""
     for data in sorted({str(record["run"]["data"]) for record in records}):
         found = [record["data"] for record in records if record["run"]["data"] == data and record.get("data")]
         prints = sorted({one["fingerprint"] for one in found})

@@ -129,7 +129,7 @@ def _table(title: str, group: Sequence[Aggregate]) -> Table:
 
 
 def cell(row: Aggregate | None, marks: Mapping[int, str], usual: int) -> Cell:
-    """How a row stands in a table whose means are over `usual` seeds; None has no record."""
+    """Cell of an aggregate in a table whose means are over `usual` seeds; None has no record."""
     if row is None:
         return Cell()
     notes = list(_losses(row))

@@ -10,7 +10,7 @@ The method is NCE + AMSE, the joint asymmetric loss. Its three parameters each a
   a = 30 and factor 0.06. With few classes the first decides: too much, and the model keeps to what it happened to
   believe first. With many it is the second: too much, and wrong labels are learned too.
 
-How far a sample can pull its own scores, and so learn its label by heart, goes with the pull times the number of
+How far a sample can pull its own scores, and so memorise its label, goes with the pull times the number of
 epochs times the learning rate, divided by the batch size. Both factors are therefore for one such product, that of
 the digits' recipe, and grow where a recipe has less of it. Where one has more they stay: deep networks trained for
 long were not looked at, and the papers' factors for them are no smaller.
@@ -30,10 +30,10 @@ import numpy.typing as npt
 
 from noiseproof import losses, recipes
 from noiseproof.errors import InputError, in_range
+from noiseproof.labels import transition_matrix
 from noiseproof.recipes import Recipe
 from noiseproof.theory import smallest_a
 from noiseproof.theory.kinds import checked_classes
-from noiseproof.theory.tolerance import checked_transition
 
 __all__ = ["Suggestion", "suggest"]
 
@@ -130,7 +130,7 @@ def _matrix(classes: int, transition: object, rate: float | None) -> npt.NDArray
         return even
     if transition is None:
         return None
-    matrix = checked_transition(transition)
+    matrix = transition_matrix(transition)
     if len(matrix) != classes:
         raise InputError(f"the transition matrix is of {len(matrix)} classes, num_classes is {classes}")
     return matrix

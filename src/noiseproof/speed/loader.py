@@ -1,4 +1,4 @@
-"""How fast batches are made, beside Pillow image by image, interleaved in one process.
+"""Speed of batches, beside Pillow image by image, interleaved in one process.
 
 Small pictures: CIFAR's training chain, padding, random crop and flip, then normalisation. Image files: WebVision's
 chain on JPEGs of 500 x 375, decoding, a random part resized to 224 x 224, flip, colour jitter, normalisation; and

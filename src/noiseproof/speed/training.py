@@ -1,4 +1,4 @@
-"""How fast training is, beside a plain restatement of the published loop, interleaved in one process.
+"""Speed of training, beside a plain restatement of the published loop, interleaved in one process.
 
 The step is CIFAR-10's: CNN-8, batches of 128, JAL-CE with L1, clipping and momentum, batches cut from the data set and
 augmented. The published loop is float32 in NCHW with the L1 penalty through autograd, 48 operations for the loss,
@@ -120,7 +120,7 @@ def whole_run(
 
 
 def _clock(device: str) -> tuple[Callable[[], float], Callable[[], None]]:
-    """What tells the time, and what waits for the device."""
+    """Clock, and a function that waits for the device."""
     return (time.process_time, lambda: None) if device == "cpu" else (time.perf_counter, torch.cuda.synchronize)
 
 

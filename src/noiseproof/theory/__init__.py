@@ -1,4 +1,4 @@
-"""When does a loss tolerate label noise? Conditions that run, for any loss that has `per_class(logits)`.
+"""Conditions under which a loss tolerates label noise, as functions, for any loss that has `per_class(logits)`.
 
     is_symmetric, is_active, is_passive, asymmetry_ratio    what kind of loss it is
     is_asymmetric(loss, weights)                            does the noise leave the minimiser where it belongs

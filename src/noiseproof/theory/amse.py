@@ -52,7 +52,7 @@ def two_largest(weights: npt.NDArray[np.float64]) -> tuple[int, float, float]:
 
 
 class Condition(NamedTuple):
-    """Whether AMSE's condition holds, and by how much: the left side minus the right side."""
+    """Result of AMSE's condition, with its margin: the left side minus the right side."""
 
     holds: bool
     margin: float

@@ -29,7 +29,7 @@ class Asymmetry:
     gap: float
     """Risk at e_clean minus the lowest risk found; 0 where the condition holds (inf where e_clean costs infinity)."""
     unique: bool
-    """Whether nothing else was found that is as low as e_clean."""
+    """True if no other point was found that is as low as e_clean."""
     certificate: str
     """Why the verdict is more than a search; "" where it is not."""
     notes: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ def _over_simplex(loss: HasPerClass, risk: Risk) -> Asymmetry:
 
 
 def _size(slopes: torch.Tensor) -> float:
-    """What a slope is measured against: the clean class's part of it."""
+    """Scale of a slope: the clean class's part of it."""
     finite = slopes[slopes.isfinite()].abs()
     return float(finite.max()) if len(finite) else 1.0
 

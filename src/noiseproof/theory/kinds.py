@@ -1,4 +1,4 @@
-"""What kind of loss it is: symmetric, active or passive, and how asymmetric."""
+"""Kinds of losses: symmetric, active or passive, and the asymmetry ratio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Activity", "Ratio", "Symmetry", "asymmetry_ratio", "is_active", "is_
 
 @dataclass(frozen=True)
 class Symmetry:
-    """Whether the losses of all labels add up to a constant; true or false as `holds`."""
+    """Result of the symmetry test: do the losses of all labels add up to a constant? Truthy if it holds."""
 
     holds: bool
     constant: float
@@ -58,7 +58,7 @@ def is_symmetric(loss: HasPerClass | str, num_classes: int = 10) -> Symmetry:
 
 @dataclass(frozen=True)
 class Activity:
-    """Whether a loss is active (or passive, as asked); true or false as `holds`."""
+    """Result of the active (or passive) test; truthy if it holds."""
 
     holds: bool
     active: tuple[str, ...]
@@ -123,7 +123,7 @@ def _sorted_terms(loss: HasPerClass | str, classes: int) -> tuple[tuple[str, ...
 
 
 def _only_the_given_label_matters(loss: HasPerClass, classes: int) -> bool:
-    """Whether L(u, k) stays the same when the other classes' probabilities are dealt out anew."""
+    """True if L(u, k) stays the same when the other classes' probabilities are redistributed."""
     given = points(64, classes, "theory/active")[:, :1].clamp(-30.0, -1e-3)
     shares = [points(64, classes - 1, f"theory/active/{i}") for i in range(3)]
     per_class = per_class_of(loss)
@@ -151,7 +151,7 @@ class Ratio:
         return f"asymmetry ratio {self.value:.6g}: enough where w_m / w_n >= {1 / self.value:.6g}"
 
     def tolerates(self, weights: object) -> bool:
-        """Whether (w_m / w_n) * ratio >= 1, which suffices for the loss to be asymmetric on these weights."""
+        """True if (w_m / w_n) * ratio >= 1, which suffices for the loss to be asymmetric on these weights."""
         from noiseproof.theory.amse import checked_weights, two_largest
 
         _, w_m, w_n = two_largest(checked_weights(weights))  # type: ignore[arg-type]

@@ -95,7 +95,7 @@ class Risk:
         return value.detach(), slope
 
     def depends_on_scores(self) -> bool:
-        """Whether adding a number to all scores changes the loss: then it is no function of the probabilities."""
+        """True if adding a number to all logits changes the loss: then it is no function of the probabilities."""
         z = points(16, self.classes, "theory/shift")
         return not torch.allclose(self.per_class(z), self.per_class(z + 3.0), rtol=1e-9, atol=1e-9)
 
@@ -168,7 +168,7 @@ class Risk:
         return "concave" if concave else "neither"
 
     def starts(self) -> Tensor:
-        """Where the search begins: the even point, the weights, vertices, edges from m, random points."""
+        """Starting points of the search: the even point, the weights, vertices, edges from m, random points."""
         count = max(8, min(64, 6400 // self.classes))
         near = self.weights.new_full((self.classes, self.classes), -7.0).fill_diagonal_(0.0)
         edges = near.clone()
@@ -230,7 +230,7 @@ def limit(slopes: list[float]) -> tuple[float, float]:
 
 
 def _vanishes_like_a_logarithm(slopes: list[float]) -> bool:
-    """Whether these are c (1/l + 1/l^2) with l = -log s, as NCE's between two classes: the derivative of s / l."""
+    """True if these are c (1/l + 1/l^2) with l = -log s, as NCE's between two classes: the derivative of s / l."""
     log_s = APPROACH[: len(slopes)]
     constants = np.array(slopes) * log_s / (1 / log_s - 1)
     return bool(np.isfinite(constants).all() and np.ptp(constants) <= 1e-6 * np.abs(constants).max() > 0)

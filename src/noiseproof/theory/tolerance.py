@@ -1,4 +1,4 @@
-"""Class by class of a transition matrix: does a loss tolerate this noise, and what would make it?"""
+"""Tolerance of a loss to a transition matrix, class by class, and what would establish it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 
 from noiseproof import losses
-from noiseproof.errors import InputError
+from noiseproof.labels import transition_matrix
 from noiseproof.losses import Loss
 from noiseproof.theory.amse import SmallestA, smallest_a
 from noiseproof.theory.asymmetry import Asymmetry, is_asymmetric
 from noiseproof.theory.risk import HasPerClass, per_class_of, points
 
-__all__ = ["ClassTolerance", "Tolerance", "checked_transition", "tolerance"]
+__all__ = ["ClassTolerance", "Tolerance", "tolerance"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ClassTolerance:
 
     label: int
     holds: bool
-    """Whether the noisy risk of a sample of this class is least at this class."""
+    """True if the noisy risk of a sample of this class is lowest at this class."""
     margin: float
     """T[label, label] minus the largest other entry; not positive: the clean label does not dominate."""
     rival: int
@@ -49,7 +49,7 @@ class Tolerance:
 
     @property
     def holds(self) -> bool:
-        """Whether every class holds."""
+        """True if every class holds."""
         return all(one.holds for one in self.classes)
 
     @property
@@ -109,29 +109,6 @@ def _finite(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def checked_transition(transition: object) -> npt.NDArray[np.float64]:
-    """A transition matrix as float64, T[i, j] = P(given j | clean i).
-
-    Raises:
-        InputError: not square, not finite, negative, or a row that does not add up to 1.
-    """
-    raw = transition.detach().cpu().numpy() if isinstance(transition, torch.Tensor) else transition
-    try:
-        matrix = np.asarray(raw, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"a transition matrix must be numbers, got {type(transition).__name__}") from None
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
-        raise InputError(f"a transition matrix must be (K, K) with K >= 2, got shape {matrix.shape}")
-    if not np.isfinite(matrix).all() or (matrix < 0).any():
-        raise InputError("a transition matrix holds probabilities: finite and not negative")
-    sums = matrix.sum(1)
-    worst = int(np.abs(sums - 1).argmax())
-    if abs(sums[worst] - 1) > 1e-4:
-        hint = " (its columns do: cleanlab's layout? use .T)" if np.allclose(matrix.sum(0), 1, atol=1e-4) else ""
-        raise InputError(f"row {worst} of the transition matrix adds up to {sums[worst]:.6g}, not 1{hint}")
-    return np.asarray(matrix / sums[:, None], dtype=np.float64)
-
-
 def tolerance(
     loss: HasPerClass | str, transition: npt.NDArray[np.floating] | torch.Tensor | Sequence[Sequence[float]]
 ) -> Tolerance:
@@ -153,7 +130,7 @@ def tolerance(
         >>> bool(tolerance("amse(a=3)", noise))
         True
     """
-    matrix = checked_transition(transition)
+    matrix = transition_matrix(transition)
     if isinstance(loss, str):
         loss = losses.parse(loss)
     terms = [term for _, term in loss.terms()] if isinstance(loss, Loss) else []

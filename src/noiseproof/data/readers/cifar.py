@@ -53,7 +53,7 @@ class _CIFAR(DataSet):
         for part, split, official in (("training", train, 50_000), ("test", test, 10_000)):
             if len(split) != official:
                 notes.append(f"{len(split):,} {part} images, the official number is {official:,}")
-        return Data(self.name, train, test, fingerprint(train, test), tuple(notes))
+        return Data(self.name, train, test, fingerprint(train, test), tuple(notes), official=not notes)
 
     def pieces(self, root: Path) -> list[Callable[[], object]]:
         place, read = self._reader(root)

@@ -23,4 +23,4 @@ class Digits(DataSet):
         truth = torch.from_numpy(labels.astype(np.int64))
         whole = Split(features, truth, truth, tuple("0123456789"))
         train, test = (whole.take(part) for part in stratified(labels))
-        return Data(self.name, train, test, fingerprint(train, test))
+        return Data(self.name, train, test, fingerprint(train, test), official=True)

@@ -43,7 +43,7 @@ class _IDX(DataSet):
     def load(self, root: Path) -> Data:
         notes: list[str] = []
         train, test = (self._split(root, part, notes) for part in ("train", "test"))
-        return Data(self.name, train, test, fingerprint(train, test), tuple(notes))
+        return Data(self.name, train, test, fingerprint(train, test), tuple(notes), official=not notes)
 
     def pieces(self, root: Path) -> list[Callable[[], object]]:
         return [

@@ -12,23 +12,21 @@ import numpy as np
 from noiseproof.data.io.label_files import Labels, checked, vectors
 from noiseproof.data.registry import DATASETS, Remote, default_root
 from noiseproof.errors import DataError, DataMissingError, InputError
+from noiseproof.labels import CIFAR_N
 
-__all__ = ["FILES", "HUMAN", "RATES", "SAMPLES", "find", "is_official_noise", "is_official_order", "published_labels"]
+__all__ = [
+    "FILES",
+    "RATES",
+    "SAMPLES",
+    "find",
+    "is_official_hash",
+    "is_official_noise",
+    "is_official_order",
+    "published_labels",
+]
 
 SAMPLES = 50_000
 RATES = ("0.2", "0.4", "0.6")
-
-#: The keys of the CIFAR-N files, by the short name of each label set.
-HUMAN = {
-    "cifar10": {
-        "aggre": "aggre_label",
-        "rand1": "random_label1",
-        "rand2": "random_label2",
-        "rand3": "random_label3",
-        "worst": "worse_label",
-    },
-    "cifar100": {"noisy": "noisy_label"},
-}
 
 _HUMAN_SOURCE = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data"
 _DEPENDENT_SOURCE = "https://raw.githubusercontent.com/cswjl/joint-asymmetric-loss/HEAD/datasets/data_dependent/config"
@@ -134,7 +132,12 @@ def is_official_order(name: str, labels: Labels) -> bool:
 
 def is_official_noise(labels: Labels) -> bool:
     """Whether these noisy labels are, to the last one, a set that was published."""
-    return _digest(labels) in _NOISY
+    return is_official_hash(_digest(labels))
+
+
+def is_official_hash(sha256: str) -> bool:
+    """Whether this is the hash of a published vector of noisy labels (`noise.fingerprint`)."""
+    return sha256 in _NOISY
 
 
 def _digest(labels: Labels) -> str:
@@ -160,7 +163,7 @@ def _human(name: str, folder: Path) -> dict[str, Labels]:
     if path is None:
         return {}
     held = vectors(path)
-    wanted = {"clean_label", *HUMAN[name].values()}
+    wanted = {"clean_label", *CIFAR_N[name].values()}
     if missing := sorted(wanted - held.keys()):
         raise DataError(f"{path}: must hold {', '.join(missing)}; it has {', '.join(list(held)[:8]) or 'nothing'}")
     labels = {key: checked(held[key], _CLASSES[name], f"{path}: {key}", count=SAMPLES) for key in sorted(wanted)}
@@ -169,7 +172,7 @@ def _human(name: str, folder: Path) -> dict[str, Labels]:
             f"{path}: refused, its clean_label is not the training labels of {name} in their official order"
             + ("; an _ordered.npy file has TensorFlow's order, use the .pt file" if "_ordered" in path.name else "")
         )
-    return labels | {short: labels[key] for short, key in HUMAN[name].items()}
+    return labels | {short: labels[key] for short, key in CIFAR_N[name].items()}
 
 
 def _dependent(name: str, folder: Path) -> dict[str, Labels]:

@@ -1,4 +1,4 @@
-"""Out-of-sample probabilities: every sample is judged by a network that has not seen its label."""
+"""A small network with a robust loss, judged by cross-validation."""
 
 from __future__ import annotations
 
@@ -8,30 +8,15 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from noiseproof import rng
 from noiseproof.data import Data, Split
-from noiseproof.errors import InputError, MachineError
+from noiseproof.doctor.judges.base import folds_of
+from noiseproof.errors import MachineError
 from noiseproof.recipes import Method, Recipe
 from noiseproof.train import fit
 
-__all__ = ["cross_fit", "folds_of"]
+__all__ = ["cross_fit"]
 
 Progress = Callable[[int, int], object]
-
-
-def folds_of(given: npt.NDArray[np.int64], folds: int, seed: int) -> npt.NDArray[np.int64]:
-    """The fold of each sample, every class spread evenly over the folds.
-
-    Raises:
-        InputError: fewer samples than folds, or fewer than two folds.
-    """
-    if folds < 2 or folds > len(given):
-        raise InputError(f"folds must lie in [2, {len(given)}] for {len(given)} samples, got {folds}")
-    order = rng.permutation(len(given), seed, "split", "folds")
-    by_class = order[np.argsort(given[order], kind="stable")]
-    fold = np.empty(len(given), np.int64)
-    fold[by_class] = np.arange(len(given)) % folds
-    return fold
 
 
 def cross_fit(

@@ -1,0 +1,111 @@
+"""Kernel ridge regression on class indicators, with closed-form leave-one-out predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+
+from noiseproof import rng
+from noiseproof.doctor.judges.base import Targets, Task, Vectors
+from noiseproof.doctor.probabilities import Probabilities, best_exponent, clipped, given_column, raised
+
+__all__ = ["KernelRidge"]
+
+Float32 = npt.NDArray[np.float32]
+
+_EXACT = 3_000  # samples up to which the whole kernel is decomposed
+_LANDMARKS = 1_000  # beyond: columns of the kernel it is approximated by
+_FOR_WIDTH = 400  # samples that the width is chosen by
+_WIDTHS = (0.3, 1.0, 3.0)  # over the median squared distance
+_PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Basis:
+    """Eigenvectors U (N, M) and eigenvalues s (M,) of the kernel matrix or of its Nystroem approximation."""
+
+    vectors: Float32
+    values: Float32
+
+    def leave_one_out(self, targets: Targets, penalty: float) -> Float32:
+        """Predictions (N, K), each without the sample's own target: Y - A (Y - mean Y) / diag A, A the residual maker.
+
+        Source: the leave-one-out formula of linear smoothers (Wahba 1990, section 4.2).
+        """
+        shrink = self.values / (self.values + np.float32(penalty))
+        weighted = self.vectors * shrink
+        centred = targets - targets.mean(0)
+        residual = centred - weighted @ (self.vectors.T @ centred)
+        leverage = np.minimum(np.einsum("nm,nm->n", weighted, self.vectors), 0.999)
+        return np.asarray(targets - residual / (1 - leverage)[:, None], dtype=np.float32)
+
+
+class KernelRidge:
+    """Ridge regression under a Gaussian kernel; width, penalty and sharpness by the likelihood of the given labels."""
+
+    name = "kernel ridge"
+
+    def __init__(self) -> None:
+        self._basis: _Basis | None = None
+
+    def judge(self, task: Task) -> Probabilities:
+        if self._basis is None:
+            self._basis = _basis(task.vectors, _width(task), task.seed)
+        fits = [_probabilities(self._basis, task, penalty) for penalty in _PENALTIES]
+        return max(fits, key=lambda one: one[0])[1]
+
+    def seconds(self, samples: int, columns: int, classes: int) -> float:
+        size = samples if samples <= _EXACT else _LANDMARKS
+        return 0.1 + 1e-10 * samples * size * (size / 3 + 6 * classes)
+
+
+def _probabilities(basis: _Basis, task: Task, penalty: float) -> tuple[float, Probabilities]:
+    """The mean log-likelihood of the given labels, or the expected one under soft targets, and the probabilities."""
+    predicted = basis.leave_one_out(task.targets, penalty)
+    sharpness = best_exponent(np.exp(predicted), task.given)
+    p = clipped(raised(predicted, sharpness))
+    log_p = np.log(p)
+    fit = (
+        np.einsum("nk,nk->", task.targets, log_p) / len(p)
+        if task.is_soft
+        else np.log(given_column(p, task.given)).mean()
+    )
+    return float(fit), p
+
+
+def _width(task: Task) -> float:
+    few = rng.permutation(len(task.given), task.seed, "diagnose", "width")[:_FOR_WIDTH]
+    some = Task(task.vectors[few], task.given[few], task.targets[few], task.fold[few], task.seed)
+    median = float(np.median(_squared_distances(some.vectors, some.vectors)[np.triu_indices(len(few), 1)]))
+    median = median if np.isfinite(median) and median > 0 else 1.0
+    widths = [width / median for width in _WIDTHS]
+    return max(
+        widths, key=lambda w: max(_probabilities(_basis(some.vectors, w, 0), some, one)[0] for one in _PENALTIES)
+    )
+
+
+def _basis(vectors: Vectors, width: float, seed: int) -> _Basis:
+    if len(vectors) <= _EXACT:
+        values, basis = eigh(_kernel(vectors, vectors, width), overwrite_a=True, check_finite=False, driver="evd")
+        keep = values > 1e-4
+        return _Basis(basis[:, keep], values[keep])
+    landmarks = vectors[rng.permutation(len(vectors), seed, "diagnose", "landmarks")[:_LANDMARKS]]
+    values, basis = eigh(_kernel(landmarks, landmarks, width), overwrite_a=True, check_finite=False, driver="evd")
+    keep = values > 1e-3
+    features = _kernel(vectors, landmarks, width) @ (basis[:, keep] / np.sqrt(values[keep]))
+    values, basis = eigh(features.T @ features, overwrite_a=True, check_finite=False, driver="evd")
+    keep = values > 1e-3
+    return _Basis(features @ (basis[:, keep] / np.sqrt(values[keep])), values[keep])
+
+
+def _kernel(left: Vectors, right: Vectors, width: float) -> Float32:
+    return np.asarray(np.exp(np.float32(-width) * _squared_distances(left, right)), dtype=np.float32)
+
+
+def _squared_distances(left: Vectors, right: Vectors) -> Float32:
+    squares = np.einsum("nd,nd->n", left, left)[:, None] + np.einsum("nd,nd->n", right, right)
+    squares -= 2 * left @ right.T
+    return np.asarray(np.maximum(squares, 0), dtype=np.float32)

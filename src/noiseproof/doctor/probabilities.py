@@ -1,0 +1,108 @@
+"""Operations on matrices of class probabilities (N, K), done in blocks of rows so that no second matrix is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+
+from noiseproof import rng
+
+__all__ = [
+    "LEAST",
+    "LOWEST",
+    "Labels",
+    "Probabilities",
+    "best_exponent",
+    "blocks",
+    "clipped",
+    "given_column",
+    "raised",
+    "sample_rows",
+    "shares",
+]
+
+Labels = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float32]
+
+LOWEST = 1e-4  # a judge is never surer than this
+LEAST = 1e-30  # smaller probabilities of others say the same
+_BLOCK = 1 << 20  # entries of a block: it and what is computed from it stay in the processor's cache
+_SAMPLE = 1 << 21  # entries that a one-dimensional fit looks at
+
+
+def blocks(p: npt.NDArray[Any]) -> Iterator[tuple[slice, Probabilities]]:
+    """Consecutive rows of `p` as float32, with their place."""
+    step = max(1, _BLOCK // p.shape[1])
+    for start in range(0, len(p), step):
+        rows = slice(start, min(start + step, len(p)))
+        yield rows, np.asarray(p[rows], dtype=np.float32)
+
+
+def clipped(p: npt.NDArray[Any]) -> Probabilities:
+    """`p` with no entry below 1e-4, rows adding up to 1; rows of zeros or NaN become even ones."""
+    found = np.nan_to_num(np.asarray(p, dtype=np.float32), nan=0.0, posinf=1.0, neginf=0.0)
+    np.maximum(found, LOWEST, out=found)
+    found /= found.sum(1, keepdims=True)
+    return found
+
+
+def given_column(p: npt.NDArray[Any], given: Labels) -> npt.NDArray[np.float32]:
+    """Each row's probability of its given label, (N,)."""
+    return np.asarray(p[np.arange(len(given)), given], dtype=np.float32)
+
+
+def raised(log_p: npt.NDArray[np.floating[Any]], exponent: float) -> Probabilities:
+    """Probabilities proportional to p to the power `exponent`, from log p.
+
+    Example:
+        >>> print(raised(np.log([[0.2, 0.8]]), 2).round(3))             # 0.04 and 0.64, over their sum
+        [[0.059 0.941]]
+    """
+    scores = np.float32(exponent) * log_p
+    scores -= scores.max(1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(1, keepdims=True)
+    return np.asarray(scores, dtype=np.float32)
+
+
+def best_exponent(p: Probabilities, given: Labels, transition: npt.NDArray[np.floating[Any]] | None = None) -> float:
+    """The exponent b, from 1/20 to 20, that maximises the likelihood of the given labels.
+
+    Without a transition matrix the likelihood of a row is q_g, q proportional to p^b (temperature scaling); with one it
+    is sum_j q_j T[j, g].
+    """
+    few = sample_rows(len(given), p.shape[1])
+    labels = given[few]
+    log_p = np.log(np.maximum(np.asarray(p[few], dtype=np.float32), LEAST))
+    reached = None if transition is None else np.ascontiguousarray(transition.T[labels], dtype=np.float32)
+
+    def loss(log_exponent: float) -> float:
+        q = raised(log_p, float(np.exp(log_exponent)))
+        likelihood = given_column(q, labels) if reached is None else np.einsum("nk,nk->n", q, reached)
+        return -float(np.log(np.maximum(likelihood, 1e-30), dtype=np.float64).mean())
+
+    edge = np.log(20.0)
+    return float(np.exp(minimize_scalar(loss, bounds=(-edge, edge), method="bounded", options={"xatol": 0.01}).x))
+
+
+def sample_rows(count: int, classes: int) -> Labels:
+    """Rows that stand for all where one number is fitted: all of them, or a fixed random choice of many."""
+    enough = max(2_000, _SAMPLE // classes)
+    if count <= enough:
+        return np.arange(count)
+    return np.sort(rng.permutation(count, 0, "diagnose")[:enough]) if count < 1 << 18 else _strided(count, enough)
+
+
+def _strided(count: int, enough: int) -> Labels:
+    return (np.arange(enough) * (count / enough)).astype(np.int64)
+
+
+def shares(counts: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    """Rows divided by their sums; a row of zeros becomes the row of the unit matrix."""
+    values = np.asarray(counts, dtype=np.float64)
+    sums = values.sum(1, keepdims=True)
+    return np.where(sums > 0, values / np.where(sums > 0, sums, 1.0), np.eye(len(values)))

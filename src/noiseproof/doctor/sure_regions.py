@@ -1,0 +1,173 @@
+"""Sure regions: for each class the samples that a judge is surest of, and the labels that they were given.
+
+The true class of these samples is nearly certain, and the judge has not seen their labels, so the labels show the
+noise: C[j, k] samples of class j's region were given k. The count holds where classes separate; a class that no sample
+is surely of has no sure region, and its own label does not lead there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+from noiseproof.doctor.probabilities import Labels, blocks
+
+__all__ = ["Direction", "SureRegions", "anchored_transition", "direction_of", "sure_regions"]
+
+Matrix = npt.NDArray[np.float64]
+
+_SMALL, _LARGE = 0.2, 0.4  # shares of each class's given count
+_FEWEST = 15  # samples of a region
+_STRONG = 0.2  # difference of shares from which a direction decides the ranking
+
+
+@dataclass(frozen=True, eq=False)
+class SureRegions:
+    """Given labels in each class's sure region.
+
+    Attributes:
+        counts: (K, K), C[j, k] samples of class j's region were given k.
+    """
+
+    counts: Matrix
+
+    @cached_property
+    def sizes(self) -> Matrix:
+        """Samples of each region, (K,)."""
+        return np.asarray(self.counts.sum(1))
+
+    @cached_property
+    def shares(self) -> Matrix:
+        """a[j, k]: share of class j's region that was given k."""
+        return np.asarray(self.counts / np.maximum(self.sizes, 1)[:, None])
+
+    @cached_property
+    def leads(self) -> npt.NDArray[np.bool_]:
+        """Classes whose own label is the most frequent one of their region, (K,)."""
+        return np.asarray((self.counts.argmax(1) == np.arange(len(self.counts))) & (self.sizes > 0))
+
+    @cached_property
+    def asymmetry(self) -> Matrix:
+        """z[j, k] = |a_jk - a_kj| over its standard error, two binomials."""
+        n = np.maximum(self.sizes, 1)[:, None]
+        p = (self.counts + 0.5) / (n + 1)
+        variance = p * (1 - p) / n
+        return np.asarray(np.abs(self.shares - self.shares.T) / np.sqrt(variance + variance.T))
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Evidence that classes lose samples to each other unequally.
+
+    Attributes:
+        significant: more than chance explains.
+        strong: large enough to rank by the noise alone, too.
+    """
+
+    significant: bool
+    strong: bool
+
+
+def sure_regions(p: npt.NDArray[Any], given: Labels, *shares: float) -> list[SureRegions]:
+    """The given labels of the rows with the largest p_j, for each class j, once for each share.
+
+    Args:
+        p: out-of-sample probabilities (N, K).
+        given: labels (N,).
+        shares: of each class's count, that its region takes; 0.2 and 0.4 unless given.
+    """
+    shares = shares or (_SMALL, _LARGE)
+    samples, classes = p.shape
+    counts = np.bincount(given, minlength=classes)
+    most = max(_FEWEST, samples / classes)
+    sizes = [np.clip(share * counts, _FEWEST, most).astype(np.int64) for share in shares]
+    sizes = [np.where(counts > 0, np.minimum(size, samples), 0) for size in sizes]
+    found = [np.zeros((classes, classes)) for _ in shares]
+    labels, starts = _surest(p, given, np.maximum.reduce(sizes))
+    for label in range(classes):
+        mine = labels[starts[label] : starts[label + 1]]
+        for region, size in zip(found, sizes, strict=True):
+            region[label] = np.bincount(mine[: size[label]], minlength=classes)
+    return [SureRegions(region) for region in found]
+
+
+def _surest(p: npt.NDArray[Any], given: Labels, sizes: Labels) -> tuple[Labels, Labels]:
+    """For each class the given labels of its `sizes` surest rows, the surest first, and where each class begins.
+
+    One pass over the rows: a row is kept for a class while it is above the class's threshold so far.
+    """
+    classes = p.shape[1]
+    threshold = np.full(classes, -1.0, np.float32)
+    parts: list[tuple[npt.NDArray[Any], ...]] = []
+    held, limit = 0, 4 * int(sizes.sum()) + (1 << 16)
+    for rows, part in blocks(p):
+        where, label = np.nonzero(part > threshold)
+        parts.append((label.astype(np.int32), part[where, label], (where + rows.start).astype(np.int64)))
+        held += len(where)
+        if held > limit:
+            parts = [_pruned(parts, sizes, threshold)]
+            held = len(parts[0][0])
+    label, _, where = _pruned(parts, sizes, threshold)
+    return given[where], np.searchsorted(label, np.arange(classes + 1))
+
+
+def _pruned(
+    parts: list[tuple[npt.NDArray[Any], ...]], sizes: Labels, threshold: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[Any], ...]:
+    """The surest rows of each class, by class and then the surest first; raises the thresholds to the last of each."""
+    label, p, where = (np.concatenate(values) for values in zip(*parts, strict=True))
+    shuffled = where.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # equal probabilities in an arbitrary order
+    order = np.lexsort((shuffled, -p, label))
+    label, p, where = label[order], p[order], where[order]
+    starts = np.searchsorted(label, np.arange(len(sizes) + 1))
+    keep = np.arange(len(label)) - starts[label] < sizes[label]
+    full = np.diff(starts) >= np.maximum(sizes, 1)
+    threshold[full] = np.where(sizes > 0, p[np.minimum(starts[:-1] + sizes, len(p)) - 1], np.inf)[full]
+    threshold[sizes == 0] = np.inf
+    return label[keep], p[keep], where[keep]
+
+
+def direction_of(small: SureRegions, large: SureRegions) -> Direction:
+    """The test for a direction, from regions of a fifth and of two fifths of each class.
+
+    Significant: the largest z is over 3 in the small regions and over 4 in the large ones, among classes whose own
+    label leads; the limits grow with the number of pairs. Strong: a difference of shares is over 0.2 there, too.
+    """
+    pairs = len(small.counts) * (len(small.counts) - 1) / 2
+    first, second = (max(limit, float(norm.isf(level / pairs))) for limit, level in ((3.0, 0.02), (4.0, 0.002)))
+    both = large.leads[:, None] & large.leads
+    seen = (large.asymmetry > second) & both
+    significant = bool((small.asymmetry > first).any() and seen.any())
+    return Direction(significant, significant and bool(np.abs(large.shares - large.shares.T)[seen].max() > _STRONG))
+
+
+def anchored_transition(regions: SureRegions) -> Matrix:
+    """T[j, k] = P(given k | true j) from the sure regions, shrunk where the counts do not tell classes apart.
+
+    The diagonal is l a_jj + (1 - l) d with d the pooled share of own labels and l = max(0, 1 - (K-1) / X), X the
+    chi-square of the own labels against d; the other shares are shrunk likewise towards even ones.
+
+    Example:
+        >>> anchored_transition(SureRegions(np.array([[80.0, 20.0], [20.0, 80.0]]))).round(3).tolist()
+        [[0.8, 0.2], [0.2, 0.8]]
+    """
+    counts, n = regions.counts, np.maximum(regions.sizes, 1)
+    classes = len(counts)
+    own = counts.diagonal()
+    pooled = float(np.clip(own.sum() / n.sum(), 1e-3, 1 - 1e-3))
+    chi2 = float(((own - n * pooled) ** 2 / (n * pooled * (1 - pooled))).sum())
+    trust = max(0.0, 1 - (classes - 1) / max(chi2, 1e-12))
+    share = np.where(regions.sizes > 0, own / n, pooled)
+    diagonal = np.clip(trust * share + (1 - trust) * pooled, 1e-3, 1 - 1e-3)
+    others = np.where(np.eye(classes, dtype=bool), 0.0, counts)
+    even = np.where(np.eye(classes, dtype=bool), 0.0, 1 / max(classes - 1, 1))
+    expected = others.sum(1, keepdims=True) * even
+    chi2 = float(((others - expected) ** 2 / np.where(expected > 0, expected, 1.0)).sum())
+    trust = max(0.0, 1 - classes * (classes - 2) / max(chi2, 1e-12))
+    wrong = trust * (others + even) / (others.sum(1, keepdims=True) + 1) + (1 - trust) * even
+    return np.asarray(wrong * (1 - diagonal)[:, None] + np.diag(diagonal))

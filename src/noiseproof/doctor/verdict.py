@@ -1,0 +1,185 @@
+"""The verdict on given labels: ranking, noise rate, flags and scores are four questions with an answer each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from noiseproof.doctor.confident_joint import confident_joint
+from noiseproof.doctor.posterior import posterior_blocks
+from noiseproof.doctor.probabilities import Labels, best_exponent, blocks, given_column
+from noiseproof.doctor.sure_regions import Direction, SureRegions, anchored_transition, direction_of, sure_regions
+
+__all__ = ["Evidence", "Opinion", "Verdict", "opinion_of", "verdict"]
+
+Matrix = npt.NDArray[np.float64]
+_MARGIN = 0.04  # added to both ends of the interval of the rate
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What out-of-sample probabilities say about given labels, before any posterior.
+
+    Attributes:
+        own: p of the given label, (N,).
+        rival: the largest p of another label, (N,).
+        predicted: the class of the largest p, (N,).
+        second_choice: how often the given label comes second where it does not come first, chance removed.
+        regions: the small sure regions.
+        direction: of the noise.
+        transition: anchored in the sure regions, (K, K).
+        joint, joint_rate: of the confident joint.
+    """
+
+    own: Matrix
+    rival: Matrix
+    predicted: Labels
+    second_choice: float
+    regions: SureRegions
+    direction: Direction
+    transition: Matrix
+    joint: Matrix
+    joint_rate: float
+
+    @classmethod
+    def of(cls, p: npt.NDArray[Any], given: Labels) -> Evidence:
+        """Look at probabilities (N, K) and labels (N,), in blocks of rows."""
+        small, large = sure_regions(p, given)
+        own = given_column(p, given)
+        rival, predicted = np.empty_like(own), np.empty_like(given)
+        second = 0
+        for rows, part in blocks(p):
+            predicted[rows] = part.argmax(1)
+            others = part.copy()
+            others[np.arange(len(part)), given[rows]] = -1
+            rival[rows] = others.max(1)
+            wrong = np.flatnonzero(rival[rows] > own[rows])
+            others[wrong, others[wrong].argmax(1)] = -1
+            second += int((own[rows][wrong] >= others[wrong].max(1)).sum())
+        chance = 1 / max(p.shape[1] - 1, 1)
+        share = second / max(int((rival > own).sum()), 1)
+        joint, joint_rate = confident_joint(p, given)
+        return cls(
+            own=own.astype(np.float64),
+            rival=rival.astype(np.float64),
+            predicted=predicted,
+            second_choice=(share - chance) / max(1 - chance, 1e-9) if p.shape[1] > 2 else 0.0,
+            regions=small,
+            direction=direction_of(small, large),
+            transition=anchored_transition(small),
+            joint=joint,
+            joint_rate=joint_rate,
+        )
+
+    def disagreement(self, given: Labels) -> float:
+        """Share of samples whose given label is not the predicted one."""
+        return float((self.predicted != given).mean())
+
+    def is_informed(self, given: Labels) -> bool:
+        """True where predictions agree with the labels better than the most frequent label would, or tell them apart.
+
+        On unbalanced data a good judge may predict one class throughout; then its likelihood has to be better than that
+        of the classes' frequencies, by more than twice the standard error.
+        """
+        frequencies = np.bincount(given, minlength=len(self.transition)) / len(given)
+        if len(np.unique(self.predicted)) > 1 and 1 - self.disagreement(given) > frequencies.max():
+            return True
+        gain = np.log(np.maximum(self.own, 1e-12)) - np.log(frequencies[given])
+        return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)))
+
+    def suspicion(self) -> Matrix:
+        """The larger, the more suspect: -p of the given label, or the margin where given labels come second.
+
+        Labels that slipped to the runner-up lie at borders: there the margin ranks better, elsewhere worse.
+        """
+        return self.rival - self.own if self.second_choice > 0.5 else -self.own
+
+
+@dataclass(frozen=True, eq=False)
+class Opinion:
+    """Posterior of the true label of each sample, summed up: odds of the given label, the likeliest class."""
+
+    log_odds: Matrix
+    """Log-odds that the given label is wrong, (N,)."""
+    likely: Labels
+    other: Labels
+    transition: Matrix
+    exponent: float
+
+
+def opinion_of(p: npt.NDArray[Any], given: Labels, transition: Matrix, exponent: float | None = None) -> Opinion:
+    """Posterior under a transition matrix; the exponent that suits the given labels unless one is given."""
+    power = best_exponent(p, given, transition) if exponent is None else exponent
+    log_odds = np.empty(len(given))
+    likely, other = np.empty_like(given), np.empty_like(given)
+    for rows, q in posterior_blocks(p, given, transition, power):
+        at = np.arange(len(q))
+        likely[rows] = q.argmax(1)
+        own = q[at, given[rows]].astype(np.float64)
+        q[at, given[rows]] = 0
+        other[rows] = q.argmax(1)
+        wrong = q.sum(1, dtype=np.float64)
+        log_odds[rows] = np.log(np.maximum(wrong, 1e-38)) - np.log(np.maximum(own, 1e-38))
+    return Opinion(log_odds, likely, other, transition, power)
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Ranking, score, flags and rate of given labels; see `LabelIssues` for each."""
+
+    ranking: Labels
+    score: Matrix
+    is_issue: npt.NDArray[np.bool_]
+    rate: float
+    rate_interval: tuple[float, float]
+
+
+def verdict(evidence: Evidence, opinion: Opinion, given: Labels) -> Verdict:
+    """Rank, score and flag the given labels, and estimate how many are wrong."""
+    wrong = 1 / (1 + np.exp(-np.clip(opinion.log_odds, -700, 700)))
+    disagreement = evidence.disagreement(given)
+    by_posterior = float(wrong.mean())
+    rate = 0.6 * by_posterior + 0.4 * disagreement
+    base = evidence.suspicion()
+    if evidence.direction.strong:
+        suspicion = opinion.log_odds
+    elif evidence.direction.significant:
+        suspicion = 2 * rankdata(base) + rankdata(opinion.log_odds)
+    else:
+        suspicion = base
+    ranking = np.lexsort((-opinion.log_odds, -suspicion)).astype(np.int64)
+    flagged = round(len(given) * max(evidence.joint_rate, 0.75 * disagreement))
+    is_issue = np.zeros(len(given), bool)
+    is_issue[ranking[:flagged]] = True
+    score = np.empty(len(given))
+    score[ranking] = -np.sort(-_with_mean(opinion.log_odds, rate))
+    return Verdict(ranking, score, is_issue, rate, _interval(evidence, given, by_posterior, disagreement, rate))
+
+
+def _interval(
+    evidence: Evidence, given: Labels, by_posterior: float, disagreement: float, rate: float
+) -> tuple[float, float]:
+    frequencies = np.bincount(given, minlength=len(evidence.transition)) / len(given)
+    in_regions = 1 - float(frequencies @ evidence.regions.shares.diagonal())
+    low = min(in_regions, by_posterior) - _MARGIN
+    high = max(disagreement, evidence.joint_rate) + _MARGIN
+    return max(0.0, min(low, rate)), min(1.0, max(high, rate))
+
+
+def _with_mean(log_odds: Matrix, mean: float) -> Matrix:
+    """Probabilities of these log-odds, moved by the one constant that gives them this mean.
+
+    Example:
+        >>> _with_mean(np.array([-1.0, 0.0, 1.0]), 0.5).round(3).tolist()
+        [0.269, 0.5, 0.731]
+    """
+    log_odds = np.clip(log_odds, -30, 30)
+    low, high = -60.0, 60.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (1 / (1 + np.exp(-log_odds - middle))).mean() < mean else (low, middle)
+    return np.asarray(1 / (1 + np.exp(-log_odds - (low + high) / 2)), dtype=np.float64)
