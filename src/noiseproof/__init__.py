@@ -15,24 +15,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Loaded on first use, so that `import noiseproof` costs next to nothing.
-_PARTS = ("data", "losses", "models", "noise", "recipes", "testing", "theory", "train")
+_PARTS = ("data", "losses", "methods", "models", "noise", "recipes", "testing", "theory", "train")
 _NAMES = {
     "CleanedClassifier": "noiseproof.integrations.cleaned",
     "NoisyLabelClassifier": "noiseproof.integrations.sklearn",
     "diagnose": "noiseproof.doctor",
     "find_label_issues": "noiseproof.doctor",
+    "load_model": "noiseproof.artifacts",
     "suggest": "noiseproof.selection.suggest",
 }
 
-__all__ = [
-    "CleanedClassifier",
-    "NoisyLabelClassifier",
-    "__version__",
-    "diagnose",
-    "find_label_issues",
-    "suggest",
-    *_PARTS,
-]
+__all__ = ["__version__", *_NAMES, *_PARTS]
 
 
 def __getattr__(name: str) -> Any:

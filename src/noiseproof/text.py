@@ -1,9 +1,9 @@
 """One text form for losses, noise, methods and data: "nce + 4*agce(a=6, q=1.5)" <-> objects.
 
 A text is `NAME`, `NAME(key=value, ...)` and, for losses, sums of them with numbers in front. Values are
-numbers, `true` and `false`, bare words and quoted strings. Texts are read with `ast`: nothing is
-evaluated. A `Registry` knows the names of one kind of thing; each is registered once, by a decorator on
-the class it names.
+numbers, `true` and `false`, bare words, quoted strings and texts again: `elr(loss=nce + amse(a=30))`.
+Texts are read with `ast`: nothing is evaluated. A `Registry` knows the names of one kind of thing; each is registered
+once, by a decorator on the class it names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,29 @@ from typing import Any, Generic, TypeVar
 
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean
 
-__all__ = ["Call", "Entry", "Registry", "Value", "parse_call", "parse_sum", "split_list", "write_call", "write_value"]
+__all__ = [
+    "Call",
+    "Entry",
+    "Expression",
+    "Registry",
+    "Value",
+    "parse_call",
+    "parse_sum",
+    "split_list",
+    "write_call",
+    "write_sum",
+    "write_value",
+]
+
+
+class Expression(str):
+    """A value that is itself a text of this form, such as `nce + amse(a=30)` in `elr(loss=nce + amse(a=30))`.
+
+    The string is its canonical text; it is written without quotes.
+    """
+
+    __slots__ = ()
+
 
 Value = bool | int | float | str
 T = TypeVar("T")
@@ -41,8 +63,8 @@ class Call:
 # Reading
 
 
-def parse_call(text: str) -> Call:
-    """Read one `NAME(key=value, ...)`. Names may hold hyphens.
+def parse_call(text: str, *, nested: bool = False) -> Call:
+    """Read one `NAME(key=value, ...)`. Names may hold hyphens; `nested`: values may be texts again.
 
     Raises:
         InputError: the text is not of that form.
@@ -53,14 +75,18 @@ def parse_call(text: str) -> Call:
         >>> parse_call("human(worst)")
         Call(name='human', values=('worst',), named=())
     """
-    terms = parse_sum(text)
+    terms = parse_sum(text, nested=nested)
     if len(terms) != 1 or terms[0][0] != 1:
         raise InputError(f"expected one NAME or NAME(key=value, ...), got {text!r}")
     return terms[0][1]
 
 
-def parse_sum(text: str) -> list[tuple[float, Call]]:
+def parse_sum(text: str, *, nested: bool = False) -> list[tuple[float, Call]]:
     """Read a sum of calls with numbers in front, as (number, call) in the order written.
+
+    Args:
+        text: what was written.
+        nested: values may be texts again, as in `elr(loss=nce + mae)`; they come as `Expression`.
 
     Example:
         >>> [(k, call.name) for k, call in parse_sum("nce + 0.5*(mae + 4*rce)")]
@@ -72,7 +98,7 @@ def parse_sum(text: str) -> list[tuple[float, Call]]:
         raise InputError(f"a text has at most {_LONGEST} characters, got {len(text)}")
     try:
         tree = ast.parse(_hyphens_to_names(text.strip()), mode="eval").body
-        terms = list(_terms(tree, 1.0))
+        terms = list(_terms(tree, 1.0, nested))
         if len(terms) > _MOST_TERMS:
             raise _NotThisForm(f"a sum has at most {_MOST_TERMS} terms")
         return terms
@@ -110,17 +136,17 @@ def _hyphens_to_names(text: str) -> str:
     return "".join(parts)
 
 
-def _terms(node: ast.expr, factor: float) -> Iterator[tuple[float, Call]]:
+def _terms(node: ast.expr, factor: float, nested: bool) -> Iterator[tuple[float, Call]]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        yield from _terms(node.left, factor)
-        yield from _terms(node.right, factor)
+        yield from _terms(node.left, factor, nested)
+        yield from _terms(node.right, factor, nested)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         number, rest = (node.left, node.right) if _is_number(node.left) else (node.right, node.left)
         if not _is_number(number):
             raise _NotThisForm("'*' needs a number on one side")
-        yield from _terms(rest, factor * float(_value(number)))
+        yield from _terms(rest, factor * float(_value(number)), nested)
     else:
-        yield factor, _call(node)
+        yield factor, _call(node, nested)
 
 
 def _is_number(node: ast.expr) -> bool:
@@ -129,7 +155,7 @@ def _is_number(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
-def _call(node: ast.expr) -> Call:
+def _call(node: ast.expr, nested: bool) -> Call:
     if isinstance(node, ast.Name):
         return Call(_name(node))
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
@@ -138,15 +164,15 @@ def _call(node: ast.expr) -> Call:
     for given in node.keywords:
         if given.arg is None:
             raise _NotThisForm("'**' is not part of the text form")
-        named.append((given.arg, _value(given.value)))
-    return Call(_name(node.func), tuple(_value(arg) for arg in node.args), tuple(named))
+        named.append((given.arg, _value(given.value, nested)))
+    return Call(_name(node.func), tuple(_value(arg, nested) for arg in node.args), tuple(named))
 
 
 def _name(node: ast.Name) -> str:
     return node.id.replace(_HYPHEN, "-")
 
 
-def _value(node: ast.expr) -> Value:
+def _value(node: ast.expr, nested: bool = False) -> Value:
     if isinstance(node, ast.Name):
         word = _name(node)
         return word == "true" if word in ("true", "false") else word
@@ -165,15 +191,19 @@ def _value(node: ast.expr) -> Value:
         return number
     if isinstance(node, ast.Constant) and isinstance(node.value, str | bool):
         return node.value
+    if nested and isinstance(node, ast.Call | ast.BinOp):
+        return Expression(write_sum(list(_terms(node, 1.0, nested))))
     raise _NotThisForm(f"found {ast.unparse(node).replace(_HYPHEN, '-')!r} where a number, a word or a string belongs")
 
 
-def split_list(text: str) -> list[str]:
-    """Split at the commas that stand outside brackets and quotes.
+def split_list(text: str, separator: str = ",") -> list[str]:
+    """Split at the commas, or other separators, that stand outside brackets and quotes.
 
     Example:
         >>> split_list("ce, nce + 4*agce(a=6, q=1.5), jal-ce")
         ['ce', 'nce + 4*agce(a=6, q=1.5)', 'jal-ce']
+        >>> split_list("jal-ce + sam(rho=0.05)", "+")
+        ['jal-ce', 'sam(rho=0.05)']
     """
     parts, depth = [""], 0
     for number, piece in enumerate(_QUOTED.split(text)):
@@ -182,7 +212,7 @@ def split_list(text: str) -> list[str]:
             continue
         for character in piece:
             depth += (character in "([") - (character in ")]")
-            if character == "," and depth == 0:
+            if character == separator and depth == 0:
                 parts.append("")
             else:
                 parts[-1] += character
@@ -203,6 +233,8 @@ def write_value(value: Value) -> str:
     """
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Expression):
+        return str(value)
     if isinstance(value, str):
         plain = _WORD.match(value) and value not in ("true", "false") and _HYPHEN not in value
         return value if plain and not iskeyword(value) else repr(value)
@@ -220,6 +252,24 @@ def write_call(name: str, named: Mapping[str, Value]) -> str:
     """
     inside = ", ".join(f"{key}={write_value(value)}" for key, value in named.items())
     return f"{name}({inside})" if inside else name
+
+
+def write_sum(terms: list[tuple[float, Call]]) -> str:
+    """The canonical text of a sum of calls.
+
+    Example:
+        >>> write_sum(parse_sum("nce+4.0*agce(q=1.5)"))
+        'nce + 4*agce(q=1.5)'
+    """
+    return " + ".join(
+        (f"{write_value(factor)}*" if factor != 1 else "") + _write_positional(call) for factor, call in terms
+    )
+
+
+def _write_positional(call: Call) -> str:
+    inside = [write_value(value) for value in call.values]
+    inside += [f"{key}={write_value(value)}" for key, value in call.named]
+    return f"{call.name}({', '.join(inside)})" if inside else call.name
 
 
 # Registries
@@ -242,7 +292,9 @@ class Entry(Generic[T]):
 
     @property
     def positional(self) -> str | None:
-        """The one parameter that may be given without its name: the only one, or the only required one."""
+        """The parameter that may be given without its name: as the class says, or the only (required) one."""
+        if isinstance(named := getattr(self.cls, "positional", None), str):
+            return named
         required = [name for name, default in self.parameters.items() if default is inspect.Parameter.empty]
         only = required if len(required) == 1 else list(self.parameters)
         return only[0] if len(only) == 1 else None
@@ -340,6 +392,8 @@ class Registry(Generic[T]):
         named = {}
         for key, default in entry.parameters.items():
             value = getattr(thing, key)
+            if not isinstance(value, Value) and value is not None:
+                value = Expression(value)  # a loss or another thing with a text of its own
             if value is not None and value != default:
                 named[key] = value
         return write_call(entry.name, named)

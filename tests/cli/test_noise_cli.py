@@ -131,5 +131,5 @@ def test_noise_is_put_on_the_labels_of_own_data_and_said_to_be(tmp_path):
     rows = [f"{i % 7},{i % 5},{'cat' if i % 2 else 'dog'}" for i in range(200)]
     (tmp_path / "my.csv").write_text("\n".join(["a,b,label", *rows]))
     printed = run(tmp_path / "my.csv", "symmetric(0.25)")
-    assert "flipped    40 of 160 labels (25.00%)" in printed
+    assert "flipped    50 of 200 labels (25.00%)" in printed
     assert "my.csv has no clean labels: the noise was put on the labels it came with" in printed

@@ -100,7 +100,7 @@ def test_an_unknown_name_says_the_nearest_and_a_missing_path_says_so(tmp_path):
     with pytest.raises(InputError, match="cifar10 has no parameter"):
         data.load("cifar10(size=3)", root=tmp_path)
     (tmp_path / "odd.xyz").write_text("x")
-    with pytest.raises(DataError, match=r"own data is a folder of class folders, a .csv, a .txt list or an .npz file"):
+    with pytest.raises(DataError, match=r"own data is a folder of class folders, a table"):
         data.load(tmp_path / "odd.xyz")
 
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from campaigns.hostile.corpus import good_cifar
 from noiseproof.cli.data import app
 from noiseproof.data.check import check
+from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.errors import MachineError, UnknownNameError
 
 
@@ -81,10 +82,12 @@ def test_unreadable_images_are_all_listed(tmp_path):
         path.write_bytes(path.read_bytes()[:50])
     told: list[tuple[int, int]] = []
     report = check(str(tmp_path), progress=lambda *news: told.append(news))
-    assert not report.usable
-    assert sorted(line.partition(":")[0] for line in report.unreadable) == list(map(str, spoilt))
-    assert told[-1] == (40, 40)
-    assert check(str(tmp_path), images=False).usable
+    assert report.usable  # the rest of them is
+    assert sorted(line.partition(":")[0] for line in report.unreadable) == ["a/03.png", "b/11.png", "b/12.png"]
+    assert told[-1] == (37, 37)
+    strict = check(str(tmp_path), options=ReadingOptions(strict=True))
+    assert not strict.usable
+    assert str(spoilt[0]) in strict.wrong[0]
 
 
 def test_webvision_lists_are_checked_against_the_images(tmp_path, real_data):
@@ -155,10 +158,12 @@ def test_the_command_prints_json(tmp_path):
         picture(tmp_path / "b" / f"{i}.png")
     code, text = run("check", tmp_path, "--json")
     found = json.loads(text)
-    assert code == 2
-    assert found["usable"] is False
-    assert found["unreadable"][0].startswith(str(tmp_path / "a" / "x.png"))
-    assert set(found) == {"name", "root", "right", "odd", "wrong", "unreadable", "usable"}
+    assert code == 0
+    assert found["usable"] is True
+    assert found["unreadable"] == ["a/x.png: damaged or no picture"]
+    assert set(found) == {"name", "root", "right", "odd", "wrong", "unreadable", "usable", "reading"}
+    assert found["reading"]["counts"] == {"a": 5, "b": 5}
+    assert run("check", tmp_path, "--strict")[0] == 2
 
 
 def test_fetch_refuses_what_it_cannot_fetch(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,8 +24,21 @@ from noiseproof.experiments import driver, records
 from noiseproof.experiments.driver import Callback, run_all
 from noiseproof.experiments.executors.base import Finished, Lost, Raised
 from noiseproof.experiments.executors.local import LocalPool
-from noiseproof.storage.lock import Shard
-from support.made_runs import calling, dies, diverges, expected, fails, misses_data, results, runs, stops, work
+from noiseproof.experiments.executors.shard import Shard
+from support.made_runs import (
+    calling,
+    dies,
+    diverges,
+    expected,
+    fails,
+    hangs,
+    misses_data,
+    needs_memory,
+    results,
+    runs,
+    stops,
+    work,
+)
 
 TESTS = Path(__file__).parents[1]
 
@@ -123,14 +137,107 @@ def test_missing_data_stops_the_drive_and_records_nothing(tmp_path):
     assert results(tmp_path / "out") == expected(3)
 
 
-def test_a_run_that_kills_every_worker_is_recorded_as_failed(tmp_path, monkeypatch):
+def per_run(grid, *kinds):
+    """A call of its own kind for each run of a grid."""
+    calls = {run.run_id: kind(run) for run, kind in zip(grid, kinds, strict=True)}
+    return lambda run: calls[run.run_id]
+
+
+def test_a_bad_data_set_stops_its_own_runs_only(tmp_path):
+    grid = [*runs(3, data="bad"), *runs(2)]
+    bad, good = calling(misses_data), calling(work)
+    summary = run_all(grid, tmp_path / "out", LocalPool(1), per_run(grid, bad, bad, bad, good, good))
+    assert results(tmp_path / "out") == expected(2)
+    assert [run for run, _ in summary.unfinished] == grid[:3]
+    assert {type(error) for _, error in summary.unfinished} == {DataMissingError}
+
+
+def test_a_run_that_kills_every_worker_is_given_up_and_leaves_no_record(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "_LOSSES", 3)
-    tally = run_all(runs(1), tmp_path / "out", LocalPool(1), calling(dies))
-    (_, error) = tally.failed[0]
-    assert error == (
-        "3 workers in a row were lost before the first epoch ended; "
-        "the last: its worker ended with signal 9 (out of memory?)"
+    grid = runs(2)
+    summary = run_all(grid, tmp_path / "out", LocalPool(1), per_run(grid, calling(dies), calling(work)))
+    ((run, error),) = summary.unfinished
+    assert (run, type(error)) == (grid[0], MachineError)
+    assert str(error) == (
+        "gave up after 3 attempts that got no further; the last: its worker ended with signal 9 (out of memory?)"
     )
+    assert results(tmp_path / "out") == {2: expected(2)[2]}
+    again = run_all(grid, tmp_path / "out", LocalPool(1), calling(work))
+    assert (again.present, again.recorded) == (1, 1), "the same command tries again"
+
+
+def test_a_lack_of_memory_is_no_result(tmp_path):
+    grid, notes = runs(2), Notes()
+    calls = per_run(grid, calling(needs_memory), calling(work))
+    summary = run_all(grid, tmp_path / "out", LocalPool(1), calls, callback=notes)
+    assert [run for run, _ in summary.unfinished] == grid[:1]
+    assert results(tmp_path / "out") == {2: expected(2)[2]}
+    assert notes.lines.count(f"{grid[0]}: out of memory; queued again") == 2
+
+
+def test_a_grid_in_which_no_worker_starts_stops_at_once_with_the_reason(tmp_path, monkeypatch):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "multiprocessing.py").write_text("raise RuntimeError('this installation is broken')")
+    monkeypatch.setattr(sys, "path", [str(broken), *sys.path])
+    words = "no worker starts; its worker ended with exit status 1 before it was ready: RuntimeError: this installation"
+    with pytest.raises(MachineError, match=words):
+        run_all(runs(20), tmp_path / "out", LocalPool(2), calling(work))
+    assert not list((tmp_path / "out" / "runs").iterdir())
+
+
+def test_workers_import_nothing_from_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    run_all(runs(1), tmp_path / "out", LocalPool(1), calling(work))
+    assert results(tmp_path / "out") == expected(1)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_computation_that_hangs_is_reported_and_on_request_given_up(tmp_path):
+    grid, notes = runs(2), Notes()
+    pool = LocalPool(1, quiet=4.0, stuck_after=7.0)
+    calls = per_run(grid, calling(hangs, when=tmp_path / "hung"), calling(work))
+    run_all(grid, tmp_path / "out", pool, calls, callback=notes)
+    assert results(tmp_path / "out") == expected(2)
+    assert any(re.search(r"no progress for \d+ s; --stuck-after SECONDS gives it up", line) for line in notes.lines)
+    assert any("it made no progress for" in line and "given up; queued again" in line for line in notes.lines)
+
+
+def test_a_run_that_always_hangs_is_given_up_after_three_attempts(tmp_path):
+    def stuck(pool):
+        return [Lost(pool.begun[-1][0], "it made no progress", stuck=True)]
+
+    with pytest.raises(MachineError, match="gave up after 3 attempts that got no further"):
+        run_all(runs(1), tmp_path / "out", Scripted(stuck, stuck, stuck), calling(work))
+    assert results(tmp_path / "out") == {}
+
+
+SUSPENDED = """
+from support.made_runs import calling, runs, ticks
+from noiseproof.experiments.executors.local import LocalPool
+pool = LocalPool(1, quiet=4.0)
+pool.start(1, calling(ticks, times=12)(runs(1)[0]))
+while True:
+    for event in pool.events(1.0):
+        print(event, flush=True)
+        if type(event).__name__ in ("Lost", "Finished"):
+            pool.close()
+            raise SystemExit
+"""
+
+
+def test_a_driver_that_was_suspended_does_not_kill_its_workers_on_return(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    words = [sys.executable, "-c", SUSPENDED]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True) as process:
+        assert "Progress" in process.stdout.readline()
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(7)  # longer than the patience with a silent worker
+        os.killpg(process.pid, signal.SIGCONT)
+        events = process.stdout.read().splitlines()
+    assert "Finished" in events[-1]
+    assert not any("Lost" in event for event in events)
 
 
 def test_a_worker_that_falls_silent_is_killed_and_its_run_is_queued_again(tmp_path):

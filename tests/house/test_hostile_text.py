@@ -21,6 +21,7 @@ from conftest import count
 from noiseproof import data, models, noise, recipes
 from noiseproof.errors import DataError, InputError, MachineError, NoiseproofError
 from noiseproof.experiments import grid, records
+from noiseproof.experiments.executors.shard import Shard
 from noiseproof.storage import lock
 from noiseproof.train import checkpoint
 from support.limits import each_within_limits
@@ -258,7 +259,7 @@ anything = st.text(max_size=40) | st.sampled_from(NAMES)
 @given(anything)
 def test_any_name_is_found_or_refused(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
-    for read in (data.load, noise.parse, recipes.load, grid.load, lock.Shard.parse, recipes.load("digits").method):
+    for read in (data.load, noise.parse, recipes.load, grid.load, Shard.parse, recipes.load("digits").method):
         with suppress(InputError):
             read(text)
 

@@ -102,7 +102,13 @@ def parameters(entry):
         "beta": st.floats(0, 100),
         "delta": st.floats(0.01, 10),
         "m": st.floats(0, 1e6),
-        "c": st.floats(0, 2),
+        "c": st.floats(0, 0.9) if entry.name == "piecewise-zero" else st.floats(0, 2),
+        "t": st.integers(1, 9),
+        "tau": st.floats(1, 100),
+        "t1": st.floats(0, 1),
+        "t2": st.floats(1, 5),
+        "eps": st.floats(-5, 5),
+        "loss": st.sampled_from(["ce", "mae", "gce(q=0.5)", "nce + amse(a=6)"]),
         "lam": st.floats(0.05, 100),
     }
     return st.fixed_dictionaries({name: pool[name] for name in entry.parameters})

@@ -7,13 +7,14 @@ import multiprocessing
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from noiseproof.errors import DataError, DataMissingError, InputError, MachineError
-from noiseproof.storage import files
-from noiseproof.storage.files import DurabilityUncertain, NotCommitted
+from noiseproof.storage import files, reading
+from noiseproof.storage.files import DurabilityUncertain, NotCommitted, NotReadable
 from noiseproof.storage.process import this_process
 
 OLD, NEW = b"old" * 1000, b"new" * 5000
@@ -294,12 +295,15 @@ def test_only_temporary_files_of_dead_writers_are_cleared(tmp_path):
         "recycled": f".tmp,{me.host},{me.pid},12345,{me.boot},2",
         "other boot": f".tmp,{me.host},{me.pid},{me.start},another,3",
         "other host": f".tmp,elsewhere,{me.pid},{me.start},{me.boot},4",
+        "other container": f".tmp,{me.host},{me.pid},12345,{me.boot},7,5",
+        "long ago": f".tmp,{me.host},{me.pid},12345,{me.boot},7,6",
         "not ours": ".tmp,x",
     }
     for name in names.values():
         (tmp_path / name).touch()
+    os.utime(tmp_path / names["long ago"], (0, 0))
     removed = files.clear_temporaries(tmp_path)
-    assert {p.name for p in removed} == {names["recycled"], names["other boot"]}
+    assert {p.name for p in removed} == {names["recycled"], names["other boot"], names["long ago"]}
     assert files.clear_temporaries(tmp_path / "absent") == []
 
 
@@ -376,12 +380,90 @@ def test_without_hard_links_a_relative_name_stands_in_the_working_folder(tmp_pat
     assert contents(tmp_path) == {"x": b"first"}
 
 
-def test_without_any_way_to_keep_an_old_file_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.os, "link", no_links)
-    monkeypatch.setattr(files.ctypes, "CDLL", lambda *args, **kwargs: object())
-    with pytest.raises(NotCommitted, match=r"could not write .*x: the file system has no hard links and the system no"):
+def cloud_mount(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a mount that has no links and no renaming that keeps old files, and says EIO."""
+
+    def io_error(*args, **kwargs):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files.os, "link", io_error)
+    monkeypatch.setattr(files, "_rename_no_replace", io_error)
+
+
+def test_on_a_mount_without_links_the_first_file_stays_and_moving_aside_works(tmp_path, monkeypatch):
+    cloud_mount(monkeypatch)
+    path = tmp_path / "x"
+    assert files.create_once(path, "first")
+    assert not files.create_once(path, "second")
+    assert contents(tmp_path) == {"x": b"first"}
+    (tmp_path / "aside").mkdir()
+    (tmp_path / "aside" / "x").write_text("older")
+    assert files.move_aside(path, tmp_path / "aside").read_bytes() == b"first"
+    assert contents(tmp_path) == {"aside/x": b"older", "aside/x.1": b"first"}
+
+
+def test_on_a_mount_without_links_exactly_one_of_many_creators_succeeds(tmp_path, monkeypatch):
+    cloud_mount(monkeypatch)
+    test_of_many_creators_exactly_one_succeeds_and_its_content_stays(tmp_path)
+
+
+def test_on_a_mount_without_links_a_failed_renaming_leaves_nothing(tmp_path, monkeypatch):
+    cloud_mount(monkeypatch)
+
+    def fails(*args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files.os, "replace", fails)
+    with pytest.raises(NotCommitted, match=r"could not write .*x: Input/output error"):
         files.create_once(tmp_path / "x", "first")
     assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM, errno.EACCES])
+def test_what_cannot_be_read_now_is_neither_missing_nor_damaged(number, tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"12345")
+
+    def fails(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(reading.os, "open", fails)
+    monkeypatch.setattr(reading.os, "scandir", fails)
+    for act in (partial(files.read, tmp_path / "x", at_most=9), partial(files.listing, tmp_path)):
+        with pytest.raises(NotReadable, match=os.strerror(number)) as refusal:
+            act()
+        assert not isinstance(refusal.value, DataError)
+
+
+def test_a_link_is_followed_where_that_is_asked_for(tmp_path):
+    (tmp_path / "x").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("x")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "circle").symlink_to("circle")
+    assert files.read(tmp_path / "link", at_most=5, follow=True) == b"12345"
+    with pytest.raises(NotReadable, match=r"dangling is a link to nowhere, which is not there"):
+        files.read(tmp_path / "dangling", at_most=5, follow=True)
+    with pytest.raises(DataError, match="circle"):
+        files.read(tmp_path / "circle", at_most=5, follow=True)
+
+
+def test_a_folder_may_be_nested_deeper_than_functions_may(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a name from here; from the root it would be longer than the system takes
+    deep = Path(*["d"] * 1200)
+    assert files.make_folder(deep) == deep
+    assert deep.is_dir()
+
+
+def test_the_age_of_a_file_is_that_of_its_last_sign_of_life(tmp_path):
+    path = tmp_path / "x"
+    path.touch()
+    os.utime(path, (0, 0))
+    assert files.age(path) > 1e9
+    assert files.renew(path)
+    assert files.age(path) < 60
+    assert [inner.name for inner in tmp_path.iterdir()] == ["x"]
+    assert not files.renew(tmp_path / "absent")
+    with pytest.raises(NotReadable, match="cannot tell the age of"):
+        files.age(tmp_path / "absent")
 
 
 def test_only_a_file_system_that_cannot_flush_folders_is_believed_without(tmp_path, monkeypatch):

@@ -66,3 +66,28 @@ def test_a_process_that_cannot_be_looked_at_is_neither_dead_nor_alive(tmp_path, 
     left = tmp_path / f".tmp,{me.host},{me.pid},{me.start},{me.boot},1"
     left.touch()
     assert files.clear_temporaries(tmp_path) == []
+
+
+def test_a_process_of_another_container_or_out_of_sight_is_neither_dead_nor_alive(monkeypatch):
+    me = this_process()
+    assert Process(me.host, me.pid, me.start, me.boot, "7").alive() is None
+    assert Process("elsewhere", me.pid, me.start, me.boot, me.namespace).alive() is None
+    read = Path.read_text
+
+    def hidden(path: Path, *args: object) -> str:
+        if path.name == "stat" and path.parent.name != "self":
+            raise FileNotFoundError  # as under hidepid
+        return read(path, *args)
+
+    def forbidden(pid: int, signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+    monkeypatch.setattr(process.os, "kill", forbidden)
+    assert Process(me.host, 1, "12", me.boot, me.namespace).alive() is None
+
+
+def test_the_children_of_a_process_import_nothing_from_the_working_folder(tmp_path):
+    (tmp_path / "queue.py").write_text("raise SystemExit('code of the working folder ran')")
+    words = [sys.executable, "-c", "import queue"]
+    assert subprocess.run(words, cwd=tmp_path, env=process.safe_environment()).returncode == 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,8 +18,8 @@ from test_files import FAULTS, Faults
 
 from conftest import count
 from noiseproof.errors import DataError, InputError, MachineError
-from noiseproof.storage import lock
-from noiseproof.storage.lock import Shard
+from noiseproof.experiments.executors.shard import Shard
+from noiseproof.storage import files, lock
 from noiseproof.storage.process import this_process
 from support.made_runs import expected, results, runs
 
@@ -136,6 +138,68 @@ def test_an_owner_on_another_host_is_respected_and_the_message_says_how_to_relea
     assert f"if it has ended, delete {path} and go on" in str(refusal.value)
     path.unlink()
     assert lock.take(tmp_path).held()
+
+
+@pytest.mark.parametrize("changes", [{"namespace": "7"}, {"host": "elsewhere"}, {"boot": "another"}])
+def test_an_owner_out_of_sight_lives_until_its_signs_of_life_have_stopped_for_long(changes, tmp_path):
+    path = written(tmp_path, owner(renewed=5.0, **changes))
+    with pytest.raises(
+        MachineError, match=r"its last sign of life came \d s ago; if it has ended, delete .* taken over"
+    ):
+        lock.take(tmp_path)
+    os.utime(path, (0, 0))
+    assert "took over from process" in lock.take(tmp_path).note
+
+
+def test_an_owner_that_is_seen_dead_is_so_at_once_however_fresh_its_sign_of_life(tmp_path):
+    written(tmp_path, owner(start="12345", renewed=5.0))
+    assert "took over from process" in lock.take(tmp_path).note
+
+
+def test_a_driver_gives_signs_of_life_until_it_lets_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    taken = lock.take(tmp_path)
+    os.utime(taken.path, (0, 0))
+    deadline = time.monotonic() + 60
+    while files.age(taken.path) > 60:
+        assert time.monotonic() < deadline, "no sign of life"
+        time.sleep(0.01)
+    assert taken.held()
+    taken.release()
+    lock.take(tmp_path).release()
+
+
+def test_a_disk_that_keeps_no_times_gives_no_sign_of_life_and_its_owner_is_respected(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock.files, "renew", lambda path: False)
+    taken = lock.take(tmp_path)
+    content = json.loads(taken.path.read_text())
+    assert "renewed" not in content
+    taken.path.write_text(json.dumps(content | {"namespace": "7"}))
+    os.utime(taken.path, (0, 0))
+    with pytest.raises(MachineError, match="nobody can tell whether that still runs; if it has ended, delete"):
+        lock.take(tmp_path)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from noiseproof.storage import files, lock
+taken = lock.take(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_driver_in_another_container_is_not_taken_for_dead(tmp_path):
+    """A PID namespace of its own, the host name and the disk shared, as with `docker --network host`."""
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody make a PID namespace")
+    with subprocess.Popen([*inside, sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True) as held:
+        assert says(held, "held")
+        with pytest.raises(MachineError, match="nobody can tell whether that still runs; its last sign of life came"):
+            lock.take(tmp_path)
+        held.kill()
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"host": "x"}', "[]", "\0" * 100, "é"])

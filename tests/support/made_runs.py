@@ -81,6 +81,28 @@ def stops(run: Run, *, when: Path, progress: Any) -> records.Record:
     raise AssertionError("unreachable")
 
 
+def hangs(run: Run, *, when: Path, progress: Any) -> records.Record:
+    """Compute for ever the first time, alive and without progress."""
+    try:
+        when.touch(exist_ok=False)
+    except FileExistsError:
+        return work(run, progress=progress)
+    while True:
+        time.sleep(0.01)
+
+
+def needs_memory(run: Run, *, progress: Any) -> records.Record:
+    raise MemoryError
+
+
+def ticks(run: Run, *, times: int, progress: Any) -> str:
+    """Tell once a second."""
+    for number in range(times):
+        time.sleep(1)
+        progress(number)
+    return "done"
+
+
 def diverges(run: Run, *, progress: Any) -> records.Record:
     return {**work(run, progress=progress), "status": "diverged"}
 

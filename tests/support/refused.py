@@ -25,6 +25,7 @@ from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.doctor import find_label_issues
 from noiseproof.experiments import grid, records
+from noiseproof.experiments.executors.shard import Shard
 from noiseproof.losses import CE, NCE, Loss
 from noiseproof.losses.sigmoid import SigmoidLoss
 from noiseproof.reporting import figure_style
@@ -236,7 +237,7 @@ REFUSED: dict[str, Case] = {
     # data
     "data: unknown name": (lambda _: data.load("digitz"), "'digitz'", "digits"),
     "data: no such path": (lambda folder: data.load(folder / "none.csv"), "none.csv", "none.csv"),
-    "data: unknown kind of file": (lambda folder: data.load(write(folder / "mine.xlsx", "x")), "mine.xlsx", ".csv"),
+    "data: unknown kind of file": (lambda folder: data.load(write(folder / "mine.docx", "x")), "mine.docx", ".csv"),
     "data: CIFAR is not there": (lambda folder: data.load("cifar10", root=folder), "cifar10", "fetch"),
     "data: MNIST is not there": (lambda folder: data.load("mnist", root=folder), "mnist", "fetch"),
     "data: Clothing1M is not there": (lambda folder: data.load("clothing1m", root=folder), "clothing1m", "authors"),
@@ -266,11 +267,20 @@ REFUSED: dict[str, Case] = {
     "data: CSV without labels": (lambda folder: csv(folder, "x,lable\n1,2\n"), "mine.csv", "lable"),
     "data: CSV with a ragged row": (lambda folder: csv(folder, "x,label\n1,a\n2\n"), "mine.csv", "row 3"),
     "data: CSV with a word": (lambda folder: csv(folder, "x,label\n1,a\nten,b\n"), "mine.csv", "'ten'"),
-    "data: CSV with NaN": (lambda folder: csv(folder, "x,label\n1,a\nnan,b\n"), "mine.csv", "nan"),
+    "data: CSV with infinity": (lambda folder: csv(folder, "x,label\n1,a\ninf,b\n"), "mine.csv", "row 3: 'inf'"),
     "data: CSV of one class": (lambda folder: csv(folder, "x,label\n1,a\n2,a\n3,a\n"), "mine.csv", "two classes"),
     "data: CSV without rows": (lambda folder: csv(folder, "x,label\n"), "mine.csv", "no rows"),
-    "data: CSV with a column twice": (lambda folder: csv(folder, "x,x,label\n1,2,a\n"), "mine.csv", "'x'"),
-    "data: CSV with another split": (lambda folder: csv(folder, "x,label,split\n1,a,dev\n"), "mine.csv", "dev"),
+    "data: CSV with two label columns": (
+        lambda folder: csv(folder, "x,class,label\n1,b,a\n2,c,a\n3,b,b\n4,c,b\n"), "mine.csv", "'class' and 'label'",
+    ),
+    "data: CSV with two delimiters": (
+        lambda folder: csv(folder, "x,label;y\n1,a;2\n3,b;4\n"), "mine.csv", "',' and ';'",
+    ),
+    "data: CSV without a header": (lambda folder: csv(folder, "1,a\n2,b\n3,a\n4,b\n"), "mine.csv", "no header"),
+    "data: CSV without labels at all": (lambda folder: csv(folder, "x,label\n1,\n2,\n"), "mine.csv", "2 are blank"),
+    "data: CSV with another split": (
+        lambda folder: csv(folder, "x,label,split\n1,a,north\n"), "mine.csv", "row 2: 'north'",
+    ),
     "data: CSV of Latin-1": (
         lambda folder: data.load(str(write(folder / "mine.csv", b"x,label\n1,caf\xe9\n"))), "mine.csv", "UTF-8",
     ),
@@ -281,17 +291,15 @@ REFUSED: dict[str, Case] = {
         lambda folder: csv(folder, "path,label\n../a.png,x\nb.png,y\n"), "mine.csv", "../a.png",
     ),
     "data: npz without labels": (lambda folder: npz(folder, x=np.eye(3)), "mine.npz", "x"),
-    "data: npz with text labels": (
-        lambda folder: npz(folder, x=np.eye(3), y=np.array(["a", "b", "c"])), "mine.npz", "integers",
+    "data: npz with measurements for labels": (
+        lambda folder: npz(folder, x=np.eye(3), y=np.array([0.5, 1, 2])), "mine.npz", "row 0: 0.5",
     ),
+    "data: npz with one-hot labels": (lambda folder: npz(folder, x=np.eye(3), y=np.eye(3)), "mine.npz", "argmax"),
     "data: npz of objects": (
         lambda folder: npz(folder, x=np.array([{}], dtype=object), y=np.zeros(1, int)), "mine.npz", "x",
     ),
     "data: npz with NaN": (
         lambda folder: npz(folder, x=np.array([[1.0], [np.nan]]), y=np.array([0, 1])), "mine.npz", "row 1",
-    ),
-    "data: npz with label -1": (
-        lambda folder: npz(folder, x=np.eye(3), y=np.array([0, -1, 1])), "mine.npz", "-1",
     ),
     "data: npz of other lengths": (
         lambda folder: npz(folder, x=np.eye(3), y=np.array([0, 1])), "mine.npz", "2",
@@ -300,11 +308,17 @@ REFUSED: dict[str, Case] = {
     "data: a class folder without images": (
         lambda folder: data.load(write(folder / "pictures/cat/notes.txt", "x").parents[1]), "cat", "no images",
     ),
-    "data: a test class that is not trained": (
+    "data: pictures that are none": (
         lambda folder: (
             [write(folder / "d" / name, "x") for name in ("train/a/1.png", "train/b/1.png", "test/c/1.png")],
             data.load(folder / "d"),
-        ), "test", "c",
+        ), "FOLDER/d", "test/c/1.png",
+    ),
+    "data: the same folders twice": (
+        lambda folder: (
+            [write(folder / "d" / top / name / "1.png", "x") for top in ("raw", "augmented") for name in "ab"],
+            data.load(folder / "d"),
+        ), "FOLDER/d", "augmented, raw",
     ),
     "data: split with a label outside": (lambda _: split(given=torch.tensor([0, 1, 2, 1])), "given", "row 2"),
     "data: split of doubles": (lambda _: split(inputs=SOME.double()), "inputs", "float64"),
@@ -364,7 +378,7 @@ REFUSED: dict[str, Case] = {
     "grid: a missing list": (lambda folder: grid_file(folder, 'data = ["digits"]'), "grid.toml", "noise"),
     "grid: a word for a list": (lambda folder: grid_file(folder, 'data = "digits"'), "grid.toml", "'digits'"),
     "grid: no TOML": (lambda folder: grid_file(folder, "data = ["), "grid.toml", "TOML"),
-    "grid: shard": (lambda _: lock.Shard.parse("3/2"), "shard", "'3/2'"),
+    "grid: shard": (lambda _: Shard.parse("3/2"), "shard", "'3/2'"),
     "lock: not ours": (lambda folder: locked(folder, "{}"), "shard-1-of-1", "delete"),
     "lock: of another host": (
         lambda folder: locked(folder, '{"host": "far", "pid": 7, "start": "1", "boot": "b", "since": "noon"}'),

@@ -105,3 +105,4 @@ def test_a_process_alone_is_a_team_of_one(monkeypatch):
     assert (team.rank, team.size, team.device) == (0, 1, None)
     assert team.all_reduce(value) is value
     assert team.broadcast(lambda: 7) == team.rank_zero_first(lambda: 7) == 7
+    team.same("anything", 7)

@@ -103,14 +103,23 @@ class Doubled:
     """The same batches of other inputs, in float64."""
 
     def __init__(self, batches, inputs: Tensor) -> None:
-        self.batches, self.inputs = batches, inputs.double()
+        self.of, self.inputs = batches, inputs.double()
         self.count, self.batch_size = batches.count, batches.batch_size
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.of)
 
     def epoch(self, *which):
-        return ((self.inputs[index], index) for _, index in self.batches.epoch(*which))
+        return ((self.inputs[index], index) for _, index in self.of.epoch(*which))
+
+    def order(self, epoch):
+        return self.of.order(epoch)
+
+    def view(self, number):
+        return self
+
+    def batches(self, parts, epoch):
+        return ((self.inputs[index], index) for index in parts)
 
 
 @pytest.mark.parametrize("name", METHODS)

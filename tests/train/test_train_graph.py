@@ -31,9 +31,9 @@ def recipe(**overrides):
 class Heard(Step):
     """A step that remembers what it was last given and gave."""
 
-    def __call__(self, inputs, given, weight=1.0):
-        outputs = super().__call__(inputs, given, weight)
-        self.last = (inputs, given, outputs)
+    def __call__(self, batch, weight=1.0):
+        outputs = super().__call__(batch, weight)
+        self.last = (batch, outputs)
         return outputs
 
 
@@ -50,8 +50,8 @@ def stand_in(monkeypatch, training: Training) -> Captured:
 
     class Graph:
         def replay(self) -> None:
-            inputs, given, outputs = recorded[self]
-            for kept, fresh in zip(outputs, Step.__call__(step, inputs, given), strict=True):
+            batch, outputs = recorded[self]
+            for kept, fresh in zip(outputs, Step.__call__(step, batch), strict=True):
                 kept.copy_(fresh)
 
     class Stream:

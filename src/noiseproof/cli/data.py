@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from noiseproof.escaping import visible
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 Root = Annotated[Path, typer.Option("--root", "--data-root", help="The folder of the data sets.", show_default="data")]
@@ -20,7 +22,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A data set, a path, or cifar10n, cifar100n, cifar10-instance, ...")],
+    data: Annotated[
+        str, typer.Argument(metavar="NAME", help="A data set, a path, or cifar10n, cifar100n, cifar10-instance, ...")
+    ],
     root: Root | None = None,
     images: Annotated[bool, typer.Option(help="Decode every image file.")] = True,
     as_json: Json = False,
@@ -29,15 +33,14 @@ def check(
     from noiseproof.data.check import check as look
 
     with _progress(not as_json) as show:
-        report = look(name, root, images=images, progress=lambda done, total: show("images decoded", done, total))
+        report = look(data, root, images=images, progress=lambda done, total: show("images decoded", done, total))
     if as_json:
         typer.echo(json.dumps({**asdict(report), "usable": report.usable}, indent=2))
     else:
-        for sign, lines in (("  ", report.right), ("? ", report.odd), ("! ", report.wrong)):
+        marked = (("  ", report.right), ("? ", report.odd), ("! ", report.wrong), ("! ", report.unreadable))
+        for sign, lines in marked:
             for line in lines:
-                typer.echo(sign + line)
-        for line in report.unreadable:
-            typer.echo("! " + line)
+                typer.echo(visible(sign + line, None))
         if report.unreadable:
             typer.echo(f"! {len(report.unreadable):,} images cannot be decoded")
         typer.echo(f"{report.name}: {'usable' if report.usable else 'not usable'}")

@@ -16,6 +16,7 @@ from noiseproof.storage import files
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from noiseproof.data import Data
     from noiseproof.noise import NoisyLabels
 
 _SHOWN = 20  # classes a summary or a figure names one by one
@@ -23,7 +24,9 @@ _SHOWN = 20  # classes a summary or a figure names one by one
 
 def noise(
     data: Annotated[str, typer.Argument(help="A data set's name or the path of your own data.")],
-    text: Annotated[str, typer.Argument(help="The noise, such as 'symmetric(0.4)'; see `noiseproof list noise`.")],
+    rule: Annotated[
+        str, typer.Argument(metavar="text", help="The noise, such as 'symmetric(0.4)'; see `noiseproof list noise`.")
+    ],
     data_root: Annotated[Path | None, typer.Option(help="The folder that holds the data sets.")] = None,
     seed: Annotated[int, typer.Option(help="Names the draw.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -31,8 +34,12 @@ def noise(
         Path | None, typer.Option(help="Write the labels to a .npy, .csv or .txt file, and FILE.json beside it.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the matrix to a .png, .pdf or .svg file.")] = None,
+    spreadsheet: Annotated[
+        bool,
+        typer.Option("--spreadsheet", help="In a .csv, put ' before what a spreadsheet takes for a formula."),
+    ] = False,
 ) -> None:
-    """Make given labels out of a data set's clean ones and describe them."""
+    """Make given labels out of a data set's clean ones and describe them; of your own data all samples."""
     for path, endings in ((out, (".npy", ".csv", ".txt")), (plot, (".png", ".pdf", ".svg"))):
         if path is not None:
             one_of(f"the ending of {path.name}", path.suffix.lower(), endings)
@@ -40,16 +47,17 @@ def noise(
     from noiseproof.noise import corrupt, parse
     from noiseproof.reporting import figure_style
 
-    rule = parse(text)
+    parsed = parse(rule)
     found = datasets.load(data, root=data_root)
-    clean = found.train.given if found.train.clean is None else found.train.clean
+    split = found.everything()
+    clean = split.given if split.clean is None else split.clean
     noisy = corrupt(
         clean,
-        rule,
+        parsed,
         num_classes=found.num_classes,
         seed=seed,
         data=found.name,
-        inputs=found.train.inputs,
+        inputs=split.inputs,
         root=data_root,
         published=lambda: datasets.published_labels(found.name, root=data_root),
     )
@@ -57,7 +65,11 @@ def noise(
     written = []
     if out is not None:
         beside = out.with_name(out.name + ".json")
-        files.write_atomic(out, _encoded(noisy, out.suffix.lower()))
+        if found.reading is not None and out.suffix.lower() != ".npy":
+            content = own_labels(found, noisy, out.suffix.lower(), spreadsheet=spreadsheet)
+        else:
+            content = _encoded(noisy, out.suffix.lower())
+        files.write_atomic(out, content)
         files.write_atomic(beside, json.dumps(facts, indent=1) + "\n")
         written += [out, beside]
     if plot is not None:
@@ -65,14 +77,15 @@ def noise(
             draw(noisy, found.classes, plot)
         written.append(plot)
     if as_json:
-        typer.echo(json.dumps(facts))
+        reading = {} if found.reading is None else {"reading": found.reading.to_json()}
+        typer.echo(json.dumps({**facts, **reading}))
         return
     from rich.console import Console
 
     console = Console(highlight=False)
     for part in summary(noisy, found.name, found.classes):
         console.print(part, markup=False, soft_wrap=True)
-    if found.train.clean is None:
+    if split.clean is None:
         typer.echo(f"{found.name} has no clean labels: the noise was put on the labels it came with")
     for path in written:
         typer.echo(f"wrote {path}")
@@ -91,6 +104,42 @@ def describe(noisy: NoisyLabels, data: str) -> dict[str, Any]:
         "overtaken": noisy.overtaken,
         "transition": noisy.transition.tolist(),
     }
+
+
+def own_labels(found: Data, noisy: NoisyLabels, ending: str, *, spreadsheet: bool = False) -> bytes:
+    """Labels of the user's own data by name: in a .txt one a line, in a .csv with what identifies each sample.
+
+    Columns of the CSV: those of the origin, `label`, `clean` and `flipped`; `split` where the data have parts of their
+    own, whose other parts keep their labels.
+    """
+    import csv
+
+    from noiseproof.escaping import csv as escaped
+
+    split = found.everything()
+    names = found.classes
+    if ending == ".txt":
+        return "".join(f"{names[label]}\n" for label in noisy.labels).encode()
+    clean = split.given if split.clean is None else split.clean
+    blocks = [(split, noisy.labels.tolist(), clean.tolist(), "train")]
+    if found.held_out is None:
+        others = {"test": found.test, **found.also}
+        blocks += [(part, part.given.tolist(), part.given.tolist(), name) for name, part in others.items()]
+    header: list[str] = []
+    rows: list[tuple[int, list[Any]]] = []
+    for part, labels, truth, name in blocks:
+        identity = {} if part.origin is None else part.origin.columns()
+        header = [*identity, "label", "clean", "flipped", *(["split"] if len(blocks) > 1 else [])]
+        for place, (label, true) in enumerate(zip(labels, truth, strict=True)):
+            row = [*(column[place] for column in identity.values()), names[label], names[true], int(label != true)]
+            index = place if part.origin is None else int(part.origin.index[place])
+            rows.append((index, [*row, name] if len(blocks) > 1 else row))
+    memory = io.StringIO()
+    table = csv.writer(memory, lineterminator="\n")
+    table.writerow(header)
+    for _, row in sorted(rows, key=lambda pair: pair[0]):
+        table.writerow([escaped(cell) if spreadsheet and isinstance(cell, str) else cell for cell in row])
+    return memory.getvalue().encode()
 
 
 def _encoded(noisy: NoisyLabels, ending: str) -> bytes:

@@ -34,6 +34,11 @@ SaveEvery = Annotated[
 TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [one a GPU, else one a core]")]
 
+StuckAfter = Annotated[
+    float | None,
+    typer.Option("--stuck-after", min=1, metavar="SECONDS", help="Give a run up that makes no progress. [never]"),
+]
+
 Imports = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="FILE.py|MODULE", help="Load your own parts; may be given several times."),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from noiseproof.errors import MachineError
-from noiseproof.storage.lock import WHOLE, Shard
+from noiseproof.experiments.executors.shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from noiseproof.experiments.driver import Callback, Summary
@@ -42,18 +42,23 @@ def local_workers(runs: int, workers: int | None, device: str) -> int:
     return min(workers or sensible_workers(runs, 1 if one else gpus(device)), max(1, runs))
 
 
-def local_pool(runs: int, workers: int | None, device: str) -> LocalPool:
+def local_pool(runs: int, workers: int | None, device: str, stuck_after: float | None = None) -> LocalPool:
     """Processes of this machine that import torch while this one does."""
     from noiseproof.experiments.executors.local import LocalPool
 
     modules = ("noiseproof.experiments.execution", "noiseproof.train")
-    pool = LocalPool(local_workers(runs, workers, device), gpus=gpus(device), modules=modules)
+    pool = LocalPool(local_workers(runs, workers, device), gpus=gpus(device), modules=modules, stuck_after=stuck_after)
     pool.warm()
     return pool
 
 
 def calls(
-    folder: Path, root: Path | None, device: str, keep_outputs: bool, save_every: float = 30.0
+    folder: Path,
+    root: Path | None,
+    device: str,
+    keep_outputs: bool,
+    save_every: float = 30.0,
+    keep_models: bool = False,
 ) -> Callable[[Run], Call]:
     """What a worker is asked to do for a run."""
     from noiseproof.experiments import records
@@ -70,6 +75,7 @@ def calls(
             checkpoint_dir=place / "checkpoints",
             save_every=save_every,
             outputs=place / records.OUTPUTS if keep_outputs else None,
+            model=place / "model" if keep_models else None,
         )
         return Carried(work)
 
@@ -107,9 +113,18 @@ def run_all(
     from noiseproof.cli import progress
     from noiseproof.experiments.driver import run_all
 
+    announce_changes(runs, folder)
     with stoppable("the same command goes on from there"), progress.shown() as shown:
         callback = progress.Several([shown, *callbacks])
         return run_all(runs, folder, pool, call, shard=shard, callback=callback, retry_failed=retry_failed)
+
+
+def announce_changes(runs: Sequence[Run], folder: Path) -> None:
+    """Say which files of these runs have changed since others were recorded in the folder."""
+    from noiseproof.experiments.changes import notices
+
+    for notice in notices(runs, folder):
+        typer.echo(f"noiseproof: {notice}", err=True)
 
 
 def records_of(runs: Sequence[Run], folder: Path) -> list[Record]:
@@ -119,8 +134,12 @@ def records_of(runs: Sequence[Run], folder: Path) -> list[Record]:
     return pending(runs, folder)[1]
 
 
-def complain_of_failures(found: Sequence[Record]) -> None:
-    """End with an error if a run failed; what else was recorded has been shown."""
+def complain(found: Sequence[Record], summary: Summary | None = None) -> None:
+    """End with an error if a run failed or could not be finished; what else was recorded has been shown."""
+    if summary and summary.unfinished:
+        run, error = summary.unfinished[0]
+        left = f"{len(summary.unfinished)} runs have no result; type the same again to go on; the first, {run}: {error}"
+        raise type(error)(left)
     failed = [record for record in found if record["status"] == "failed"]
     if failed:
         first = failed[0]["run"]

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from noiseproof.data.dataset import Data, Split
+from noiseproof.data.dataset import Data, Split, Texts
 from noiseproof.data.load import load, named
+from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.noisy_cifar import RATES, is_official_noise, is_official_order, published_labels
+from noiseproof.data.reading import CANNOT, Reading
 from noiseproof.data.registry import DATASETS, default_root
 from noiseproof.errors import DataError
 from noiseproof.labels import CIFAR_N
@@ -34,11 +35,12 @@ class Report:
     odd: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    reading: dict[str, Any] | None = None
 
     @property
     def usable(self) -> bool:
-        """Whether it can be trained on as it is."""
-        return not self.wrong and not self.unreadable
+        """Whether it can be trained on as it is; pictures that are left out do not hinder."""
+        return not self.wrong
 
 
 def check(
@@ -47,6 +49,7 @@ def check(
     *,
     images: bool = True,
     progress: Callable[[int, int], object] | None = None,
+    options: ReadingOptions | None = None,
 ) -> Report:
     """Look at a data set, at a set of published labels (`cifar10n`, `cifar10-instance`, ...) or at the user's own data.
 
@@ -54,7 +57,8 @@ def check(
         name: as for `load`, or one of the label sets.
         root: as for `load`.
         images: decode every image file, not only look whether it is there.
-        progress: told how many image files of how many are decoded.
+        progress: called with how many image files of how many are decoded.
+        options: of the reading of own data.
 
     Raises:
         UnknownNameError: neither a name nor a path that exists.
@@ -65,16 +69,26 @@ def check(
         _check_labels(name, folder, report)
         return report
     try:
-        data = load(name, root=root)
+        data = load(name, root=root, **({} if options is None else options.given()))
     except DataError as error:
         report.wrong += _all_that_is_wrong(name, folder) or [str(error)]
         return report
     splits = {"train": data.train, "test": data.test, **data.also}
     _check_counts(data, splits, report)
-    report.odd += data.notes
+    if data.reading is None:
+        report.odd += data.notes
+    else:
+        _add_reading(data.reading, report)
     if images:
         scan([path for split in splits.values() for path in _paths(split)], report, progress)
     return report
+
+
+def _add_reading(reading: Reading, report: Report) -> None:
+    """The account of the reading; the pictures that it left out because they cannot be read are listed one by one."""
+    damaged = [item for item in reading.skipped if item.why.startswith(CANNOT)]
+    report.unreadable += [f"{item.what}: {item.why.removeprefix(CANNOT).strip(' ()')}" for item in damaged]
+    report.reading = reading.to_json()
 
 
 def _all_that_is_wrong(name: str, folder: Path) -> list[str]:
@@ -99,6 +113,8 @@ def scan(paths: list[Path], report: Report, progress: Callable[[int, int], objec
         return
     from noiseproof.data.pipeline.decoding import opened
 
+    before = len(report.unreadable)
+
     def fault(path: Path) -> str | None:
         try:
             opened(path)
@@ -112,8 +128,12 @@ def scan(paths: list[Path], report: Report, progress: Callable[[int, int], objec
                 report.unreadable.append(found)
             if progress is not None:
                 progress(done, len(paths))
-    if not report.unreadable:
+    if len(report.unreadable) == before:
         report.right.append(f"all {len(paths):,} images can be decoded")
+    else:
+        report.wrong.append(
+            f"{len(report.unreadable) - before:,} images look whole and cannot be decoded; move them out of the folder"
+        )
 
 
 def _in_pieces(pool: ThreadPoolExecutor, what: Callable[[Path], str | None], paths: list[Path]) -> Iterable[str | None]:
@@ -123,7 +143,8 @@ def _in_pieces(pool: ThreadPoolExecutor, what: Callable[[Path], str | None], pat
 
 
 def _paths(split: Split) -> tuple[Path, ...]:
-    return () if isinstance(split.inputs, Tensor) else split.inputs
+    inputs = split.inputs
+    return inputs if isinstance(inputs, tuple) and not isinstance(inputs, Texts) else ()
 
 
 def _check_counts(data: Data, splits: dict[str, Split], report: Report) -> None:

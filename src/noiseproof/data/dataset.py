@@ -20,6 +20,7 @@ from noiseproof.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from noiseproof.data.readers.annotators import Annotations
     from noiseproof.data.reading import Reading
 
 __all__ = [
@@ -143,8 +144,9 @@ class Origin:
         """
         if self.paths is not None and self.rows is None:
             return self.paths[position]
-        row = self.index[position] if self.rows is None else self.rows[position]
-        return f"{self.source}, row {row}"
+        if self.rows is None:
+            return f"{self.source}, index {self.index[position]}"
+        return f"{self.source}, row {self.rows[position]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +235,7 @@ class Data:
         also: further test splits that the same model may be measured on, by name.
         held_out: for own data whose test split was taken out of it.
         reading: for own data, what was read, left out and assumed.
+        annotations: where several annotators answered, or probabilities were given: votes, soft targets, quality.
         official: its files were compared with the published hashes, so that its name says all.
     """
 
@@ -245,6 +248,7 @@ class Data:
     held_out: HeldOut | None = None
     reading: Reading | None = None
     official: bool = False
+    annotations: Annotations | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

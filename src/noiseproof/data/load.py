@@ -1,49 +1,137 @@
-"""One door to all data: a name that is registered, or the path of the user's own data."""
+"""One door to all data: a registered name, the path of the user's own data, or objects of Python."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from noiseproof.data.dataset import Data
+from noiseproof.data.dataset import Data, is_frame
+from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.objects import load_arrays, load_table
 from noiseproof.data.readers.own import load_own
 from noiseproof.data.registry import DATASETS, DataSet, default_root
-from noiseproof.errors import DataMissingError, UnknownNameError
+from noiseproof.errors import DataMissingError, InputError, UnknownNameError
+from noiseproof.text import parse_call, write_value
 
-__all__ = ["load", "named", "path_of"]
+__all__ = ["load", "named", "path_of", "with_options"]
 
 _NAME = re.compile(r"\s*[A-Za-z][A-Za-z0-9_-]*\s*(\(.*\))?\s*\Z", re.DOTALL)
+_FILE = re.compile(r"\s*file\s*\(", re.IGNORECASE)
 
 
-def load(text: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None) -> Data:
-    """Read a data set by name, or the user's own data by its path.
+def load(
+    source: Any,
+    labels: Any = None,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    label: str | None = None,
+    path: str | None = None,
+    text: str | None = None,
+    id: str | None = None,
+    drop: str | Iterable[str] = (),
+    annotators: str | Iterable[str] = (),
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    strict: bool = False,
+) -> Data:
+    """Read a data set by name, the user's own data by its path, or data that Python holds.
 
     Args:
-        text: `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `webvision`, `clothing1m`; or the path of a
-            folder of class folders, of a `.csv`, of a `.txt` list of images or of an `.npz`.
+        source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `webvision`, `clothing1m`; the path of a
+            folder of class folders, of a table (CSV, JSON, parquet, Excel, ...), of arrays (`.npz`) or of a labelling
+            tool's export; a path with options as a text, `file("pets.csv", label=breed)`; a pandas frame, a
+            dictionary of columns or a Hugging Face `Dataset`; or, with `labels`, inputs: vectors (N, D), also
+            sparse, pictures, texts, paths, a frame.
+        labels: one label a sample, of any type; only with inputs.
         root: the folder that holds the files of named data sets, $NOISEPROOF_DATA or else `data` unless given; paths
-            of images in a CSV or a list are relative to it, or to the folder of that file.
+            of pictures in a table are relative to it, or to the folder of that file.
+        label: column of the labels.
+        path: column of the pictures' paths.
+        text: column of the texts.
+        id: column that names each sample; it is no feature.
+        drop: columns that are not learned from.
+        annotators: columns with one annotator's answers each, or the one column that names the annotator.
+        delimiter: character between the values of a row.
+        encoding: of a text file, such as `latin-1`; UTF-8 unless given.
+        strict: stop at the first item that cannot be used instead of leaving it out.
 
     Raises:
         UnknownNameError: neither a name nor a path that exists.
-        DataError: a file is missing, damaged, unsafe or not what it should be.
+        DataError: a file is missing, damaged, unsafe or not what it should be, or a guess would be needed.
 
     Example:
         >>> data = load("digits")
         >>> tuple(data.train.inputs.shape), data.num_classes
         ((1438, 64), 10)
+        >>> load({"text": ["so good", "so bad"] * 5, "label": ["+", "-"] * 5}).classes
+        ('+', '-')
     """
-    words = os.fspath(text)
-    path = path_of(words, root)
-    entry = None if isinstance(text, Path) else named(words, otherwise=path)
+    options = ReadingOptions(
+        label, path, text, id, _names(drop), _names(annotators), delimiter, encoding, strict,
+        None if root is None else Path(root),
+    )  # fmt: skip
+    if labels is not None:
+        return load_arrays(source, labels, options)
+    if is_frame(source) or isinstance(source, Mapping) or hasattr(source, "features"):
+        return load_table(source, options)
+    if isinstance(source, tuple) and len(source) == 2:
+        return load_arrays(source[0], source[1], options)
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(f"data is a name, a path, a frame or inputs with labels, got a {type(source).__name__}")
+    return _load_text(source, options)
+
+
+def with_options(source: str, **options: Any) -> str:
+    """A path with the options of its reading as one text, which `load` takes; the path itself if there are none.
+
+    Example:
+        >>> with_options("pets.csv", label="breed", drop=["id", "age"])
+        "file('pets.csv', label=breed, drop='id,age')"
+        >>> with_options("pets.csv", label=None)
+        'pets.csv'
+    """
+    given = {
+        name: ",".join(value) if isinstance(value, list | tuple) else value for name, value in options.items() if value
+    }
+    said = "".join(f", {name}={write_value(value)}" for name, value in given.items())
+    return f"file({write_value(source)}{said})" if given else source
+
+
+def _load_text(source: str | os.PathLike[str], options: ReadingOptions) -> Data:
+    words = os.fspath(source)
+    if isinstance(source, str) and _FILE.match(source) and not os.path.exists(source):
+        words, said = _file(source)
+        options = replace(options, **said)
+    root = options.root
+    own = path_of(words, root)
+    given = options.given()
+    entry = None if isinstance(source, Path) or given else named(words, otherwise=own)
     if entry is not None:
-        return entry.load(Path(root) if root is not None else default_root())
-    if path is None:
+        return entry.load(root if root is not None else default_root())
+    if own is None:
         raise DataMissingError(
             f"no file or folder {words!r}; give a path that exists or one of {', '.join(DATASETS.names())}"
         )
-    return load_own(path, root=None if root is None else Path(root))
+    found = load_own(own, options)
+    return replace(found, name=with_options(str(own), **given)) if given else found
+
+
+def _file(text: str) -> tuple[str, dict[str, Any]]:
+    """Path and options of `file(PATH, label=..., ...)`."""
+    call = parse_call(text)
+    if len(call.values) != 1:
+        raise InputError(f"write file(PATH, label=COLUMN, ...), got {text!r}")
+    said: dict[str, Any] = {}
+    for name, value in call.named:
+        if name == "root" or name not in ReadingOptions.__dataclass_fields__:
+            known = ", ".join(each for each in ReadingOptions.__dataclass_fields__ if each != "root")
+            raise UnknownNameError(f"file has no parameter {name!r} (it has: {known})")
+        said[name] = _names(str(value)) if name in ("drop", "annotators") else value if name == "strict" else str(value)
+    return str(call.values[0]), said
 
 
 def named(words: str, *, otherwise: Path | None = None) -> DataSet | None:
@@ -63,9 +151,16 @@ def named(words: str, *, otherwise: Path | None = None) -> DataSet | None:
 
 
 def path_of(words: str, root: str | os.PathLike[str] | None = None) -> Path | None:
-    """The path that a text names, here or under the root, if there is one."""
+    """The path that a text names, here or under the root, if there is one; of `file(PATH, ...)` that path."""
+    if _FILE.match(words) and not os.path.exists(words):
+        words = _file(words)[0]
     places = [Path(words)] if root is None else [Path(words), Path(root) / words]
     try:
         return next((place for place in places if place.exists()), None)
     except (OSError, ValueError):  # longer than any name, or with a NUL
         return None
+
+
+def _names(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Names of columns, from a list or a text with commas between them."""
+    return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else tuple(names)

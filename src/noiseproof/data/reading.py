@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Reading", "Skipped", "near_equal"]
+__all__ = ["CANNOT", "Reading", "Skipped", "announce", "listening", "near_equal"]
+
+CANNOT = "pictures cannot be read"  # the reason of a picture that is damaged or none
 
 _SHOWN = 5  # skipped items, classes and the like that a line names one by one
 
@@ -87,6 +90,32 @@ class Reading:
             "skipped": [{"what": item.what, "why": item.why} for item in self.skipped],
             "notes": list(self.notes),
         }
+
+
+_listeners: list[Callable[[Reading], object]] = []
+
+
+@contextmanager
+def listening(listener: Callable[[Reading], object]) -> Iterator[None]:
+    """Call the listener with the account of each source that is read meanwhile, once a source."""
+    heard: set[str] = set()
+
+    def once(reading: Reading) -> None:
+        if reading.source not in heard:
+            heard.add(reading.source)
+            listener(reading)
+
+    _listeners.append(once)
+    try:
+        yield
+    finally:
+        _listeners.remove(once)
+
+
+def announce(reading: Reading) -> None:
+    """Hand an account to all that listen."""
+    for listener in _listeners:
+        listener(reading)
 
 
 def near_equal(names: Sequence[str]) -> list[str]:

@@ -77,7 +77,7 @@ def verified(folder: Path, name: str) -> bytes:
     """
     path = folder / name
     try:
-        content = files.read(path, at_most=_LARGEST)
+        content = files.read(path, at_most=_LARGEST, follow=True)
     except DataMissingError:
         raise DataError(f"its part {path.name} is missing; its grid, run again, computes it anew") from None
     if hashlib.sha256(content).hexdigest() != path.stem:

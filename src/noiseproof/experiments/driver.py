@@ -2,6 +2,9 @@
 
 Workers compute, the driver records; so a worker may die at any moment. The driver may too: what is recorded stays,
 the rest is found without a record by whoever drives next.
+
+Only what a run's own code raises is a result, `failed`. Trouble of the machine (workers that die, hang or do not
+start, a lack of memory) and of the data leaves no record: the same command tries again.
 """
 
 from __future__ import annotations
@@ -10,63 +13,49 @@ import itertools
 import shutil
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from noiseproof.errors import DataError, DataMissingError, MachineError, NoiseproofError
+from noiseproof.errors import DataError, DataMissingError, InputError, MachineError, NoiseproofError
 from noiseproof.experiments import records
-from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Pool, Progress, Raised
+from noiseproof.experiments.callbacks import Callback, Summary
+from noiseproof.experiments.executors.base import (
+    Call,
+    Event,
+    Finished,
+    Lost,
+    OutOfMemory,
+    Pool,
+    Progress,
+    Raised,
+    Stalled,
+)
+from noiseproof.experiments.executors.shard import WHOLE, Shard
 from noiseproof.experiments.records import Record, RunText
 from noiseproof.experiments.specification import Run
 from noiseproof.storage import files
-from noiseproof.storage.lock import WHOLE, Lock, Shard, take
+from noiseproof.storage.lock import Lock, take
+
+if TYPE_CHECKING:
+    from noiseproof.train import Team
 
 __all__ = ["Callback", "Summary", "estimate", "open_folder", "pending", "run_all", "run_one"]
 
 _ATTEMPTS = 3  # of a run that raises
-_LOSSES = 10  # of workers over one run before it has something to tell; more is no accident
+_LOSSES = 10  # of workers over one run that gets no further; more is no accident
+_STARTS = 3  # workers that end before they are ready, when none ever was
 _ROOM = 64 << 20  # bytes that must be free before anything starts
-
-
-class Callback:
-    """Callbacks of a sweep: subclass and override."""
-
-    def begin(self, waiting: int, recorded: int) -> None:
-        """The sweep begins: counts of the pending runs and of those recorded before."""
-
-    def started(self, run: Run) -> None:
-        """A worker has started the run."""
-
-    def progress(self, run: Run, content: Any) -> None:
-        """A worker reports progress of its run, usually once an epoch."""
-
-    def recorded(self, run: Run, record: Record) -> None:
-        """The record is on the disk."""
-
-    def note(self, text: str) -> None:
-        """A message for the user."""
-
-
-@dataclass
-class Summary:
-    """Counts of the runs of a sweep by how they ended."""
-
-    recorded: int = 0
-    present: int = 0  # had a record before
-    discarded: int = 0  # another driver was faster
-    failed: list[tuple[Run, str]] = field(default_factory=list)
-    diverged: list[Run] = field(default_factory=list)
 
 
 @dataclass
 class _Attempt:
     run: Run
     begun: float
-    told: bool = False
 
 
 def pending(
@@ -113,9 +102,9 @@ def estimate(
     probed: dict[str, float | None] = {}
     total = 0.0
     for run in waiting:
-        work = _work(run.told)
+        work = _work(run.spec)
         alike = [record for record in done if _work(record["run"]) == work]
-        near = [record for record in alike if record["run"]["method"] == run.told["method"]] or alike
+        near = [record for record in alike if record["run"]["method"] == run.spec["method"]] or alike
         if near:
             epoch = fmean(one["seconds"] / one["run"]["settings"]["train"]["epochs"] for one in near)
         else:
@@ -124,7 +113,7 @@ def estimate(
             if (asked := probed[work]) is None:
                 return None
             epoch = asked
-        total += epoch * run.told["settings"]["train"]["epochs"]
+        total += epoch * run.spec["settings"]["train"]["epochs"]
     return total
 
 
@@ -135,36 +124,69 @@ def _work(told: RunText) -> str:
     return records.canonical([told["data"], settings["model"], train.get("samples"), train["batch_size"]])
 
 
-def run_one(run: Run, folder: Path, call: Call, *, callback: Callback | None = None) -> Record:
+def run_one(
+    run: Run,
+    folder: Path,
+    call: Call,
+    *,
+    callback: Callback | None = None,
+    team: Team | None = None,
+    retry_failed: bool = False,
+) -> Record | None:
     """Compute and record one run in this process, unless it has a record.
 
     Several can work in the same folder at a time, one at each run. What the computation raises is left as a note
     beside the run and raised.
+
+    Args:
+        run: what to compute.
+        folder: the results folder.
+        call: the computation; it returns the run's record.
+        callback: told of every step.
+        team: the processes that share the computation. The first one decides whether there is something to do, and
+            records.
+        retry_failed: compute it again if it is recorded as failed.
+
+    Returns:
+        The record; None at the other processes of a team.
     """
     callback = callback or Callback()
-    files.need_space(folder, _ROOM)
-    place = files.make_folder(records.location(folder, run.run_id).parent)
-    lock = take(place)
+    place = records.location(folder, run.run_id).parent
+    with ExitStack() as stack:
+
+        def begin() -> bool:
+            files.need_space(folder, _ROOM)
+            stack.callback(take(files.make_folder(place)).release)
+            _clear(place)
+            waiting, known = pending([run], folder, callback, retry_failed=retry_failed)
+            callback.begin(len(waiting), len(known))
+            return not known
+
+        to_do = team.broadcast(begin) if team else begin()
+        first = team is None or team.rank == 0
+        if to_do:
+            record = _compute(run, place, call, callback)
+            if first:
+                _keep(run, folder, record, callback)
+        return records.read(records.location(folder, run.run_id)) if first else None
+
+
+def _compute(run: Run, place: Path, call: Call, callback: Callback) -> Record:
+    callback.started(run)
     try:
-        _clear(place)
-        waiting, known = pending([run], folder, callback)
-        callback.begin(len(waiting), len(known))
-        if known:
-            return known[0]
-        callback.started(run)
-        try:
-            record: Record = call(progress=lambda content: callback.progress(run, content))
-        except Exception:
-            _leave_note(place, traceback.format_exc())
-            raise
-        if not records.write(folder, record):
-            callback.note("recorded by somebody else in the meantime; this result is discarded")
-            return records.read(records.location(folder, run.run_id))
-        shutil.rmtree(place / "checkpoints", ignore_errors=True)
-        callback.recorded(run, record)
-        return record
-    finally:
-        lock.release()
+        record: Record = call(progress=lambda content: callback.progress(run, content))
+    except Exception:
+        _leave_note(place, traceback.format_exc())
+        raise
+    return record
+
+
+def _keep(run: Run, folder: Path, record: Record, callback: Callback) -> None:
+    if not records.write(folder, record):
+        callback.note("recorded by somebody else in the meantime; this result is discarded")
+        return
+    shutil.rmtree(records.location(folder, run.run_id).parent / "checkpoints", ignore_errors=True)
+    callback.recorded(run, record)
 
 
 def open_folder(folder: Path, shard: Shard = WHOLE) -> Lock:
@@ -214,9 +236,12 @@ def run_all(
         callback: told of every step.
         retry_failed: run those again that are recorded as failed.
 
+    Returns:
+        Counts; runs that could not be finished are listed as `unfinished` with the reason.
+
     Raises:
-        MachineError: the folder is another driver's, or a disk failed; what is recorded stays.
-        InputError: a run cannot be what its text says, or needs files that are not there.
+        MachineError: the folder is another driver's, a disk failed or no worker starts; what is recorded stays.
+        NoiseproofError: no run at all could be recorded, for the reason of the first.
     """
     callback = callback or Callback()
     lock = open_folder(folder, shard)
@@ -238,18 +263,15 @@ class _Driver:
     def __init__(
         self, folder: Path, lock: Lock, pool: Pool, call: Callable[[Run], Call], callback: Callback, summary: Summary
     ) -> None:
-        self.folder, self.lock, self.pool, self.call, self.callback, self.summary = (
-            folder,
-            lock,
-            pool,
-            call,
-            callback,
-            summary,
-        )
+        self.folder, self.lock, self.pool, self.call = folder, lock, pool, call
+        self.callback, self.summary = callback, summary
         self.tickets = itertools.count(1)
         self.flying: dict[int, _Attempt] = {}
-        self.raised: dict[Run, int] = {}
-        self.lost: dict[Run, int] = {}
+        self.raised: Counter[Run] = Counter()
+        self.lost: Counter[Run] = Counter()
+        self.furthest: dict[Run, float] = {}
+        self.never_ready = 0  # workers in a row that ended before they could take a call
+        self.workers_start = False
 
     def through(self, runs: Iterable[Run]) -> Summary:
         self.waiting = deque(runs)
@@ -260,6 +282,9 @@ class _Driver:
                 # An attempt that was given up may still answer; nobody knows its ticket any more.
                 if event.ticket in self.flying:
                     self._happened(event, self.flying[event.ticket])
+        if self.summary.unfinished and not self.summary.recorded:
+            run, error = self.summary.unfinished[0]
+            raise type(error)(f"{run}: {error}")
         return self.summary
 
     def _start(self, run: Run) -> None:
@@ -269,41 +294,76 @@ class _Driver:
         self.callback.started(run)
 
     def _happened(self, event: Event, attempt: _Attempt) -> None:
+        run = attempt.run
+        if isinstance(event, Stalled):
+            self.callback.note(f"{run}: no progress for {event.seconds:.0f} s; --stuck-after SECONDS gives it up")
+            return
+        if not (isinstance(event, Lost) and not event.started):
+            self.workers_start, self.never_ready = True, 0
         if isinstance(event, Progress):
-            attempt.told = True
-            self.callback.progress(attempt.run, event.content)
+            self._moved(run, event.content)
+            self.callback.progress(run, event.content)
             return
         del self.flying[event.ticket]
         if isinstance(event, Finished):
-            self._record(attempt.run, event.value)
+            self._record(run, event.value)
         elif isinstance(event, Raised):
             self._wrong(attempt, event)
         else:
-            self._gone(attempt, event)
+            self._gone(run, event)
+
+    def _moved(self, run: Run, content: Any) -> None:
+        """A run that gets further than ever before has met no obstacle so far."""
+        epoch = content.get("epoch", 0) if isinstance(content, Mapping) else 0
+        if epoch > self.furthest.get(run, 0):
+            self.furthest[run] = epoch
+            self.lost[run] = 0
 
     def _wrong(self, attempt: _Attempt, event: Raised) -> None:
-        """The run raised: stop where a person has to do something, else try again, else record the failure."""
-        run, text = attempt.run, str(event.error)
-        if isinstance(event.error, NoiseproofError):  # what was typed, the data or the disk
-            raise type(event.error)(f"{run}: {text}")
+        """The run raised: leave it where a person has to do something, else try again, else record the failure."""
+        run, error, text = attempt.run, event.error, str(event.error)
+        if isinstance(error, OutOfMemory):
+            self._again(run, error, most=_ATTEMPTS)
+            return
+        if isinstance(error, InputError):
+            self._leave(run, error)
+            return
+        if isinstance(error, NoiseproofError):  # the disk, or a package that is missing: nothing else would work
+            raise type(error)(f"{run}: {text}")
         _leave_note(self._place(run), event.trace or text)
-        self.raised[run] = tries = self.raised.get(run, 0) + 1
-        if tries < _ATTEMPTS:
+        self.raised[run] += 1
+        if self.raised[run] < _ATTEMPTS:
             self.callback.note(f"{run}: {text}; trying again")
             self.waiting.append(run)
         else:
             self._record(run, run.failure(text, time.monotonic() - attempt.begun))
 
-    def _gone(self, attempt: _Attempt, event: Lost) -> None:
-        run = attempt.run
-        self.lost[run] = losses = 0 if attempt.told else self.lost.get(run, 0) + 1
-        if losses < _LOSSES:
-            self.callback.note(f"{run}: {event.why}; queued again")
+    def _gone(self, run: Run, event: Lost) -> None:
+        if not event.started:
+            self.never_ready += 1
+            if self.never_ready >= (_LOSSES if self.workers_start else _STARTS):
+                raise MachineError(f"no worker starts; {event.why}")
+        self._again(run, MachineError(event.why), most=_ATTEMPTS if event.stuck else _LOSSES)
+
+    def _again(self, run: Run, error: MachineError, *, most: int) -> None:
+        """Try again after the machine's trouble, up to so many times in a row; what cannot be done is no result."""
+        self.lost[run] += 1
+        if self.lost[run] < most:
+            self.callback.note(f"{run}: {error}; queued again")
             self.waiting.append(run)
-        else:
-            _leave_note(self._place(run), event.why)
-            text = f"{losses} workers in a row were lost before the first epoch ended; the last: {event.why}"
-            self._record(run, run.failure(text, time.monotonic() - attempt.begun))
+            return
+        _leave_note(self._place(run), str(error))
+        self._leave(run, type(error)(f"gave up after {most} attempts that got no further; the last: {error}"))
+
+    def _leave(self, run: Run, error: NoiseproofError) -> None:
+        """Go on without the run, and if its data are at fault, without all others on them."""
+        same_data = [other for other in self.waiting if other.spec["data"] == run.spec["data"]]
+        for left in [run, *(same_data if isinstance(error, DataError) else [])]:
+            self.summary.unfinished.append((left, error))
+            if left is not run:
+                self.waiting.remove(left)
+        if self.waiting or self.flying:
+            self.callback.note(f"{run}: {error}; the other runs go on")
 
     def _record(self, run: Run, record: Record) -> None:
         if not self.lock.held():

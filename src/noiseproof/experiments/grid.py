@@ -15,21 +15,23 @@ the first four keys, make grids that are no single product; what a part does not
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from noiseproof import own_parts, recipes
-from noiseproof.errors import DataMissingError, InputError, did_you_mean
+from noiseproof.errors import DataError, DataMissingError, InputError, did_you_mean
 from noiseproof.experiments.execution import describe, recipe_for
 from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.specification import Run
 from noiseproof.recipes import Recipe
 from noiseproof.storage import files
 
-__all__ = ["load", "names", "runs"]
+__all__ = ["OnBadData", "load", "names", "runs"]
+
+OnBadData = Callable[[str, DataError], object]
 
 _FOLDER = Path(__file__).parent / "grids"
 _LARGEST = 2**20  # bytes
@@ -55,6 +57,7 @@ def load(
     root: Path | None = None,
     precision: str | None = None,
     mode: str | None = None,
+    on_bad_data: OnBadData | None = None,
 ) -> list[Run]:
     """The runs of a grid, each once, in the order of the file: data, then noise, then method, then seed.
 
@@ -63,6 +66,8 @@ def load(
         overrides: recipe values to set above those of the file, by dotted key: `{"train.epochs": 10}`.
         root: where the data sets lie; looked at only for the user's own data.
         precision, mode: in place of the file's.
+        on_bad_data: called with the name and the error of each data set that cannot be read, whose runs are left out;
+            None: that is an error.
 
     Raises:
         InputError: the file says something that a grid cannot say, or names something that does not exist.
@@ -87,7 +92,9 @@ def load(
         if missing := [key for key in _AXES if key not in axes]:
             raise InputError(f"{where}: {missing[0]} is missing; write for example {_EXAMPLES[missing[0]]}")
         overridden = set_here | dict(overrides or {})
-        found += runs(*(axes[key] for key in _AXES), overrides=overridden, sources=sources, **words)
+        found += runs(
+            *(axes[key] for key in _AXES), overrides=overridden, sources=sources, on_bad_data=on_bad_data, **words
+        )
     return list(dict.fromkeys(found))
 
 
@@ -103,17 +110,26 @@ def runs(
     precision: str = "auto",
     mode: str = "deterministic",
     sources: Sources | None = None,
+    on_bad_data: OnBadData | None = None,
 ) -> list[Run]:
     """The product of the four, every data set with its recipe unless one is named."""
     sources = sources or Sources(root)
-    protocols: dict[str, Recipe] = {
-        name: recipes.load(recipe or recipe_for(name, root, sources), overrides) for name in dict.fromkeys(data)
-    }
+    protocols: dict[str, Recipe] = {}
+    for name in dict.fromkeys(data):
+        try:
+            sources.data(name)
+        except DataError as error:
+            if on_bad_data is None:
+                raise
+            on_bad_data(name, error)
+            continue
+        protocols[name] = recipes.load(recipe or recipe_for(name, root, sources), overrides)
     return [
         describe(
             where, how, method, seed=seed, recipe=protocols[where], precision=precision, mode=mode, sources=sources
         )
         for where, how, method, seed in product(data, noise, methods, seeds)
+        if where in protocols
     ]
 
 

@@ -17,8 +17,8 @@ from noiseproof.data.dataset import fingerprint
 from noiseproof.data.load import named, path_of
 from noiseproof.data.readers.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
-from noiseproof.experiments.own_code import code_of
 from noiseproof.labels import CIFAR_N
+from noiseproof.own_code import code_of
 from noiseproof.text import parse_call
 
 if TYPE_CHECKING:

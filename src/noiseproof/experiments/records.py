@@ -179,8 +179,9 @@ def read(path: Path) -> Record:
 
     Raises:
         DataError: it is damaged, or lies in the folder of another run, or was written by a newer noiseproof.
+        MachineError: it cannot be read now, which says nothing about its content.
     """
-    record: Record = bulk.join(_opened(path, files.read(path, at_most=_LARGEST)), path.parent)
+    record: Record = bulk.join(_opened(path, files.read(path, at_most=_LARGEST, follow=True)), path.parent)
     return record
 
 
@@ -260,7 +261,7 @@ def read_folder(
     for name in names:
         path = location(folder, name)
         try:
-            raw = files.read(path, at_most=_LARGEST)
+            raw = files.read(path, at_most=_LARGEST, follow=True)
             digest = hashlib.sha256(raw).hexdigest()
             if name in known and known[name][0] == digest:
                 rows[name] = known[name]
@@ -298,14 +299,14 @@ def merge(other: str | os.PathLike[str], into: str | os.PathLike[str]) -> Merged
     reading, copied, present, differing = read_folder(other, whole=False, cached=False), 0, 0, []
     for record in reading.records:
         source, target = location(other, record["run_id"]), location(into, record["run_id"])
-        text = files.read(source, at_most=_LARGEST)
+        text = files.read(source, at_most=_LARGEST, follow=True)
         if record["status"] != "failed" and _has_failed(target):
             files.move_aside(target, target.parent / "notes")
         if not target.exists():
             _copy_kept(source, target, record)
         if files.create_once(target, text):
             copied += 1
-        elif files.read(target, at_most=_LARGEST) == text:
+        elif files.read(target, at_most=_LARGEST, follow=True) == text:
             present += 1
         elif record["status"] != "failed":  # a failure says nothing against a result
             differing.append(target)
@@ -324,7 +325,7 @@ def _copy_kept(source: Path, target: Path, record: Record) -> None:
     for name in bulk.names(record):
         files.create_once(target.with_name(name), bulk.verified(source.parent, name))
     if (kept := source.with_name(OUTPUTS)).is_file():
-        files.write_atomic(target.with_name(OUTPUTS), files.read(kept, at_most=_LARGEST_OUTPUTS))
+        files.write_atomic(target.with_name(OUTPUTS), files.read(kept, at_most=_LARGEST_OUTPUTS, follow=True))
 
 
 def _names(folder: Path) -> list[str]:

@@ -48,7 +48,7 @@ def upgrade(folder: Path, *, root: Path | None = None) -> Upgraded:
             continue
         try:
             content, why = _content(record, sources)
-        except InputError as error:
+        except (InputError, KeyError, TypeError) as error:  # of settings that no run has
             content, why = {}, str(error)
         if why:
             left.append((record, why))

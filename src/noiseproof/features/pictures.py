@@ -37,12 +37,11 @@ def picture(path: Path) -> Tensor:
     Raises:
         DataError: it cannot be decoded; see `data.pipeline.decoding.reading`.
     """
-    from PIL import ImageOps
-
     from noiseproof.data.pipeline.decoding import reading
+    from noiseproof.data.pipeline.modes import as_rgb, upright
 
     with reading(path) as image:
-        return torch.from_numpy(np.array(ImageOps.exif_transpose(image).convert("RGB"))).permute(2, 0, 1)
+        return torch.from_numpy(np.array(as_rgb(upright(image)))).permute(2, 0, 1)
 
 
 def resize(pixels: Tensor, side: int) -> Tensor:

@@ -20,7 +20,7 @@ _TRIAL = 2_000  # samples a trial trains on, and judges by
 Rows = npt.NDArray[np.int64]
 
 
-class UnderfitWarning(ConvergenceWarning):
+class UnderfitWarning(ConvergenceWarning):  # type: ignore[misc]
     """The network learned less from its training labels than a linear model predicts of labels it has not seen."""
 
 

@@ -62,7 +62,7 @@ def network_for(
         raise InputError(
             f"module must be a function (shape, classes) -> nn.Module, a class or a network, got {module!r}"
         )
-    network = module(shape, classes)
+    network: Any = module(shape, classes)  # type: ignore[call-arg]
     if not isinstance(network, nn.Module):
         raise InputError(f"module(shape, classes) must return an nn.Module, got {type(network).__name__}")
     return copy.deepcopy(network)

@@ -13,7 +13,7 @@ from noiseproof.train.health import Watched
 __all__ = ["HealthCallback", "RobustTrainer"]
 
 
-class RobustTrainer(Trainer):  # type: ignore[misc]
+class RobustTrainer(Trainer):
     """A Trainer whose training loss and `eval_loss` are the same robust loss.
 
     Args:
@@ -30,8 +30,10 @@ class RobustTrainer(Trainer):  # type: ignore[misc]
         name = type(unwrapped(options.get("model", args[0] if args else None))).__name__
         if shift_labels is None:
             shift_labels = "CausalLM" in name or "LMHead" in name
-        self.robust_loss, self._fused = as_loss(loss), fused
-        super().__init__(*args, compute_loss_func=compute_loss(self.robust_loss, shift_labels=shift_labels), **options)
+        self.robust_loss: Any = as_loss(loss)
+        self._fused = fused
+        options["compute_loss_func"] = compute_loss(self.robust_loss, shift_labels=shift_labels)
+        super().__init__(*args, **options)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Items = None
@@ -44,7 +46,7 @@ class RobustTrainer(Trainer):  # type: ignore[misc]
         return value * self.accelerator.num_processes if whole else value
 
 
-class HealthCallback(TrainerCallback):  # type: ignore[misc]
+class HealthCallback(TrainerCallback):
     """Shares of the latest samples that are fitted, stuck or without gradient, in every log of a Trainer.
 
     Args:

@@ -136,7 +136,8 @@ def _scale(loss: losses.Loss, classes: int) -> float:
             path.requires_grad_()
             label = torch.zeros(len(path), dtype=torch.int64, device="cpu")
             slope: Tensor = torch.autograd.grad(one.with_options(reduction="sum")(path, label), path)[0]
-        return slope.norm(dim=1)
+        length: Tensor = slope.norm(dim=1)
+        return length
 
     own, usual = lengths(loss), lengths(losses.CE())
     if not own[_STEPS] > 0:

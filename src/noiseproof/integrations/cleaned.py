@@ -136,9 +136,9 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         """The doctor's issues of these samples; None for too few of them."""
         if len(codes) < _FEWEST or np.bincount(codes).max() == len(codes):
             return None
-        from noiseproof.doctor import diagnose
+        from noiseproof.doctor.diagnosis import diagnose
 
-        if getattr(X, "dtype", None) == object and _is_plain(X):
+        if getattr(X, "dtype", None) == np.dtype(object) and _is_plain(X):
             X = X.astype(np.float64)  # raises what every estimator raises for things that are no numbers
         return diagnose(X, codes, folds=min(self.folds, len(codes)), seed=seed % 2**31).issues
 
@@ -193,14 +193,14 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         labels: npt.NDArray[Any] = np.asarray(self.estimator_.predict(self._checked(X))).reshape(-1)
         return labels.astype(self.classes_.dtype, copy=False)
 
-    @available_if(lambda self: hasattr(self._fitted_or_base(), "predict_proba"))
+    @available_if(lambda self: hasattr(self._fitted_or_base(), "predict_proba"))  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Probabilities of the classes of `classes_`, (N, K)."""
         check_is_fitted(self)
         p: npt.NDArray[np.float64] = self.estimator_.predict_proba(self._checked(X))
         return p
 
-    @available_if(lambda self: hasattr(self._fitted_or_base(), "decision_function"))
+    @available_if(lambda self: hasattr(self._fitted_or_base(), "decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
         """The fitted classifier's decision values."""
         check_is_fitted(self)

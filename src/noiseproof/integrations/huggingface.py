@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,7 @@ from noiseproof import losses
 from noiseproof.errors import InputError
 from noiseproof.losses.sigmoid import SigmoidLoss
 
-if TYPE_CHECKING:
-    from noiseproof.integrations._trainer import HealthCallback, RobustTrainer
-
-__all__ = ["HealthCallback", "RobustTrainer", "causal_loss", "compute_loss"]
+__all__ = ["HealthCallback", "RobustTrainer", "causal_loss", "compute_loss"]  # noqa: F822  # the first two: __getattr__
 
 Items = Tensor | int | None
 
@@ -83,8 +81,8 @@ def causal_loss(
         InputError: the model has no linear head, or its logits are not the head's; use
             `Trainer(compute_loss_func=compute_loss(..., shift_labels=True))` for it.
     """
-    loss = as_loss(loss)
-    if not isinstance(loss, losses.Loss):
+    checked = as_loss(loss)
+    if not isinstance(checked, losses.Loss):
         raise InputError("causal_loss takes losses over one class of many; a SigmoidLoss is for compute_loss")
     head = _linear_head(model)
     body = {name: value for name, value in inputs.items() if name != "labels"}
@@ -96,7 +94,7 @@ def causal_loss(
     rows = hidden[..., :-1, :].reshape(-1, hidden.shape[-1]).to(head.weight.dtype)
     return _reduced(
         lambda chosen: losses.linear_loss(chosen, rows, head.weight, targets, bias=head.bias),
-        loss,
+        checked,
         rows.device,
         num_items_in_batch,
     )
@@ -231,7 +229,5 @@ def _reduced(
 
 def __getattr__(name: str) -> Any:
     if name in ("HealthCallback", "RobustTrainer"):  # on first use: transformers' Trainer takes seconds to import
-        from noiseproof.integrations import _trainer
-
-        return getattr(_trainer, name)
+        return getattr(import_module("noiseproof.integrations._trainer"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

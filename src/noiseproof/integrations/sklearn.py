@@ -204,7 +204,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def _prepared(self, X: Any, y: Any, sample_weight: Any, classes: Any, *, first: bool) -> tuple[_Rows, int]:
         """The checked samples with their codes and weights, and the seed of this fit."""
         self._check_numbers()
-        wanted = _FLOATS if first else self.dtype_
+        wanted = _FLOATS if first else vars(self)["dtype_"]
         features, labels = validate_data(
             self,
             X,

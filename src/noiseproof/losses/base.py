@@ -319,7 +319,7 @@ def parse(text: str, **options: Any) -> Loss:
         >>> str(losses.parse("nce+4 * agce(q=1.50, a=6)"))
         'nce + 4*agce(a=6, q=1.5)'
     """
-    terms = parse_sum(text)
+    terms = parse_sum(text, nested=True)
     for _, call in terms:
         if "-" in call.name and call.name not in LOSSES:
             raise UnknownNameError(

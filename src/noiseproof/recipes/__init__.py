@@ -8,18 +8,20 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from noiseproof import losses
+from noiseproof import losses, methods
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
+from noiseproof.methods import METHODS, split_additions
+from noiseproof.methods import Method as Rule
 from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, written
 from noiseproof.storage import files
-from noiseproof.text import parse_call, parse_sum
+from noiseproof.text import Call, parse_call, parse_sum
 
 __all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "names"]
 
@@ -32,12 +34,14 @@ class Method:
     """Method of a recipe: a loss with its regularisers, as a row of a table names it.
 
     Attributes:
-        name: as the user wrote it, or the canonical text of the loss.
+        name: as the user wrote it, or the canonical text of the loss or method.
+        loss: of each sample; for methods without a loss of their own, cross-entropy.
         l1: factor of the sum of |theta| over all parameters, added to the loss.
         l2: weight decay of the optimiser.
         head: a text such as "student(alpha=0.1, lam=0.05)" for a head of its own, or None for a linear one.
         optimizer, lr: None where the recipe's hold.
         source: where the numbers come from.
+        method: a method's text such as "elr(lam=7)" or "nce + sam(rho=0.05)"; None: the loss alone, or with the head.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Method:
     optimizer: str | None = None
     lr: float | None = None
     source: str = ""
+    method: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides a run, as plain values."""
@@ -55,6 +60,17 @@ class Method:
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "source")
         }
         return written("method", values | {"loss": str(self.loss)}, _defaults(Method))
+
+    def rule(self) -> Rule:
+        """The method itself, without state: what training asks for losses and predictions."""
+        if self.method is not None:
+            return methods.parse(self.method)
+        if self.head is None:
+            return methods.Plain(self.loss)
+        call = parse_call(self.head)
+        if call.name != "student" or call.values:
+            raise InputError(f"method {self.name}: head must be student(alpha=..., lam=...), got {self.head!r}")
+        return METHODS["lt-apl"].build(call, loss=self.loss)
 
 
 @dataclass(frozen=True)
@@ -83,35 +99,64 @@ class Recipe:
             >>> str(method.loss), method.l1, method.l2
             ('nce + amse', 5e-05, 0.0)
         """
-        name = text.strip().lower()
+        base, additions = split_additions(text) if text.strip().lower() not in self.methods else (text, [])
+        method = self._row(base.strip().lower(), noise) or self._from_text(base)
+        if not additions:
+            return method
+        rule = method.rule()
+        rule.additions = tuple(additions)
+        name = " + ".join([method.name, *map(str, additions)])
+        return replace(method, name=name, method=str(rule), head=None)
+
+    def _row(self, name: str, noise: str | None) -> Method | None:
+        """The method of this name in the recipe's tables."""
         entry = self.methods.get(name)
         if entry is None:
-            return Method(*self._from_text(text), l2=self.train.l2, source="as written")
-        loss, head, source = entry.loss, entry.head, entry.source
+            return None
+        loss, text, head, source = entry.loss, entry.method, entry.head, entry.source
         for case in entry.when:
             if noise is not None and _holds(case.noise, case.rates, noise):
                 loss, head, source = case.loss or loss, case.head or head, case.source or source
+                text = case.method or text
+        rule = None if text is None else self._rule(text)
         return Method(
             name,
-            losses.parse(loss),
+            losses.parse(loss or "ce") if rule is None else rule.loss,
             l1=entry.l1,
             l2=self.train.l2 if entry.l2 is None else entry.l2,
             head=head,
             optimizer=entry.optimizer,
             lr=entry.lr,
             source=source or self.source,
+            method=None if rule is None else str(rule),
         )
 
-    def _from_text(self, text: str) -> tuple[str, Loss]:
-        for _, call in parse_sum(text):
-            if call.name not in LOSSES and call.name.lower() not in LOSSES:
-                known = [*self.methods, *LOSSES.names()]
+    def _from_text(self, text: str) -> Method:
+        """Any method's or loss's text, with the recipe's L2."""
+        rule = self._rule(text)
+        if isinstance(rule, methods.Plain):
+            return Method(str(rule.loss), rule.loss, l2=self.train.l2, source="as written")
+        return Method(str(rule), rule.loss, l2=self.train.l2, source="as written", method=str(rule))
+
+    def _rule(self, text: str) -> Rule:
+        call = _one_call(text)
+        if call is not None and call.name.lower() in METHODS:
+            named = {key: self._loss_text(value) if key == "loss" else value for key, value in call.named}
+            return METHODS[call.name].build(replace(call, named=tuple(named.items())))
+        for _, each in parse_sum(text, nested=True):
+            if each.name not in LOSSES and each.name.lower() not in LOSSES and each.name not in METHODS:
+                known = [*self.methods, *METHODS.names(), *LOSSES.names()]
                 raise UnknownNameError(
-                    f"no method or loss named {call.name!r}{did_you_mean(text.strip(), known)} (recipe {self.name} has "
-                    f"the methods {', '.join(self.methods)}; any loss text works too, see `noiseproof list losses`)"
+                    f"no method or loss named {each.name!r}{did_you_mean(text.strip(), known)} (recipe {self.name} has "
+                    f"the methods {', '.join(self.methods)}; there are also {', '.join(METHODS.names())}; any loss "
+                    "text works too, see `noiseproof list losses`)"
                 )
-        loss = losses.parse(text)
-        return str(loss), loss
+        return methods.parse(text)
+
+    def _loss_text(self, value: Any) -> Any:
+        """The loss of a method of this recipe, where a loss is named by it: `elr(loss=jal-ce)`."""
+        entry = self.methods.get(value.lower()) if isinstance(value, str) else None
+        return value if entry is None or entry.loss is None else entry.loss
 
     def settings(self) -> dict[str, Any]:
         """The protocol as plain values: what decides a run beside its method."""
@@ -223,6 +268,11 @@ def _set(values: dict[str, Any], key: list[str], value: Any) -> dict[str, Any]:
     if not isinstance(inner, dict):
         raise InputError(f"{key[0]!r} is no table of a recipe; write for example train.epochs=10")
     return values | {key[0]: _set(inner, key[1:], value)}
+
+
+def _one_call(text: str) -> Call | None:
+    terms = parse_sum(text, nested=True)
+    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else None
 
 
 def _holds(name: str, rates: tuple[float, ...], noise: str) -> bool:

@@ -69,14 +69,16 @@ class When(_Strict):
     noise: str
     rates: tuple[float, ...] = ()  # empty: every rate
     loss: str | None = None
+    method: str | None = None
     head: str | None = None
     source: str | None = None
 
 
 class MethodEntry(_Strict):
-    """A row of a table: a loss, its regulariser and, for a few, a head and an optimiser."""
+    """A row of a table: a loss or a method, its regulariser and, for a few, a head and an optimiser."""
 
-    loss: str
+    loss: str | None = None
+    method: str | None = None  # a method's text, such as "elr(beta=0.9, lam=7)", in place of a loss
     l1: NotNegative = 0.0
     l2: NotNegative | None = None  # None: the recipe's
     head: str | None = None
@@ -84,6 +86,12 @@ class MethodEntry(_Strict):
     lr: Positive | None = None
     source: str = ""
     when: tuple[When, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> MethodEntry:
+        if (self.loss is None) == (self.method is None):
+            raise ValueError("a method needs either loss or method")
+        return self
 
 
 class File(_Strict):

@@ -9,18 +9,25 @@ label dominates, the method that is right more often also agrees more often with
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from noiseproof import models
 from noiseproof.data import Data, Split
 from noiseproof.data.dataset import stratified
-from noiseproof.errors import InputError
+from noiseproof.errors import DataError, InputError
 from noiseproof.noise import NoisyLabels
+from noiseproof.own_code import code_of
 from noiseproof.recipes import Method, Recipe
+from noiseproof.storage import files
 from noiseproof.train import fit
 
 __all__ = ["Choice", "Trial", "blinded", "tune"]
@@ -98,6 +105,7 @@ def tune(
     share: float = 0.2,
     device: str = "auto",
     on_trial: Progress | None = None,
+    keep: Path | None = None,
 ) -> Choice:
     """Train every candidate on four fifths of the given labels and rank them by the other fifth.
 
@@ -110,6 +118,7 @@ def tune(
         share: of each given class, held out.
         device: as in `train.fit`.
         on_trial: called with each candidate's name and accuracy.
+        keep: a folder for finished trials and checkpoints of the others; a trial that lies there is not trained again.
 
     Raises:
         InputError: no candidates, too few samples, or every candidate diverged.
@@ -129,13 +138,44 @@ def tune(
     trials = []
     for method in methods:
         chosen = recipe.method(method, noise=None) if isinstance(method, str) else method
-        outcome = fit(blind, None, chosen, recipe, seed=seed, device=device)
-        accuracy = outcome.accuracy if outcome.status == "done" else 0.0
-        share_right = accuracy / 100
-        error = 100 * float(np.sqrt(share_right * (1 - share_right) / count))
-        trials.append(Trial(chosen.name, accuracy, error, outcome.status))
+        trial = _trial(blind, chosen, recipe, seed, device, keep)
+        trials.append(trial)
         if on_trial is not None:
-            on_trial(chosen.name, accuracy)
+            on_trial(chosen.name, trial.accuracy)
     if all(one.status != "done" for one in trials):
         raise InputError("every candidate diverged; try a smaller train.lr")
     return Choice(tuple(sorted(trials, key=lambda one: -one.accuracy)), count)
+
+
+def _trial(blind: Data, method: Method, recipe: Recipe, seed: int, device: str, keep: Path | None) -> Trial:
+    """One candidate, trained and judged, or as it was kept."""
+    place = None if keep is None else keep / _key(blind, method, recipe, seed)
+    if place is not None and (kept := _kept(place / "trial.json", method.name)):
+        return kept
+    checkpoints = None if place is None else place / "checkpoints"
+    outcome = fit(blind, None, method, recipe, seed=seed, device=device, checkpoint_dir=checkpoints)
+    accuracy = outcome.accuracy if outcome.status == "done" else 0.0
+    correct = accuracy / 100
+    error = 100 * float(np.sqrt(correct * (1 - correct) / len(blind.test)))
+    trial = Trial(method.name, accuracy, error, outcome.status)
+    if place is not None:
+        files.write_atomic(place / "trial.json", json.dumps(vars(trial)))
+        shutil.rmtree(place / "checkpoints", ignore_errors=True)
+    return trial
+
+
+def _key(blind: Data, method: Method, recipe: Recipe, seed: int) -> str:
+    """Hash of everything that decides a trial."""
+    labels = [hashlib.sha256(split.given.numpy().tobytes()).hexdigest() for split in (blind.train, blind.test)]
+    code = sorted({code_of(module) for module in method.loss.modules()})
+    weights = models.weights_content(recipe.model.weights) if recipe.model.weights else {}
+    told = [blind.fingerprint, labels, method.settings(), recipe.settings(), weights, seed, code]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _kept(path: Path, method: str) -> Trial | None:
+    try:
+        found = Trial(**json.loads(files.read(path, at_most=1 << 20)))
+    except (DataError, ValueError, TypeError):  # none, or a damaged one
+        return None
+    return replace(found, method=method)

@@ -1,9 +1,9 @@
 """The only place that writes files: whole or not at all, and on the disk when the call returns.
 
 Every write goes to a temporary file in the same folder, is flushed to the disk, and only then takes its
-name: with `os.replace` where the newest content wins, with `os.link` where the first one stays. Nothing rests
-on file locks, which some network file systems only pretend to have. After a failure the old file, or none,
-is there as before; never a mixture.
+name: with `os.replace` where the newest content wins, with `os.link` (or what stands in for it on mounts without links)
+where the first one stays. Nothing rests on file locks, which some network file systems only pretend to have. After a
+failure the old file, or none, is there as before; never a mixture.
 
 Temporary names say who wrote them, so `clear_temporaries` can remove what a killed process left behind.
 """
@@ -17,18 +17,23 @@ import itertools
 import os
 import re
 import shutil
-import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from noiseproof.errors import DataError, DataMissingError, InputError, MachineError
+from noiseproof.errors import InputError, MachineError
 from noiseproof.storage.process import Process, this_process
+from noiseproof.storage.reading import NotReadable, listing, read
+from noiseproof.storage.sizes import byte_text
 
 __all__ = [
     "DurabilityUncertain",
     "NotCommitted",
+    "NotReadable",
+    "age",
     "clear_temporaries",
     "create_once",
     "grow",
@@ -39,6 +44,7 @@ __all__ = [
     "read",
     "remove",
     "rename",
+    "renew",
     "replace",
     "write_atomic",
 ]
@@ -127,43 +133,26 @@ def rename(source: Name, target: Name) -> None:
     _sync_folder(target)
 
 
-def read(path: Name, *, at_most: int) -> bytes:
-    """The bytes of a regular file of at most `at_most` bytes; names of links, pipes and devices are refused.
+def renew(path: Name) -> bool:
+    """Give a file the present time as a sign of life.
 
-    Raises:
-        DataMissingError, DataError: there is no such file, or it is not one that we would have written.
+    Returns:
+        False where that does not work: the file is gone, or its file system keeps no times.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise DataError(f"{path} is not a regular file")
-            if status.st_size > at_most:
-                raise DataError(f"{path} has {status.st_size} bytes; at most {at_most} are read")
-            return file.read(status.st_size)
-    except FileNotFoundError:
-        raise DataMissingError(f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise DataError(f"cannot read {path}: it is a folder; give a file in it") from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from None
+        os.utime(path)
+    except OSError:
+        return False
+    return True
 
 
-def listing(folder: Name) -> list[Path]:
-    """What lies in a folder, in the order of the names; nothing if there is no such folder.
-
-    Raises:
-        DataError: it cannot be read, or is no folder.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DataError(f"cannot read the folder {folder}: {error.strerror}") from None
-    return [Path(folder, name) for name in names]
+def age(path: Name) -> float:
+    """Seconds since a file was written or renewed, by the clock of the disk that it lies on."""
+    with _temporary(Path(path), b"") as probe:
+        try:
+            return max(0.0, os.stat(probe.path).st_mtime - os.stat(path).st_mtime)
+        except OSError as error:
+            raise NotReadable(f"cannot tell the age of {path}: {error.strerror}") from None
 
 
 def remove(path: Name) -> None:
@@ -186,17 +175,17 @@ def make_folder(path: Name) -> Path:
         NotCommitted: it cannot be made, or is no folder.
     """
     path = Path(path)
-    try:
-        if path.is_dir():
-            return path
-        make_folder(path.parent)  # ends at a root or at the working folder, which are there
-        with suppress(FileExistsError):  # another process was faster, or it is a file
-            os.mkdir(path)
-    except OSError as error:
-        raise NotCommitted(f"cannot make the folder {path}: {error.strerror}") from None
-    if not path.is_dir():
-        raise NotCommitted(f"cannot make the folder {path}: a file of that name is there; choose another name")
-    _sync_folder(path)
+    for folder in [*reversed(path.parents), path]:
+        try:
+            if folder.is_dir():
+                continue
+            with suppress(FileExistsError):  # another process was faster, or it is a file
+                os.mkdir(folder)
+        except OSError as error:
+            raise NotCommitted(f"cannot make the folder {folder}: {error.strerror}") from None
+        if not folder.is_dir():
+            raise NotCommitted(f"cannot make the folder {folder}: a file of that name is there; choose another name")
+        _sync_folder(folder)
     return path
 
 
@@ -213,11 +202,13 @@ def move_aside(path: Name, folder: Name) -> Path:
 def _moved(path: Path, target: Path) -> bool:
     """Whether the file has another name now; not if somebody else has that name."""
     try:
-        _link(path, target)
+        try:
+            _link(path, target)
+        except FileExistsError:
+            if not _is(target, _identity(path)):  # else it is linked, only the reply was lost
+                return False
         with suppress(FileNotFoundError):  # a rename has moved it already
             os.unlink(path)
-    except FileExistsError:
-        return False
     except OSError as error:
         raise NotCommitted(f"cannot move {path} to {target}: {error.strerror}") from None
     return True
@@ -231,11 +222,13 @@ def need_space(folder: Name, size: int) -> None:
     """
     existing = next(place for place in [Path(folder).absolute(), *Path(folder).absolute().parents] if place.exists())
     if (free := shutil.disk_usage(existing).free) < size:
-        raise NotCommitted(f"no space in {folder}: need {_size(size)}, have {_size(free)}")
+        raise NotCommitted(f"no space in {folder}: need {byte_text(size)}, have {byte_text(free)}")
 
 
 def clear_temporaries(folder: Name) -> list[Path]:
-    """Remove the temporary files in `folder` whose writers are dead; those of other machines stay.
+    """Remove the temporary files in `folder` whose writers are dead.
+
+    Where that cannot be seen from here (other machines, other containers), those that a day has passed over.
 
     Returns:
         What was removed.
@@ -243,8 +236,11 @@ def clear_temporaries(folder: Name) -> list[Path]:
     removed = []
     with suppress(OSError, MachineError), os.scandir(folder) as entries:
         for entry in entries:
-            if (owner := _owner(entry.name)) and owner.alive() is False:
-                with suppress(OSError):
+            if not (owner := _owner(entry.name)):
+                continue
+            with suppress(OSError):
+                alive = owner.alive()
+                if alive is False or (alive is None and time.time() - entry.stat().st_mtime > _FORGOTTEN):
                     os.unlink(entry.path)
                     removed.append(Path(entry.path))
     return removed
@@ -252,18 +248,21 @@ def clear_temporaries(folder: Name) -> list[Path]:
 
 # Temporary files
 
+_FORGOTTEN = 24 * 3600.0  # seconds
 _serial = itertools.count()
-_TEMPORARY = re.compile(r"\.tmp,(?P<host>[^,]*),(?P<pid>\d+),(?P<start>\d*),(?P<boot>[^,]*),\d+\Z")
+_TEMPORARY = re.compile(
+    r"\.tmp,(?P<host>[^,]*),(?P<pid>\d+),(?P<start>\d*),(?P<boot>[^,]*),(?:(?P<namespace>\d*),)?\d+\Z"
+)
 
 
 def _temporary_name() -> str:
     me = this_process()
-    return f".tmp,{me.host},{me.pid},{me.start},{me.boot},{next(_serial)}"
+    return f".tmp,{me.host},{me.pid},{me.start},{me.boot},{me.namespace},{next(_serial)}"
 
 
 def _owner(name: str) -> Process | None:
     match = _TEMPORARY.match(name)
-    return match and Process(match["host"], int(match["pid"]), match["start"], match["boot"])
+    return match and Process(match["host"], int(match["pid"]), match["start"], match["boot"], match["namespace"] or "")
 
 
 class _Temporary:
@@ -318,35 +317,57 @@ def _temporary(path: Path, data: bytes | str) -> Iterator[_Temporary]:
 
 # Taking the name
 
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+# Cloud mounts answer EIO where the service behind them has no links.
+_UNSUPPORTED = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.EIO}
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.lstat(path)
+    return status.st_dev, status.st_ino
 
 
 def _is(path: Path, identity: tuple[int, int]) -> bool:
     try:
-        status = os.lstat(path)
+        return _identity(path) == identity
     except OSError:
         return False
-    return (status.st_dev, status.st_ino) == identity
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name for the file; where there are no hard links, a new name that replaces nothing."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        _rename_no_replace(source, target)
+    """Give the file the name `target`, which nobody may have: by a link, or by the renaming that replaces nothing.
+
+    Where a mount has neither, an empty file claims the name, and only who made it may replace it. A process that dies
+    in between leaves the empty file, which every reader takes for a damaged one.
+    """
+    ways = (partial(os.link, follow_symlinks=False), _rename_no_replace, _claim_and_rename)
+    for way in ways:
+        try:
+            return way(source, target)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED or way is ways[-1]:
+                raise
+            if _is(target, _identity(source)):  # it worked, only the reply was lost
+                return
 
 
 def _rename_no_replace(source: Path, target: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "renameat2"):
-        raise OSError(errno.ENOTSUP, "the file system has no hard links and the system no rename that keeps old files")
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     here, no_replace = -100, 1
     if libc.renameat2(here, os.fsencode(source), here, os.fsencode(target), no_replace):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(target))
+
+
+def _claim_and_rename(source: Path, target: Path) -> None:
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
+    try:
+        os.replace(source, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(target)
+        raise
 
 
 def _sync_folder(path: Path) -> None:
@@ -358,7 +379,11 @@ def _sync_folder(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        if error.errno == errno.EINVAL:  # a file system that cannot flush folders has nothing to flush
+        if error.errno in (
+            errno.EINVAL,
+            errno.ENOSYS,
+            errno.ENOTSUP,
+        ):  # a file system that cannot flush folders has nothing to flush
             return
         raise DurabilityUncertain(
             f"{path} is written, but its folder could not be flushed to the disk ({error.strerror}); "
@@ -373,20 +398,6 @@ def _not_committed(path: Path, error: OSError, data: bytes) -> NotCommitted:
     intact = "what was there before is intact"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         with suppress(OSError):
-            free = _size(shutil.disk_usage(path.parent).free)
-            return NotCommitted(f"no space for {path}: need {_size(len(data))}, have {free}; {intact}")
+            free = byte_text(shutil.disk_usage(path.parent).free)
+            return NotCommitted(f"no space for {path}: need {byte_text(len(data))}, have {free}; {intact}")
     return NotCommitted(f"could not write {path}: {error.strerror or type(error).__name__}; {intact}")
-
-
-def _size(count: int) -> str:
-    """In words.
-
-    Example:
-        >>> _size(5), _size(2048), _size(3 << 20), _size(5 << 40)
-        ('5 bytes', '2.0 KiB', '3.0 MiB', '5120.0 GiB')
-    """
-    size, units = float(count), iter(["bytes", "KiB", "MiB", "GiB"])
-    unit = next(units)
-    while size >= 1024 and unit != "GiB":
-        size, unit = size / 1024, next(units)
-    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

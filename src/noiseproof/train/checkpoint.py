@@ -73,6 +73,7 @@ def newest(folder: Path, run: Mapping[str, Any], own: Mapping[str, Tensor]) -> t
 
     Raises:
         InputError: the folder holds the states of another run.
+        MachineError: a state cannot be read now; it stays where it is.
     """
     files.clear_temporaries(folder)
     notes = []
@@ -114,7 +115,7 @@ def load(path: Path) -> State:
         curves = {str(name): [float(value) for value in curve] for name, curve in told["values"]["curves"].items()}
         tensors = safetensors.torch.load(content)
         return State(dict(told["run"]), int(told["epoch"]), {"curves": curves}, tensors)
-    except DataError:
+    except (DataError, MemoryError, OSError):
         raise
     except Exception as error:  # whoever can compute a hash can seal anything
         raise DataError(f"{path} is no checkpoint ({type(error).__name__}: {str(error)[:200]})") from None

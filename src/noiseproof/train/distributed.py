@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from noiseproof.errors import InputError
+from noiseproof.errors import InputError, MachineError, NoiseproofError
 
 __all__ = ["Team"]
+
+_PATIENCE = timedelta(minutes=30)  # for a process that does not answer; those that wait for it end then
 
 
 class Team:
@@ -44,13 +47,20 @@ class Team:
             return cls()
         try:
             from lightning_fabric import Fabric
+            from lightning_fabric.strategies.ddp import DDPStrategy
         except ImportError:
             raise InputError(
                 "training with several processes needs lightning-fabric; type: pip install 'noiseproof[ddp]'"
             ) from None
         local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
         # Precision is the loop's own business: fabric leaves the numbers as they are.
-        fabric = Fabric(accelerator=device, strategy="ddp", devices=local, num_nodes=size // local, precision="32-true")
+        fabric = Fabric(
+            accelerator=device,
+            strategy=DDPStrategy(timeout=_PATIENCE),
+            devices=local,
+            num_nodes=size // local,
+            precision="32-true",
+        )
         fabric.launch()
         return cls(fabric)
 
@@ -80,15 +90,42 @@ class Team:
                 torch.distributed.broadcast(buffer, src=0)
 
     def broadcast(self, compute: Callable[[], Any]) -> Any:
-        """What the first process computes, at all of them."""
-        value = compute() if self.rank == 0 else None
-        return value if self.fabric is None else self.fabric.broadcast(value)
+        """What the first process computes, at all of them.
+
+        Raises:
+            Exception: whatever it raised there, at all of them, so that none waits for one that has left.
+        """
+        if self.fabric is None:
+            return compute()
+        value, error = None, None
+        if self.rank == 0:
+            try:
+                value = compute()
+            except Exception as raised:
+                error = raised
+        ours = error is None or isinstance(error, NoiseproofError)
+        sent = error if ours else MachineError(f"the first process of the team failed: {type(error).__name__}: {error}")
+        value, sent = self.fabric.broadcast((value, sent))
+        if sent is not None:
+            raise error or sent
+        return value
 
     def rank_zero_first(self, act: Callable[[], Any]) -> Any:
-        """Let every process act, the first one before the others."""
-        if self.rank > 0:
-            self.fabric.barrier()
-        value = act()
-        if self.rank == 0 and self.fabric is not None:
-            self.fabric.barrier()
-        return value
+        """Let every process act, the first one before the others; what it raises is raised at all of them."""
+        if self.fabric is None:
+            return act()
+        mine: list[Any] = []
+        self.broadcast(lambda: mine.append(act()))
+        return mine[0] if mine else act()
+
+    def same(self, what: str, value: Any) -> None:
+        """Check that all processes have the value of the first one.
+
+        Raises:
+            InputError: one has not, at all of them.
+        """
+        if self.fabric is None:
+            return
+        differs = torch.tensor(float(self.broadcast(lambda: value) != value), device=self.fabric.device)
+        if number := int(self.all_reduce(differs)):
+            raise InputError(f"{number} of the {self.size} processes of the team differ from the first one in {what}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.models import Network
 from noiseproof.train.device import Place
 
-__all__ = ["features_and_scores", "right"]
+__all__ = ["features_and_scores", "refresh_statistics", "right"]
 
 
 @torch.inference_mode()
@@ -41,3 +41,23 @@ def features_and_scores(network: Network, batches: Batches, place: Place) -> tup
     parts = [(features.float(), scores.float()) for features, scores, _ in _each(network, batches, place)]
     features, scores = zip(*parts, strict=True)
     return torch.cat(features), torch.cat(scores)
+
+
+@torch.no_grad()
+def refresh_statistics(network: Network, batches: Batches, place: Place) -> None:
+    """Compute the statistics of batch normalisation anew, as the mean over all batches."""
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches so far
+    network.train()
+    for inputs, index in batches.epoch():
+        if len(index) > 1:
+            with place.autocast():
+                network(place.laid_out(inputs))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()

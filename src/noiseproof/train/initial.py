@@ -12,15 +12,21 @@ from noiseproof import models, rng
 from noiseproof.data.dataset import Data, Split
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError
-from noiseproof.models import Network, StudentHead
+from noiseproof.models import Network
 from noiseproof.recipes import Method, Recipe
-from noiseproof.text import parse_call
 
 __all__ = ["in_reach", "measured", "network_for"]
 
 
-def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Network:
-    """The recipe's network with the method's head and the seed's initial weights, on the CPU."""
+def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int, number: int = 0) -> Network:
+    """The recipe's network as the method wants it, with the seed's initial weights, on the CPU.
+
+    Args:
+        data: gives the shape of an input and the classes.
+        method, recipe: what is trained.
+        seed: of the weights.
+        number: of the network, where a method trains several; each has weights of its own.
+    """
     options = recipe.model.options
     inputs = data.train.inputs
     if isinstance(inputs, Tensor):
@@ -31,17 +37,12 @@ def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int) -> Net
         shape = (3, *recipe.augment.resize)
     else:
         raise InputError(f"recipe {recipe.name}: files of different sizes need augment.crop beside augment.resize")
-    generator = rng.generator(seed, "init")
+    parts = (f"network {number}",) if number else ()
+    generator = rng.generator(seed, "init", *parts)
     network = models.build(recipe.model.name, shape=shape, classes=data.num_classes, generator=generator, **options)
     if recipe.model.weights is not None:
         models.load_weights(network, recipe.model.weights)
-    if method.head is not None:
-        call = parse_call(method.head)
-        if call.name != "student" or call.values:
-            raise InputError(f"method {method.name}: head must be student(alpha=..., lam=...), got {method.head!r}")
-        head = StudentHead(network.width, data.num_classes, **{key: float(value) for key, value in call.named})
-        head.initialise(rng.generator(seed, "init", "head"))
-        network.fc = head
+    method.rule().adapt(network, data.num_classes, rng.generator(seed, "init", *parts, "head"))
     return network
 
 

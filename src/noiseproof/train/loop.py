@@ -11,25 +11,31 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from noiseproof import rng
 from noiseproof.data.dataset import Data, Split
+from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
+from noiseproof.methods import Batch, Outputs
+from noiseproof.methods import Method as Rule
+from noiseproof.methods.ensemble import Ensemble
 from noiseproof.models import Network
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
-from noiseproof.train import checkpoint, evaluate
+from noiseproof.train import checkpoint, evaluate, preparation
 from noiseproof.train.device import choose, flags
 from noiseproof.train.distributed import Team
 from noiseproof.train.health import LIMIT, health
 from noiseproof.train.initial import in_reach, measured, network_for
 from noiseproof.train.outcome import Outcome
-from noiseproof.train.step import Captured, Step, optimiser, rate, set_rate
+from noiseproof.train.step import Captured, Step, group_optimiser, optimiser, rate, set_rate
 
 __all__ = ["Progress", "Training", "fit"]
 
@@ -85,7 +91,10 @@ def fit(
 
 
 class Training:
-    """A run in progress; see `fit` for the arguments."""
+    """A run in progress; see `fit` for the arguments.
+
+    `rule` and `augment` stand in for those of the method and the recipe, where a method trains another network first.
+    """
 
     def __init__(
         self,
@@ -99,6 +108,8 @@ class Training:
         precision: str = "auto",
         mode: str = "deterministic",
         team: Team | None = None,
+        rule: Rule | None = None,
+        augment: Augment | None = None,
     ) -> None:
         if isinstance(method, str):
             method = recipe.method(method, noise=None if noisy is None else noisy.text)
@@ -117,15 +128,28 @@ class Training:
             self.data = data = replace(data, train=data.train.take(range(recipe.train.samples)))
             given = given[: recipe.train.samples]
         self.data = data = in_reach(data, recipe.augment)
-        if method.head is not None and team.size > 1:
-            raise InputError(f"method {method.name} has a head of its own, which trains in one process only")
-        self.augment = measured(recipe.augment, data.train)
-        network = network_for(data, method, recipe, seed=seed)
-        self.place = choose(team.device or device, precision, network)
-        self.network: Network = network.to(device=self.place.device, memory_format=self.place.memory_format)  # type: ignore[call-overload]
-        self.normalises_rows = any(isinstance(module, nn.BatchNorm1d) for module in network.modules())
-        self.loss = method.loss.to(self.place.device)
+        self.augment = augment or measured(recipe.augment, data.train)
+        self.rule = rule = rule or method.rule()
+        self.folder: Path | None = None
+        preparation.check_processes(rule, method.name, team.size)
+        networks = [network_for(data, method, recipe, seed=seed, number=number) for number in range(rule.networks)]
+        self.place = choose(team.device or device, precision, networks[0])
+        self.networks: list[Network] = [
+            network.to(device=self.place.device, memory_format=self.place.memory_format)  # type: ignore[call-overload]
+            for network in networks
+        ]
+        self.network = self.networks[0]
+        self.normalises_rows = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
         self.given = given.to(self.place.device)
+        self.task = preparation.task_of(self)
+        rule.setup(self.task)
+        rule.attach(self.networks)
+        for addition in rule.additions:
+            addition.setup(self.task, self.networks)
+            rule.loss = addition.change_loss(rule.loss)
+        self.loss = rule.loss.to(self.place.device)
+        rule.to(self.place.device)
+        self.notes += preparation.memory_notes(rule, method.name, len(given))
         self.batches = Batches(
             data.train,
             recipe.train.batch_size,
@@ -136,11 +160,22 @@ class Training:
             shard=(team.rank, team.size),
         )
         self.test = self._as_they_are(data.test)
-        self.optimizer = optimiser(self.network, method, recipe.train, self.place)
+        self.optimizer = optimiser(self.networks, method, recipe.train, self.place)
+        self.groups = rule.groups()
+        self.own = [group_optimiser(group) for group in self.groups]
         self.curves: dict[str, list[float]] = {
             name: [] for name in ("test_accuracy", "train_loss", "train_accuracy", "seconds")
         }
         self.diverged_at: int | None = None
+        self._seen = self.batches.count  # samples of the current epoch
+
+    @property
+    def predictor(self) -> Network:
+        """The network that predicts: the one trained, an average of it, or several that predict as one."""
+        members = self.rule.members(self.networks)
+        for addition in self.rule.additions:
+            members = addition.members(members)
+        return members[0] if len(members) == 1 else Ensemble(members, self.rule.predict)
 
     def _as_they_are(self, split: Split, *, share: bool = True) -> Batches:
         """The samples of a split in their own order, not augmented; or this process's share of them."""
@@ -168,8 +203,11 @@ class Training:
     ) -> Iterator[None]:
         """Train to the last epoch; stops after every step, so that several runs can take turns."""
         folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+        self.team.same("data, labels, method, recipe or seed", self._identity())
         if folder is not None:
             self._resume(folder)
+        if self.epoch == 0:
+            yield from preparation.prepare(self, folder)
         update, saved = self.step(), time.monotonic()
         while self.epoch < self.recipe.train.epochs and self.diverged_at is None:
             started = time.perf_counter()
@@ -188,40 +226,101 @@ class Training:
     def step(self) -> Step | Captured:
         """What updates the weights: for one process on a CUDA device a recorded graph."""
         step = Step(
-            self.network,
-            self.team.wrap(self.network),
-            self.loss,
+            self.rule,
+            self.networks,
+            [self.team.wrap(network) for network in self.networks],
             self.optimizer,
+            self.own,
             self.place,
             self.method.l1,
             self.recipe.train.clip_norm,
         )
-        return Captured(step) if self.place.device.type == "cuda" and self.team.size == 1 else step
+        recordable = self.rule.captures and all(addition.captures for addition in self.rule.additions)
+        return Captured(step) if self.place.device.type == "cuda" and self.team.size == 1 and recordable else step
 
     def train_epoch(self, update: Step | Captured) -> Generator[None, None, tuple[Tensor, Tensor]]:
         """Every step of the current epoch; gives the summed loss of each and how many given labels were predicted."""
-        train, size = self.recipe.train, self.team.size
-        self.network.train()
-        set_rate(self.optimizer, rate(self.epoch, self.method.lr or train.lr, train))
-        losses = torch.zeros(len(self.batches), dtype=torch.float32, device=self.place.device)
+        size, batch_size, epoch = self.team.size, self.recipe.train.batch_size, self.epoch
+        for network in self.networks:
+            network.train()
+        self._set_rates()
+        self.rule.epoch_start(epoch, self.networks)
+        order = self.batches.order(epoch)
+        for addition in self.rule.additions:
+            order = addition.kept(order)
+        passes = self.rule.plan(order, batch_size, epoch)
+        total = sum(len(each.batches) for each in passes)
+        self._seen = sum(len(index) for each in passes for index in each.batches)
+        losses = torch.zeros(total, dtype=torch.float32, device=self.place.device)
         fitted = torch.zeros((), dtype=torch.int64, device=self.place.device)
-        for number, (inputs, index) in enumerate(self.batches.epoch(self.epoch)):
-            whole = min(train.batch_size, self.batches.count - number * train.batch_size)
-            if whole // size < (2 if self.normalises_rows else 1):
-                continue  # too few samples for every process to have one, or two where rows are normalised by rows
-            # Processes average their gradients: a process with fewer samples than another counts for less.
-            weight = len(index) * size / whole
-            value, hits = update(self.place.laid_out(inputs), self.given[index], weight)
-            losses[number] = value * len(index)
-            fitted += hits
-            yield
+        views = [self.batches.view(number) for number in range(self.rule.views)]
+        number = 0
+        for each in passes:
+            streams = [view.batches(each.batches, epoch) for view in views]
+            for position, (whole, *found) in enumerate(zip(map(len, each.batches), *streams, strict=True)):
+                number += 1
+                if whole // size < (2 if self.normalises_rows else 1):
+                    continue  # too few samples for every process to have one, or two where rows are normalised by rows
+                index = found[0][1]
+                step = epoch * len(self.batches) + number - 1
+                batch = Batch(
+                    tuple(self.place.laid_out(inputs) for inputs, _ in found),
+                    self.given[index],
+                    index,
+                    epoch + position / len(each.batches),
+                    network=each.network,
+                    networks=(),
+                    draw=partial(rng.generator, self.seed, "method", epoch, number, device=self.place.device.type),
+                )
+                # Processes average their gradients: a process with fewer samples than another counts for less.
+                value, correct = update(batch, len(index) * size / whole)
+                losses[number - 1] = value * len(index)
+                fitted += correct
+                self._after_step(step)
+                yield
         return losses, fitted
+
+    def _set_rates(self) -> None:
+        """Give every optimiser its learning rate of the current epoch."""
+        epoch, first, train = self.epoch, self.method.lr or self.recipe.train.lr, self.recipe.train
+        for addition in self.rule.additions:
+            epoch = addition.schedule_epoch(epoch)
+        now = rate(epoch, first, train)
+        set_rate(self.optimizer, now)
+        for group, optimizer in zip(self.groups, self.own, strict=True):
+            set_rate(optimizer, group.lr * now / first if group.follows else group.lr)
+
+    def _after_step(self, step: int) -> None:
+        self.rule.after_step(self.networks, step)
+        for addition in self.rule.additions:
+            addition.after_step(self.networks, step)
+
+    def _end_of_epoch(self) -> None:
+        """The method's and the additions' turn, with the outputs on the training set where they are wanted."""
+        epoch, parts = self.epoch, (self.rule, *self.rule.additions)
+        outputs: list[Outputs] = []
+        if any(part.wants_outputs(epoch) for part in parts):
+            outputs = [self.outputs_of(network) for network in self.networks]
+        self.rule.epoch_end(epoch, outputs, self.networks)
+        for addition in self.rule.additions:
+            addition.epoch_end(epoch, outputs, self.networks, self.rule.predict, self._refresh)
+
+    def outputs_of(self, network: Network) -> Outputs:
+        """Outputs of a network on the whole training set, in index order."""
+        batches = self._as_they_are(self.data.train, share=False)
+        features, logits = evaluate.features_and_scores(network, batches, self.place)
+        return Outputs(logits.clone(), features.clone())  # ordinary tensors again
+
+    def _refresh(self, network: Network) -> None:
+        evaluate.refresh_statistics(network, self._as_they_are(self.data.train, share=False), self.place)
 
     def _close_epoch(self, losses: Tensor, fitted: Tensor) -> dict[str, float]:
         """The row of the curves; the only place of an epoch that waits for the device."""
-        count, all_reduce = self.batches.count, self.team.all_reduce
-        self.team.sync(self.network)
-        right, broken = evaluate.right(self.network, self.test, self.data.test.given, self.place)
+        count, all_reduce = max(self._seen, 1), self.team.all_reduce
+        for network in self.networks:
+            self.team.sync(network)
+        self._end_of_epoch()
+        right, broken = evaluate.right(self.predictor, self.test, self.data.test.given, self.place)
         numbers = all_reduce(torch.stack([losses.sum() / count, fitted, right, broken]))
         loss, hits, correct, wrong = numbers.tolist()
         if not math.isfinite(loss) or wrong:
@@ -236,22 +335,39 @@ class Training:
 
     # What has to be kept to go on bit for bit: the order and the augmentation follow from (seed, epoch).
 
+    def _own(self) -> dict[str, Tensor]:
+        """Every tensor of the networks, the method and the additions, by name."""
+        modules: dict[str, nn.Module] = {"model": self.networks[0], "method": self.rule}
+        modules |= {f"model{number}": network for number, network in enumerate(self.networks[1:], 1)}
+        modules |= {f"addition{number}": addition for number, addition in enumerate(self.rule.additions)}
+        return {
+            f"{part}.{name}": tensor for part, module in modules.items() for name, tensor in module.state_dict().items()
+        }
+
     def _state(self) -> checkpoint.State:
-        tensors = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        return checkpoint.State(
-            self._identity(), self.epoch, {"curves": self.curves}, tensors | checkpoint.moments(self.optimizer)
-        )
+        moments = checkpoint.moments(self.optimizer)
+        for number, optimizer in enumerate(self.own):
+            moments |= {f"own{number}.{name}": value for name, value in checkpoint.moments(optimizer).items()}
+        return checkpoint.State(self._identity(), self.epoch, {"curves": self.curves}, self._own() | moments)
 
     def _resume(self, folder: Path) -> None:
-        own = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        checkpoint.make_room(folder, own)
-        state, notes = self.team.rank_zero_first(lambda: checkpoint.newest(folder, self._identity(), own))
+        """Go on from the first process's newest state, which all take over: they may have no disk in common."""
+        own = self._own()
+
+        def find() -> tuple[checkpoint.State | None, tuple[str, ...]]:
+            checkpoint.make_room(folder, own)
+            return checkpoint.newest(folder, self._identity(), own)
+
+        state, notes = self.team.broadcast(find)
         self.notes += notes
         if state is None:
             return
         for name, tensor in own.items():
             tensor.copy_(state.tensors[name])
         checkpoint.restore_moments(self.optimizer, state.tensors)
+        for number, optimizer in enumerate(self.own):
+            mine = {name.removeprefix(f"own{number}."): each for name, each in state.tensors.items()}
+            checkpoint.restore_moments(optimizer, {k: v for k, v in mine.items() if k not in state.tensors})
         self.curves = {name: list(state.values["curves"][name]) for name in self.curves}
         self.notes += (f"went on from epoch {state.epoch} of {self.recipe.train.epochs}",)
 
@@ -273,13 +389,13 @@ class Training:
 
     def _judged(self, split: Split) -> tuple[Tensor, Tensor]:
         """Features and scores of all its samples."""
-        return evaluate.features_and_scores(self.network, self._as_they_are(split, share=False), self.place)
+        return evaluate.features_and_scores(self.predictor, self._as_they_are(split, share=False), self.place)
 
     def outcome(self, *, keep_outputs: bool = False) -> Outcome:
         """The result so far."""
         also = {}
         for name, split in self.data.also.items():
-            hits, _ = evaluate.right(self.network, self._as_they_are(split), split.given, self.place)
+            hits, _ = evaluate.right(self.predictor, self._as_they_are(split), split.given, self.place)
             also[name] = 100 * self.team.all_reduce(hits).item() / len(split)
         return Outcome(
             status="done" if self.diverged_at is None else "diverged",
@@ -289,12 +405,13 @@ class Training:
             mode=self.mode,
             device=str(self.place) if self.team.size == 1 else f"{self.team.size} x {self.place}",
             seconds=sum(self.curves["seconds"]),
-            model=self.network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
+            model=self.predictor.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
             also=also,
             health=self.team.broadcast(self._health),
             outputs=self._outputs() if keep_outputs and self.team.rank == 0 else None,
             diverged_at=self.diverged_at,
             notes=self.notes,
+            augment=self.augment,
         )
 
     def _health(self) -> dict[str, Any]:

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from noiseproof.losses import Loss
-from noiseproof.models import Network, StudentHead
+from noiseproof.methods import Batch, Group
+from noiseproof.methods import Method as Rule
+from noiseproof.models import Network
 from noiseproof.recipes import Method, Train
 from noiseproof.train.device import Place
 
-__all__ = ["Captured", "Step", "optimiser", "rate"]
+__all__ = ["Captured", "Step", "group_optimiser", "optimiser", "rate"]
 
 
-def optimiser(network: nn.Module, method: Method, train: Train, place: Place) -> torch.optim.Optimizer:
-    """The optimiser that a method asks for, else the recipe's."""
+def optimiser(networks: Sequence[nn.Module], method: Method, train: Train, place: Place) -> torch.optim.Optimizer:
+    """The optimiser of all networks: the one that a method asks for, else the recipe's."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
     cuda = place.device.type == "cuda"
     lr: float | Tensor = method.lr or train.lr
     if cuda:
         lr = torch.tensor(float(lr), dtype=torch.float32, device=place.device)  # a graph reads it when it runs
     if (method.optimizer or train.optimizer) == "adam":
-        return torch.optim.Adam(network.parameters(), lr=lr, weight_decay=method.l2, capturable=cuda, foreach=True)
+        return torch.optim.Adam(parameters, lr=lr, weight_decay=method.l2, capturable=cuda, foreach=True)
     return torch.optim.SGD(
-        network.parameters(),
+        parameters,
         lr=lr,
         momentum=train.momentum,
         nesterov=train.nesterov,
         weight_decay=method.l2,
         fused=cuda,
         foreach=not cuda,
+    )
+
+
+def group_optimiser(group: Group) -> torch.optim.Optimizer:
+    """The optimiser of a method's own parameters."""
+    if group.adam:
+        return torch.optim.Adam(group.parameters, lr=group.lr, weight_decay=group.weight_decay, foreach=True)
+    return torch.optim.SGD(
+        group.parameters, lr=group.lr, momentum=group.momentum, weight_decay=group.weight_decay, foreach=True
     )
 
 
@@ -62,104 +73,134 @@ def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
 
 @dataclass
 class Step:
-    """Forward, loss, backward, L1, clipping, optimiser; nothing in it waits for the device.
+    """Objective, backward, L1, clipping, optimisers; nothing in it waits for the device.
 
     The L1 penalty is added to the gradients as l1 * sign(theta), which is what its derivative adds, before the
-    gradients are clipped; weight decay is the optimiser's and is not clipped.
+    gradients of each network are clipped; weight decay is the optimiser's and is not clipped. Parameters of the
+    method's own take no part in any of these.
     """
 
-    network: Network
-    forward: Callable[[Tensor], Tensor]  # the network, or what averages its gradients over processes
-    loss: Loss
+    rule: Rule
+    networks: Sequence[Network]
+    forwards: Sequence[Callable[[Tensor], Tensor]]  # the networks, or what averages their gradients over processes
     optimizer: torch.optim.Optimizer
+    own: Sequence[torch.optim.Optimizer]  # of the method's own parameters
     place: Place
     l1: float
     clip_norm: float
 
     def __post_init__(self) -> None:
-        self.parameters: list[Tensor] = list(self.network.parameters())
+        self.parameters: list[list[Tensor]] = [list(network.parameters()) for network in self.networks]
 
-    def __call__(self, inputs: Tensor, given: Tensor, weight: float = 1.0) -> tuple[Tensor, Tensor]:
+    def _logits(self, number: int) -> Callable[[Tensor], Tensor]:
+        def logits(inputs: Tensor) -> Tensor:
+            with self.place.autocast():
+                return self.forwards[number](inputs)
+
+        return logits
+
+    def __call__(self, batch: Batch, weight: float = 1.0) -> tuple[Tensor, Tensor]:
         """Update the weights.
 
         Args:
-            inputs: a batch.
-            given: its labels.
+            batch: views, given labels and index; the networks are added here.
             weight: factor of the loss's gradient.
 
         Returns:
             The loss before the update and how many given labels were predicted, both on the device.
         """
-        self.optimizer.zero_grad()
-        head = self.network.fc
-        if isinstance(head, StudentHead):
-            with self.place.autocast():
-                features = self.network.features(inputs)
-            scores, centre_term = head.training_scores(features, given)
-            value = self.loss(scores, given) + centre_term
-        else:
-            with self.place.autocast():
-                scores = self.forward(inputs)
-            value = self.loss(scores, given)
-        (value if weight == 1 else weight * value).backward()
-        if self.l1:
-            gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-            torch._foreach_add_(gradients, torch._foreach_sign(self.parameters), alpha=self.l1)
-        if self.clip_norm:
-            nn.utils.clip_grad_norm_(self.parameters, self.clip_norm, foreach=True)
+        batch = replace(
+            batch,
+            networks=[self._logits(number) for number in range(len(self.forwards))],
+            modules=self.networks,
+            autocast=self.place.autocast,
+        )
+        value, logits = self._evaluate(batch, weight)
+        for addition in self.rule.additions:
+            addition.second_gradient(self.networks, lambda: self._evaluate(replace(batch, again=True), weight))
+        for parameters in self.parameters:
+            trained = [parameter for parameter in parameters if parameter.grad is not None]
+            if self.l1 and trained:
+                torch._foreach_add_(
+                    [p.grad for p in trained if p.grad is not None], torch._foreach_sign(trained), alpha=self.l1
+                )
+            if self.clip_norm and trained:
+                nn.utils.clip_grad_norm_(trained, self.clip_norm, foreach=True)
         self.optimizer.step()
-        return value.detach(), (scores.detach().argmax(1) == given).sum()
+        for optimizer in self.own:
+            optimizer.step()
+        return value.detach(), (logits.detach().argmax(1) == batch.given).sum()
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for optimizer in (self.optimizer, *self.own):
+            optimizer.zero_grad()
+
+    def _evaluate(self, batch: Batch, weight: float) -> tuple[Tensor, Tensor]:
+        self.zero_grad()
+        value, logits = self.rule.objective(batch)
+        if value.requires_grad:  # a selection may keep nobody
+            torch.autograd.backward(value if weight == 1 else weight * value)
+        return value, logits
 
 
 class Captured:
     """A step recorded as one CUDA graph for each batch size it meets; the numbers are those of `Step`.
 
     An epoch has at most two batch sizes, the full one and the last. Recording runs the step a few times, so the
-    weights, the statistics of batch normalisation and the optimiser's state are put back afterwards.
+    weights, the statistics of batch normalisation, the optimiser's and the method's state are put back afterwards.
     """
 
     def __init__(self, step: Step) -> None:
         self.step = step
-        self._graphs: dict[torch.Size, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {}
+        self._graphs: dict[torch.Size, Callable[[Batch], tuple[Tensor, Tensor]]] = {}
 
-    def __call__(self, inputs: Tensor, given: Tensor, weight: float = 1.0) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: Batch, weight: float = 1.0) -> tuple[Tensor, Tensor]:
         """As `Step`; one process alone has the weight 1."""
-        if inputs.shape not in self._graphs:
-            self._graphs[inputs.shape] = self._record(inputs.clone(memory_format=torch.preserve_format), given.clone())
-        return self._graphs[inputs.shape](inputs, given)
+        shape = batch.inputs.shape
+        if shape not in self._graphs:
+            views = tuple(view.clone(memory_format=torch.preserve_format) for view in batch.views)
+            self._graphs[shape] = self._record(
+                replace(batch, views=views, given=batch.given.clone(), index=batch.index.clone())
+            )
+        return self._graphs[shape](batch)
 
-    def _record(self, inputs: Tensor, given: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        device = inputs.device
+    def _record(self, batch: Batch) -> Callable[[Batch], tuple[Tensor, Tensor]]:
+        device = batch.inputs.device
         before = [tensor.clone() for tensor in self._state()]
         aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):
             for _ in range(3):  # lets cuDNN, cuBLAS and the allocator settle before the recording
-                self.step(inputs, given)
+                self.step(batch)
         torch.cuda.current_stream(device).wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        self.step.optimizer.zero_grad()
+        self.step.zero_grad()
         with torch.cuda.graph(graph):
-            outputs = self.step(inputs, given)
+            outputs = self.step(batch)
         # State that the warm-up created (momentum, Adam's moments) starts from zero, as it would have.
         for index, tensor in enumerate(self._state()):
             tensor.copy_(before[index]) if index < len(before) else tensor.zero_()
 
-        def replay(new_inputs: Tensor, new_given: Tensor) -> tuple[Tensor, Tensor]:
-            inputs.copy_(new_inputs, non_blocking=True)
-            given.copy_(new_given, non_blocking=True)
+        def replay(new: Batch) -> tuple[Tensor, Tensor]:
+            for kept, fresh in zip(
+                (*batch.views, batch.given, batch.index), (*new.views, new.given, new.index), strict=True
+            ):
+                kept.copy_(fresh, non_blocking=True)
             graph.replay()
             return outputs
 
         return replay
 
     def _state(self) -> list[Tensor]:
-        """Everything a step changes, the network's part first."""
-        optimizer = self.step.optimizer
+        """Everything a step changes, the networks' and the method's part first."""
         moments = [
             value
-            for parameter in self.step.parameters
+            for optimizer in (self.step.optimizer, *self.step.own)
+            for group in optimizer.param_groups
+            for parameter in group["params"]
             for value in optimizer.state.get(parameter, {}).values()
             if isinstance(value, Tensor)
         ]
-        return [*self.step.network.state_dict().values(), *moments]
+        modules: list[nn.Module] = [*self.step.networks, self.step.rule]
+        return [*(tensor for module in modules for tensor in module.state_dict().values()), *moments]

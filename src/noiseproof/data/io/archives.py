@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import stat
 import zipfile
 import zlib
@@ -17,7 +18,7 @@ from typing import BinaryIO
 
 from noiseproof.errors import DataError, DataMissingError
 
-__all__ = ["MIB", "read_bytes", "read_text", "tar_members", "web_page", "zip_members"]
+__all__ = ["MIB", "read_bytes", "read_text", "regular", "tar_members", "web_page", "zip_members"]
 
 MIB = 1 << 20
 _BLOCK = 512
@@ -178,3 +179,14 @@ def _at_most(count: int, file: BinaryIO) -> bytes:
 
 def _size(count: int) -> str:
     return f"{count / MIB:.1f} MiB" if count >= MIB else f"{count} bytes"
+
+
+def regular(path: Path) -> os.stat_result:
+    """The status of a regular file.
+
+    Raises:
+        DataMissingError: there is no such file.
+        DataError: it is a folder, a pipe or a device.
+    """
+    with _opened(path) as file:
+        return os.fstat(file.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,11 @@ def npy_parts(blob: bytes, where: str) -> tuple[str, bool, tuple[int, ...], byte
     return header["descr"], header["fortran"] == "True", shape, blob[end:]
 
 
-def npz(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an .npz file by name."""
+def npz(path: Path, needed: Callable[[str], bool] = lambda name: True) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an .npz file by name; those that are not needed come empty and are not looked into."""
     limit = max(64 * MIB, 200 * path.stat().st_size) if path.is_file() else 0
-    members = zip_members(path, limit)
-    return {name.removesuffix(".npy"): npy(blob, f"{path}: {name[:80]}") for name, blob in members.items()}
+    members = {name.removesuffix(".npy"): blob for name, blob in zip_members(path, limit).items()}
+    return {name: npy(blob, f"{path}: {name[:80]}") if needed(name) else np.empty(0) for name, blob in members.items()}
 
 
 def _sized(descr: str) -> bool:

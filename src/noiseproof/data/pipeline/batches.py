@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noiseproof import rng
+from noiseproof import pulse, rng
 from noiseproof.data.dataset import Split
 from noiseproof.data.pipeline.augment import Augment, crops, draw, normalise, pad
 from noiseproof.errors import InputError
@@ -95,12 +96,32 @@ class Batches:
             epoch: which epoch, from 0.
             start: batches to leave out at the beginning, for a run that goes on in the middle of an epoch.
         """
-        order = rng.permutation(self.count, self.seed, "order", epoch) if self.train else np.arange(self.count)
-        everything = torch.from_numpy(order).to(self.device)
-        rank, world = self.shard
+        everything = self.order(epoch)
         firsts = range(start * self.batch_size, self.count, self.batch_size)
-        parts = [everything[first : first + self.batch_size][rank::world] for first in firsts]
-        return zip(self._source.stream(parts, epoch), parts, strict=True)
+        return self.batches([everything[first : first + self.batch_size] for first in firsts], epoch)
+
+    def order(self, epoch: int = 0) -> Tensor:
+        """The positions of all samples in the order of an epoch, int64 (N,), on the device."""
+        order = rng.permutation(self.count, self.seed, "order", epoch) if self.train else np.arange(self.count)
+        return torch.from_numpy(order).to(self.device)
+
+    def batches(self, parts: Sequence[Tensor], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of chosen samples, as `epoch` gives them: this process's share of each part."""
+        rank, world = self.shard
+        shares = [part[rank::world] for part in parts]
+        for inputs, share in zip(self._source.stream(shares, epoch), shares, strict=True):
+            yield inputs, share
+            pulse.beat()
+
+    def view(self, number: int) -> Batches:
+        """The same samples and order under other random draws of the augmentation; 0 is this one."""
+        if number == 0:
+            return self
+        other, source = copy.copy(self), copy.copy(self._source)
+        if hasattr(source, "seed"):
+            source.seed = rng.key(self.seed, "view", number) & (2**63 - 1)
+        other._source = source
+        return other
 
 
 class _Features:

@@ -6,6 +6,7 @@ images; colour jitter and normalisation run on whole batches, on the device.
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
 from collections import deque
@@ -23,6 +24,7 @@ from PIL import (  # each of these Pillow would import while it reads a file
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
+    Jpeg2KImagePlugin,  # noqa: F401
     JpegImagePlugin,  # noqa: F401
     MpoImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
@@ -36,6 +38,7 @@ from noiseproof import rng
 from noiseproof.data.pipeline.augment import Augment, normalise
 from noiseproof.data.pipeline.cache import Cache
 from noiseproof.data.pipeline.jitter import jitter
+from noiseproof.data.pipeline.modes import as_rgb
 from noiseproof.errors import DataError, DataMissingError, InputError
 
 __all__ = ["MOST_PIXELS", "ImageFiles", "box", "in_memory", "opened", "resized", "size_of"]
@@ -45,7 +48,12 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 MOST_PIXELS = 64_000_000
 _IN_MEMORY = 4 * 2**30  # bytes
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")  # none of those that run other programs
+_FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "MPO", "JPEG2000"]  # none that runs other programs
+_PLUGINS = {
+    ".avif": ("AVIF", "PIL.AvifImagePlugin"),
+    ".heic": ("HEIF", "pillow_heif"),
+    ".heif": ("HEIF", "pillow_heif"),
+}
 _WORDS = 16  # 64-bit words a sample: 0 flip and window, 1..10 tries of a box, 11..15 colours
 _TRIES = 10
 
@@ -61,7 +69,7 @@ def reading(path: Path) -> Iterator[Image.Image]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DataError(f"{path}: must be a regular file")
-        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with path.open("rb") as file, Image.open(file, formats=_formats(path)) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(f"{path}: {image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are decoded")
             yield image
@@ -73,12 +81,33 @@ def reading(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path}: cannot be decoded ({type(error).__name__}: {str(error)[:120]})") from None
 
 
+def _formats(path: Path) -> list[str]:
+    """Formats that a file may have; those that need a plug-in only where its ending asks for it.
+
+    Raises:
+        DataError: the plug-in is not installed.
+    """
+    name, module = _PLUGINS.get(path.suffix.lower(), ("", ""))
+    if not name:
+        return _FORMATS
+    try:
+        plugin = importlib.import_module(module)
+    except ImportError:
+        package = "pillow-heif" if name == "HEIF" else "a newer Pillow"
+        raise DataError(
+            f"{path}: cannot be decoded, {name} pictures need {package}; pip install -U {package.split()[-1]}"
+        ) from None
+    if name == "HEIF":
+        plugin.register_heif_opener()
+    return [*_FORMATS, name]
+
+
 def opened(path: Path, reduced_to: tuple[int, int] | None = None) -> Image.Image:
     """The picture of a file as RGB; a JPEG may come at 1/2, 1/4 or 1/8 of its size, no smaller than `reduced_to`."""
     with reading(path) as image:
         if reduced_to is not None:
             image.draft("RGB", reduced_to)
-        return image.convert("RGB")
+        return as_rgb(image)
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -223,7 +252,7 @@ class ImageFiles:
             if self.reduced:  # as small as leaves the box no smaller than the result
                 factor = max(1.0, min(corners[2] - corners[0], corners[3] - corners[1]) / side)
                 image.draft("RGB", (int(width / factor), int(height / factor)))
-            whole = image.convert("RGB")
+            whole = as_rgb(image)
         if whole.size == (width, height):
             return np.asarray(whole.crop(corners).resize((side, side), Image.Resampling.BILINEAR))
         across, down = whole.width / width, whole.height / height

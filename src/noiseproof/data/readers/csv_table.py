@@ -1,128 +1,242 @@
-"""Strict CSV: UTF-8, one header, a `label` column, and features or image paths; errors name the row."""
+"""CSV, TSV and their dialects as a table: large plain files through Arrow, all others record by record."""
 
 from __future__ import annotations
 
-import csv
 import io
-from dataclasses import dataclass
-from math import inf
+import itertools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from noiseproof.data.dataset import offenders
-from noiseproof.data.io.archives import MIB, read_text
-from noiseproof.data.readers.image_files import inside
-from noiseproof.errors import DataError, did_you_mean
+from noiseproof.data.io.archives import MIB, read_bytes, regular
+from noiseproof.data.readers import dialect
+from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.names import role_of_name
+from noiseproof.data.readers.numbers import MISSING, decimal_marks, is_missing
+from noiseproof.data.readers.packed import unpacked
+from noiseproof.data.readers.table import Column, Table, unique_names
+from noiseproof.errors import DataError
 
-__all__ = ["Table", "read_table"]
+__all__ = ["read_csv"]
 
 _LONGEST = 2048 * MIB
-_CHUNK = 4096
-_OWN = ("label", "clean", "split", "path")
+_LARGE = 4 * MIB  # from here on through Arrow, where the file is plain enough
+_SAMPLE = 256 * 1024
 
 
-@dataclass(frozen=True)
-class Table:
-    """The columns of a CSV file: what is learned from, and texts for labels, truth and split."""
-
-    inputs: Tensor | tuple[Path, ...]
-    given: list[str]
-    clean: list[str] | None
-    split: list[str] | None
-
-
-def read_table(path: Path, root: Path) -> Table:
-    """Read a CSV file with the columns `label`, and `path` or any number of features; `clean` and `split` may be there.
+def read_csv(path: Path, options: ReadingOptions, *, large: int = _LARGE) -> Table:
+    """Read a text table.
 
     Args:
-        path: the file; `.csv.gz` is unpacked.
-        root: what the image paths are relative to.
+        path: the file, which may be compressed.
+        options: delimiter and encoding, where the user gives them.
+        large: size in bytes from which a plain file is read through Arrow; the result is the same.
 
     Raises:
-        DataError: what is wrong, with the rows; row 1 is the header.
+        DataError: what is wrong, with the row; row 1 is the header where nothing stands above it.
     """
-    reader = csv.reader(io.StringIO(read_text(path, _LONGEST), newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        features = _features(header, path)
-        own: dict[str, list[str]] = {name: [] for name in _OWN if name in header}
-        numbers = [np.empty((0, len(features)), np.float32)]
-        rows: list[list[str]] = []
-        first = 2
-        for row in reader:
-            if len(row) != len(header):
-                raise DataError(f"{path}, row {first + len(rows)}: {len(row)} values, the header has {len(header)}")
-            rows.append(row)
-            if len(rows) == _CHUNK:
-                numbers.append(_digest(rows, header, features, own, first, path))
-                first, rows = first + len(rows), []
-        numbers.append(_digest(rows, header, features, own, first, path))
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}") from None
-    if not own["label"]:
-        raise DataError(f"{path}: has a header and no rows; write one sample a line below it")
-    inputs: Tensor | tuple[Path, ...] = torch.from_numpy(np.concatenate(numbers))
-    if "path" in own:
-        inputs = inside(root, own["path"], str(path))
-    return Table(inputs, own["label"], own.get("clean"), _checked_split(own.get("split"), path))
+    mark = None if options.delimiter is None else dialect.named(options.delimiter)
+    size = regular(path).st_size
+    if size >= large and options.encoding is None:
+        table = _through_arrow(path, mark, options)
+        if table is not None:
+            return table
+    content = unpacked(path, _LONGEST) if size else read_bytes(path, 0)
+    found = dialect.grid(dialect.decode(content, options.encoding, str(path)), mark, str(path))
+    columns = [list(values) for values in zip(*found.records, strict=True)] or [[] for _ in found.header]
+    named, padded = _plain_names(found.header), _padded(found.header, columns)
+    if padded:
+        columns = [[text.strip() for text in column] for column in columns]
+    rows = np.array(found.rows, np.int64)
+    table = Table(str(path), _form(found.delimiter), [], len(rows), rows, found.delimiter)
+    table.columns = [Column(name, column) for name, column in zip(named, columns, strict=True)]
+    return table
 
 
-def _features(header: list[str], path: Path) -> list[int]:
-    """The positions of the feature columns."""
-    if "label" not in header:
-        hint = did_you_mean("label", header)
-        raise DataError(f"{path}: needs a column 'label' in its first row{hint}; found {', '.join(header[:8])[:120]}")
-    if len(set(header)) < len(header) or "" in header:
-        twice = sorted({name for name in header if header.count(name) > 1 or not name})
-        raise DataError(f"{path}: every column needs a name of its own, found {', '.join(map(repr, twice[:5]))[:120]}")
-    features = [number for number, name in enumerate(header) if name not in _OWN]
-    if ("path" in header) == bool(features):
-        raise DataError(f"{path}: needs a column 'path' or feature columns beside 'label', one of the two")
-    return features
+def _form(delimiter: str) -> str:
+    kind = {",": "CSV", "\t": "a table with tabs"}.get(delimiter)
+    return kind or f"CSV with {delimiter!r}"
 
 
-def _digest(
-    rows: list[list[str]], header: list[str], features: list[int], own: dict[str, list[str]], first: int, path: Path
-) -> npt.NDArray[np.float32]:
-    """Add the text columns of some rows to `own` and return their features."""
-    for name, column in own.items():
-        at = header.index(name)
-        column += [row[at] for row in rows]
-    numbers = np.empty((len(rows), len(features)), np.float32)
-    for place, at in enumerate(features):
-        texts = [row[at] for row in rows]
-        try:
-            if not (whole := "".join(texts)).isascii() or "_" in whole:
-                raise ValueError
-            with np.errstate(over="ignore"):
-                numbers[:, place] = [float(text) for text in texts]
-        except ValueError:
-            numbers[:, place] = [_number(text) for text in texts]
-        bad = ~np.isfinite(numbers[:, place])
-        if bad.any():
-            raise DataError(
-                f"{path}, column {header[at][:40]!r}: must be finite numbers; "
-                f"{offenders(bad, [repr(text) for text in texts], first_row=first)}"
-            )
-    return numbers
+def _plain_names(header: list[str]) -> list[str]:
+    return unique_names([name.strip() for name in header])
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text) if text.isascii() and "_" not in text else inf
-    except ValueError:
-        return inf
+def _padded(header: list[str], columns: list[list[str]]) -> bool:
+    """Whether spaces around values belong to the layout of the file, and not to single values."""
+    if any(name != name.strip() for name in header):
+        return True
+    return any(column and all(text != text.strip() for text in column) for column in columns)
 
 
-def _checked_split(texts: list[str] | None, path: Path) -> list[str] | None:
-    if texts is None:
+# Large files
+
+
+def _through_arrow(path: Path, mark: str | None, options: ReadingOptions) -> Table | None:
+    """The table of a plain file; None where it has to be read record by record."""
+    facts = _facts(path)
+    if facts is None:
         return None
-    texts = [text.strip().lower() for text in texts]
-    bad = np.array([text not in ("train", "test") for text in texts])
-    if bad.any():
-        raise DataError(f"{path}: split must be train or test; {offenders(bad, texts, first_row=2)}")
-    return texts
+    head, lines = facts
+    try:
+        small = dialect.grid(head, mark, str(path))
+    except DataError:
+        return None
+    candidates = [one for one in dialect.DELIMITERS if one in head.partition("\n")[0]]
+    if (mark is None and candidates != [small.delimiter]) or len(small.records[0]) != len(small.header):
+        return None
+    columns = [list(values) for values in zip(*small.records, strict=True)]
+    if _padded(small.header, columns) or small.header != next(iter(_first(head, small.delimiter))):
+        return None
+    names = _plain_names(small.header)
+    marks = [_mark(name, column, options) for name, column in zip(names, columns, strict=True)]
+    comma = "," in marks
+    numeric = {f"c{place}" for place, found in enumerate(marks) if found and (found == ",") == comma}
+    try:
+        table = _arrow(path, small.delimiter, len(names), numeric, "," if comma else ".")
+    except _NotPlain:
+        return None
+    if table.num_rows != lines - 1:
+        return None  # quoted values hold line ends: their rows are counted record by record
+    again = _again(path, small.delimiter, len(names))
+    made = [_column(name, table.column(place), again(place)) for place, name in enumerate(names)]
+    rows = np.arange(2, table.num_rows + 2)
+    return Table(str(path), _form(small.delimiter), made, table.num_rows, rows, small.delimiter)
+
+
+def _first(head: str, delimiter: str) -> Any:
+    import csv
+
+    return csv.reader(io.StringIO(head), delimiter=delimiter)
+
+
+def _facts(path: Path) -> tuple[str, int] | None:
+    """The first lines of a file and the number of its lines; None if lines are not simply one record each."""
+    lines, last, blank = 0, b"", False
+    with path.open("rb") as file:
+        head = file.read(_SAMPLE)
+        if head.startswith(
+            (b"#", b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b", b"PK", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+        ):
+            return None
+        file.seek(0)
+        while piece := file.read(8 * MIB):
+            if blank and piece.strip():
+                return None
+            if b"\0" in piece:
+                return None
+            whole = last + piece
+            body = whole.rstrip(b"\r\n \t")
+            if b"\n\n" in body or b"\n\r\n" in body or body[:1] in b"\r\n":
+                return None
+            blank = False
+            tail = whole[len(body) :]
+            lines += piece.count(b"\n")
+            if tail.count(b"\n") > 1:
+                blank, lines = True, lines - tail.count(b"\n") + 1
+            if b"\r" in piece and piece.count(b"\r\n") + piece.endswith(b"\r") < piece.count(b"\r"):
+                return None
+            last = piece[-1:]
+        if not last.endswith((b"\n", b"\r")):
+            lines += 1
+    cut = head if len(head) < _SAMPLE else head[: head.rfind(b"\n") + 1]
+    try:
+        text = cut.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    return (text, lines) if text.count("\n") > 1 else None
+
+
+def _mark(name: str, sample: list[str], options: ReadingOptions) -> str:
+    """The decimal mark of a column that is read as numbers at once; empty: it is kept as text for now."""
+    if name in options.columns() or role_of_name(name) or all(map(is_missing, sample)):
+        return ""
+    if any(" " in text or "'" in text or text[:1] == "+" for text in sample) or _rising(sample):
+        return ""
+    marks = decimal_marks(sample)
+    if len(marks) == 2:
+        return "" if any("," in text or text.count(".") > 1 for text in sample) else "."
+    plain = not any(("," in text and "." in text) or text.count(",") > 1 for text in sample)
+    return marks.pop() if marks and plain and (marks != {"."} or not any("," in text for text in sample)) else ""
+
+
+def _rising(sample: list[str]) -> bool:
+    """Whether the values may be a running number."""
+    if not all(text.isdigit() for text in sample):
+        return False
+    numbers = [int(text) for text in sample]
+    return all(a < b for a, b in itertools.pairwise(numbers))
+
+
+class _NotPlain(Exception):
+    """Arrow cannot read the file as it is described."""
+
+
+def _arrow(path: Path, delimiter: str, width: int, numeric: set[str], mark: str, only: list[str] | None = None) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    names = [f"c{place}" for place in range(width)]
+    tokens = sorted(
+        {form for word in MISSING for form in (word, word.upper(), word.capitalize(), word.title())} | {"NaN"}
+    )
+    while True:
+        types = {name: pa.float32() if name in numeric else pa.string() for name in names}
+        try:
+            return arrow.read_csv(
+                str(path),
+                arrow.ReadOptions(column_names=names, skip_rows=1),
+                arrow.ParseOptions(delimiter=delimiter, newlines_in_values=False),
+                arrow.ConvertOptions(
+                    column_types=types,
+                    null_values=tokens,
+                    strings_can_be_null=False,
+                    decimal_point=mark,
+                    include_columns=only or names,
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            at = str(error).partition("In CSV column #")[2].partition(":")[0]
+            if not at.isdigit() or f"c{at}" not in numeric:
+                raise _NotPlain(str(error)) from None
+            numeric.discard(f"c{at}")
+
+
+def _again(path: Path, delimiter: str, width: int) -> Callable[[int], Callable[[], list[str]]]:
+    """Getters of a column's texts, for a column that was read as numbers."""
+
+    def getter(place: int) -> Callable[[], list[str]]:
+        def get() -> list[str]:
+            only = [f"c{place}"]
+            texts: list[str] = _arrow(path, delimiter, width, set(), ".", only).column(0).to_pylist()
+            return texts
+
+        return get
+
+    return getter
+
+
+def _column(name: str, values: Any, texts: Callable[[], list[str]]) -> Column:
+    import pyarrow as pa
+
+    if pa.types.is_floating(values.type):
+        return Column(name, texts, _floats(values))
+
+    def coded() -> tuple[list[str], npt.NDArray[np.int64]]:
+        whole = values.combine_chunks().dictionary_encode()
+        whole = whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
+        return whole.dictionary.to_pylist(), whole.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+    return Column(name, lambda: values.to_pylist(), None, coded)
+
+
+def _floats(values: Any) -> npt.NDArray[np.float32]:
+    found = np.empty(len(values), np.float32)
+    at = 0
+    for chunk in values.chunks:
+        found[at : at + len(chunk)] = chunk.to_numpy(zero_copy_only=False)
+        at += len(chunk)
+    return found

@@ -11,9 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Call", "Event", "Finished", "Lost", "Pool", "Progress", "Raised"]
+from noiseproof.errors import MachineError
+
+__all__ = ["Call", "Event", "Finished", "Lost", "OutOfMemory", "Pool", "Progress", "Raised", "Stalled"]
 
 Call = Callable[..., Any]
+
+
+class OutOfMemory(MachineError):
+    """A run needs more memory than there was; with fewer workers beside it, it may fit."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,19 @@ class Lost:
 
     ticket: int
     why: str
+    started: bool = True  # False: it ended before it could take a call
+    stuck: bool = False  # it was given up because it made no progress
 
 
-Event = Progress | Finished | Raised | Lost
+@dataclass(frozen=True)
+class Stalled:
+    """The call has shown no progress for a while; it is left to go on."""
+
+    ticket: int
+    seconds: float
+
+
+Event = Progress | Finished | Raised | Lost | Stalled
 
 
 class Pool(Protocol):

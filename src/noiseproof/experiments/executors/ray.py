@@ -11,20 +11,23 @@ import pickle
 import signal
 import socket
 import threading
-import time
 import traceback
 import warnings
 from contextlib import suppress
 from typing import Any
 
+from noiseproof import pulse
 from noiseproof.errors import InputError, MachineError
-from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised
+from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised, Stalled
+from noiseproof.experiments.executors.patience import AwakeClock, Patience
 from noiseproof.experiments.executors.worker import BEAT, portable
+from noiseproof.machine import cores
 from noiseproof.storage.process import Process, this_process
 
 __all__ = ["RayPool"]
 
 _QUIET = 300.0  # seconds without a sign of life after which a task counts as hung
+_ANSWER = 8.0  # seconds that a cluster may take to answer
 _OLDEST = (2, 52)  # CVE-2025-62593: until then a web page could reach a local cluster
 
 
@@ -55,7 +58,8 @@ def _serve(ticket: int, packed: bytes, mailbox: Any) -> tuple[str, Any]:
     threading.Thread(target=beat, daemon=True).start()
     try:
         call = pickle.loads(packed)
-        value = call(progress=lambda content: mailbox.put.remote(ticket, "progress", content))
+        with pulse.heard_by(lambda: mailbox.put.remote(ticket, "pulse", None)):
+            value = call(progress=lambda content: mailbox.put.remote(ticket, "progress", content))
         return "value", value
     except Exception as error:
         return "error", (portable(error), traceback.format_exc())
@@ -71,22 +75,40 @@ class RayPool:
             such as "10.0.0.1:6379" or "ray://10.0.0.1:10001". Whoever can reach a Ray cluster can run code on it.
         slots: tasks at a time; as many as the cluster has GPUs, or else processors, unless given.
         gpus: whether tasks use GPUs where the cluster has some; more tasks than GPUs share them evenly.
-        quiet: seconds of silence after which a task is given up.
+        quiet: seconds of silence after which a task is given up, and seconds without progress after which it is
+            reported as stalled.
+        stuck_after: seconds without progress after which a task is given up; None: never.
+
+    Raises:
+        InputError: the address is none, or Ray or a part of it is not installed.
+        MachineError: no Ray cluster answers there within 10 seconds.
     """
 
     def __init__(
-        self, address: str = "local", *, slots: int | None = None, gpus: bool = False, quiet: float = _QUIET
+        self,
+        address: str = "local",
+        *,
+        slots: int | None = None,
+        gpus: bool = False,
+        quiet: float = _QUIET,
+        stuck_after: float | None = None,
     ) -> None:
         self._ray = ray = _import_ray(private=address == "local")
         silent: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         if address == "local":
             where = "cannot start Ray on this machine"
-            silent |= {"num_cpus": slots or len(os.sched_getaffinity(0)), "include_dashboard": False}
+            silent |= {"num_cpus": slots or cores(), "include_dashboard": False}
         else:
             where = f"cannot reach a Ray cluster at {address}"
             _knock(address)
+        if not address.startswith("ray://"):
+            # Ray puts the driver's working folder first on the tasks' path, unless the job is a client's.
+            silent["job_config"] = ray.job_config.JobConfig(_client_job=True)
+        os.environ.setdefault("PYTHONSAFEPATH", "1")  # of all processes of a private cluster
         try:
             ray.init(address=address, **silent)
+        except ImportError as error:
+            raise InputError(f"--ray {address} needs more of Ray ({error}); type: pip install 'ray[client]'") from None
         except Exception as error:  # Ray raises all kinds, plain Exception too
             raise MachineError(f"{where}: {error}") from None
         have = ray.cluster_resources()
@@ -102,6 +124,8 @@ class RayPool:
         self._mailbox = mailbox.remote()
         self._asked: Any = None
         self._flying: dict[Any, int] = {}
+        self._clock = AwakeClock()
+        self._patience = Patience(self._clock, quiet, stuck_after)
         self._heard: dict[int, float] = {}
         self._where: dict[int, Process] = {}
 
@@ -138,10 +162,12 @@ class RayPool:
         for ticket, kind, content in letters:
             if ticket not in flying:
                 continue
-            self._heard[ticket] = time.monotonic()
+            if ticket not in self._heard or kind != "alive":
+                self._patience.moved(ticket)
+            self._heard[ticket] = self._clock.now()
             if kind == "alive":
                 self._where[ticket] = content
-            else:
+            elif kind == "progress":
                 events.append(Progress(ticket, content))
         return events
 
@@ -157,35 +183,55 @@ class RayPool:
         return Finished(ticket, content) if kind == "value" else Raised(ticket, *content)
 
     def _silent(self) -> list[Event]:
-        now, lost = time.monotonic(), list[Event]()
+        """Give up tasks that are silent or stuck; report those that make no progress."""
+        now, stuck, events = self._clock.now(), dict(self._patience.stuck()), list[Event]()
         for reference, ticket in list(self._flying.items()):
             silence = now - self._heard.get(ticket, now)  # a task that waits for a processor is not silent
             if silence > self._quiet:
-                process = self._where.get(ticket)
-                self._forget(reference)
-                with suppress(Exception):
-                    self._ray.cancel(reference, force=True)
-                if process and process.alive():  # one that is stopped does not hear Ray
-                    os.kill(process.pid, signal.SIGKILL)
-                lost.append(Lost(ticket, f"its task was silent for {silence:.0f} s and was given up"))
-        return lost
+                events.append(Lost(ticket, f"its task was silent for {silence:.0f} s and was given up"))
+            elif ticket in stuck:
+                why = f"it made no progress for {stuck[ticket]:.0f} s and was given up"
+                events.append(Lost(ticket, why, stuck=True))
+            else:
+                continue
+            self._give_up(reference)
+        return [*events, *(Stalled(ticket, seconds) for ticket, seconds in self._patience.stalled())]
+
+    def _give_up(self, reference: Any) -> None:
+        process = self._where.get(self._forget(reference))
+        with suppress(Exception):
+            self._ray.cancel(reference, force=True)
+        if process and process.alive():  # one that is stopped does not hear Ray
+            os.kill(process.pid, signal.SIGKILL)
 
     def _forget(self, reference: Any) -> int:
         ticket = self._flying.pop(reference)
         self._heard.pop(ticket, None)
+        self._patience.forget(ticket)
         self._where.pop(ticket, None)
         return ticket
 
 
+# The first bytes of a connection that speaks HTTP/2, as all servers of Ray do, with empty settings.
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_SETTINGS = 4  # type of the frame that has to be the first answer
+
+
 def _knock(address: str) -> None:
-    """See whether anything answers there; Ray itself would try for minutes."""
+    """See whether a server of Ray's kind answers there; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdigit()):
         raise InputError(f"--ray takes local, HOST:PORT or ray://HOST:PORT, got {address!r}")
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        with socket.create_connection((host, int(port)), timeout=_ANSWER) as connection:
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return
+            connection.sendall(_HELLO)
+            answer = connection.recv(9)
     except (OSError, OverflowError) as error:
         raise MachineError(f"cannot reach a Ray cluster at {address}: {error}") from None
+    if len(answer) < 4 or answer[3] != _SETTINGS:
+        raise MachineError(f"cannot reach a Ray cluster at {address}: something else answers there")
 
 
 def _import_ray(private: bool = False) -> Any:
@@ -198,6 +244,7 @@ def _import_ray(private: bool = False) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import ray
+            import ray.job_config
             import ray.util.scheduling_strategies
     except ImportError:
         raise InputError("--ray needs Ray; type: pip install 'noiseproof[cluster]'") from None

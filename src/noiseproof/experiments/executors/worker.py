@@ -1,11 +1,13 @@
 """What a worker process does: compute what the pool sends it.
 
-It hears on one connection and answers on it: progress, a value or an error, and a beat every few seconds
-that says it is alive. When the other end goes away it ends at once, so no worker outlives its driver.
+It hears on one connection and answers on it: progress, a value or an error, a beat every few seconds that says the
+process is alive, and a pulse from the computation itself that says it moves. When the other end goes away it ends at
+once, so no worker outlives its driver.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import queue
@@ -13,11 +15,14 @@ import signal
 import threading
 import traceback
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
+from noiseproof import pulse
 from noiseproof.errors import MachineError, NoiseproofError
+from noiseproof.experiments.executors.base import OutOfMemory
 
 __all__ = ["BEAT", "Failure", "main", "portable"]
 
@@ -28,18 +33,39 @@ class Failure(Exception):
     """What a computation raised, as text, where the exception itself cannot travel."""
 
 
+# What the system refuses whoever asks; the same call may work later or elsewhere.
+_OF_THE_MACHINE = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
 def portable(error: Exception) -> Exception:
-    """An exception that another process can read: our own as they are, any other one as its text.
+    """An exception that another process can read, and that tells the machine's trouble from the run's own fault.
+
+    Errors of noiseproof stay as they are; a lack of memory, a disk that fails and a missing package become a
+    `MachineError`; any other one its text.
 
     Example:
         >>> portable(ValueError("no such thing"))
         Failure('ValueError: no such thing')
+        >>> portable(MemoryError())
+        OutOfMemory('out of memory')
     """
     if isinstance(error, NoiseproofError):
         return error
+    text = "".join(traceback.format_exception_only(error)).strip()
     if isinstance(error, ImportError):  # no fault of the run: every other one would end the same way
         return MachineError(f"a worker cannot import what a run needs: {error}")
-    return Failure("".join(traceback.format_exception_only(error)).strip())
+    if _lacks_memory(error):
+        return OutOfMemory(f"out of memory{f': {text}' if str(error) else ''}")
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        return MachineError(f"the system refused: {text}")
+    return Failure(text)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & {"MemoryError", "OutOfMemoryError", "_ArrayMemoryError"}:  # Python's, torch's, numpy's
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's, on a CPU
 
 
 class _Line:
@@ -76,13 +102,15 @@ def main(descriptor: int, *modules: str) -> None:
     with suppress(ImportError):  # a call that needs it will say so
         for module in modules:
             import_module(module)
+    line.send("ready", -1)
     while True:
         message = line.calls.get()
         ticket = -1
         try:
             ticket, packed = pickle.loads(message)
             call = pickle.loads(packed)  # imports what the call needs, so it may fail on its own
-            value = call(progress=lambda content, ticket=ticket: line.send("progress", ticket, content))
+            with pulse.heard_by(partial(line.send, "pulse", ticket)):
+                value = call(progress=lambda content, ticket=ticket: line.send("progress", ticket, content))
             line.send("value", ticket, value)
         except Exception as error:
             line.send("error", ticket, (portable(error), traceback.format_exc()))

@@ -1,0 +1,81 @@
+"""Options of reading, for every command that reads data, and the account of the reading at the top of its output."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, get_args
+
+import typer
+from typer.models import ArgumentInfo
+
+__all__ = ["accept_reading_options"]
+
+_PANEL = "Reading your own data"
+_OPTIONS: dict[str, tuple[Any, str, str, str]] = {
+    "label": (str | None, "--label", "COLUMN", "Column of the labels."),
+    "path": (str | None, "--path", "COLUMN", "Column of the pictures' paths."),
+    "text": (str | None, "--text", "COLUMN", "Column of the texts."),
+    "id": (str | None, "--id", "COLUMN", "Column that names each sample; it is no feature."),
+    "drop": (list[str] | None, "--drop", "COLUMNS", "Columns that are not learned from, with commas between them."),
+    "annotators": (list[str] | None, "--annotators", "COLUMNS", "Columns of an annotator each, or the one with names."),
+    "delimiter": (str | None, "--delimiter", "CHARACTER", "Between the values of a row; tab for a tab."),
+    "encoding": (str | None, "--encoding", "NAME", "Of a text file, as latin-1. [utf-8]"),
+    "strict": (bool, "--strict", "", "Stop at an item that cannot be used, instead of leaving it out."),
+}  # fmt: skip
+
+
+def accept_reading_options(app: typer.Typer) -> None:
+    """Give every command with an argument `data` the options of reading; it gets them as part of that text."""
+    for command in app.registered_commands:
+        assert command.callback is not None
+        command.callback = _with_options(command.callback)
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        accept_reading_options(group.typer_instance)
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    signature = inspect.signature(command, eval_str=True)
+    data = signature.parameters.get("data")
+    if data is None or not any(isinstance(each, ArgumentInfo) for each in get_args(data.annotation)):
+        return command
+    free = [name for name in _OPTIONS if name not in signature.parameters]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        from noiseproof.data import reading
+        from noiseproof.data.load import with_options
+
+        said = {name: given.pop(name) for name in free}
+        given["data"] = with_options(given["data"], **said) if given["data"] is not None else None
+        form = given.get("format") or given.get("output_format") or "text"
+        to_stderr = bool(given.get("as_json")) or str(form) != "text"
+        with reading.listening(lambda found: _tell(found.lines(), to_stderr)):
+            command(**given)
+
+    options = [_parameter(name) for name in free]
+    parameters = [*signature.parameters.values(), *options]
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    kind, option, metavar, text = _OPTIONS[name]
+    default = False if kind is bool else None
+    info = typer.Option(option, metavar=metavar or None, help=text, rich_help_panel=_PANEL)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
+
+
+def _tell(lines: list[str], to_stderr: bool) -> None:
+    from noiseproof.escaping import visible
+
+    if os.environ.get("RANK", "0") != "0":
+        return  # the first process of a team speaks
+    for line in lines:
+        print(visible(line, None), file=sys.stderr if to_stderr else sys.stdout, flush=True)

@@ -1,0 +1,46 @@
+"""Labels as texts exactly as written, and the class indices they stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from noiseproof.data.readers.table import Column
+
+__all__ = ["NO_LABEL", "in_order", "indices", "trimmed"]
+
+NO_LABEL = -1
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Class names by value where all are numbers, else by their characters.
+
+    Example:
+        >>> in_order(["200", "3", "17"]), in_order(["b", "10", "9"])
+        (['3', '17', '200'], ['10', '9', 'b'])
+    """
+    found = sorted(set(names))
+    if all(_NUMBER.match(name) for name in found):
+        found.sort(key=lambda name: (float(name), name))
+    return found
+
+
+def trimmed(texts: Sequence[str]) -> list[str]:
+    """Texts of labels; one that is nothing but spaces is empty, which is no label."""
+    return [text if text.strip() else "" for text in texts]
+
+
+def indices(columns: Sequence[Column]) -> tuple[list[npt.NDArray[np.int64]], list[str]]:
+    """Class indices of label columns that are numbered together, and the names of the classes.
+
+    Returns:
+        For each column its indices, `NO_LABEL` where the text is blank, and the names in order.
+    """
+    coded = [(trimmed(column.coded[0]), column.coded[1]) for column in columns]
+    names = in_order(text for texts, _ in coded for text in texts if text)
+    place = {name: number for number, name in enumerate(names)} | {"": NO_LABEL}
+    return [np.array([place[text] for text in texts], np.int64)[codes] for texts, codes in coded], names

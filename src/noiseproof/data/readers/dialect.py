@@ -1,0 +1,189 @@
+"""Characters, delimiter and header of a text table: taken only where no other reading fits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from noiseproof.data.readers.numbers import is_missing
+from noiseproof.errors import DataError
+
+__all__ = ["DELIMITERS", "Grid", "decode", "grid", "named"]
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_NUMBER = re.compile(r"[+-]?\d*[.,]?\d+([eE][+-]?\d+)?\Z")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Records of a text table under one delimiter.
+
+    Args:
+        delimiter: between the values.
+        header: the names in the first row.
+        records: the values of each record, as wide as the header.
+        rows: the row of each record as a spreadsheet counts it; comments and blank lines count too.
+    """
+
+    delimiter: str
+    header: list[str]
+    records: list[list[str]]
+    rows: list[int]
+
+
+def decode(content: bytes, encoding: str | None, where: str) -> str:
+    """The text of a file: UTF-8, or UTF-16 with a byte order mark, or the encoding that the user names.
+
+    Raises:
+        DataError: the bytes are of another encoding; says which option to give.
+    """
+    if encoding is None:
+        marks = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+        encoding = next((name for mark, name in marks if content.startswith(mark)), "utf-8")
+        if content[1:2] == b"\0" or content[:1] == b"\0":  # UTF-16 without its mark
+            encoding = "utf-16-le" if content[1:2] == b"\0" else "utf-16-be"
+    try:
+        text = content.decode(encoding)
+    except LookupError:
+        raise DataError(
+            f"{where}: no encoding {encoding!r}; give utf-8, utf-16, latin-1, cp1252 or another one"
+        ) from None
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{where}, row {row}: must be {encoding.upper()} text, byte {content[error.start]:#x} is not; "
+            "for a file of an older Windows program add --encoding cp1252 (or latin-1, ...)"
+        ) from None
+    if "\0" in text:
+        raise DataError(f"{where}: must be text, found a NUL byte at character {text.index(chr(0))}")
+    return text.removeprefix("\ufeff")
+
+
+def grid(text: str, delimiter: str | None, where: str) -> Grid:
+    """The records of a text table, under the delimiter given or the only one that fits every row.
+
+    Raises:
+        DataError: a row has another width than the header, two delimiters fit, or there is no header.
+    """
+    first = _first_line(text)
+    candidates = [delimiter] if delimiter is not None else [mark for mark in DELIMITERS if mark in first]
+    found: list[Grid] = []
+    refusals: list[str] = []
+    for mark in candidates:
+        try:
+            found.append(_grid(text, mark, where))
+        except DataError as error:
+            refusals.append(str(error))
+    if len(found) > 1:
+        marks = " and ".join(f"{mark!r}".replace("\\t", "\\t") for mark in (one.delimiter for one in found))
+        raise DataError(
+            f"{where}: the delimiters {marks} both fit every row; the one that is meant must be given with --delimiter"
+        )
+    if found:
+        return found[0]
+    if refusals:
+        raise DataError(refusals[0] if len(refusals) == 1 else "; or ".join(dict.fromkeys(refusals)))
+    return _grid(text, ",", where)  # a single column
+
+
+def named(delimiter: str) -> str:
+    """The delimiter that an option names: a character, `tab` or `\\t`.
+
+    Example:
+        >>> named("tab"), named(";")
+        ('\\t', ';')
+    """
+    words = {**{name: mark for mark, name in DELIMITERS.items()}, "\\t": "\t", "space": " "}
+    mark = words.get(delimiter.lower(), delimiter)
+    if len(mark) != 1 or mark in '"\r\n':
+        raise DataError(f"a delimiter is one character such as ',' ';' '|' or tab, got {delimiter!r}")
+    return mark
+
+
+def _first_line(text: str) -> str:
+    """The header's line: the first one that is neither blank nor a comment, or the last comment before data."""
+    last = ""
+    for line in io.StringIO(text):
+        if line.strip() and not line.startswith("#"):
+            return last + line
+        last = line if line.startswith("#") else last
+    return last
+
+
+def _grid(text: str, delimiter: str, where: str) -> Grid:
+    records: list[list[str]] = []
+    rows: list[int] = []
+    comments: list[list[str]] = []
+    header: list[str] | None = None
+    for row, record in enumerate(_records(text, delimiter, where), 1):
+        if not any(cell.strip() for cell in record) and len(record) <= 1:
+            continue  # a blank line
+        if header is None and record[0].startswith("#"):
+            comments.append([record[0].lstrip("# "), *record[1:]])
+            continue
+        if header is None:
+            if comments and len(comments[-1]) == len(record) > 1 and _is_data(record):
+                header = comments[-1]  # a header that is written as a comment, as numpy.savetxt does
+            else:
+                header = record
+                continue
+        if comments and len(record) == 1 and record[0].startswith("#"):
+            continue
+        records.append(record)
+        rows.append(row)
+    if header is None:
+        raise DataError(f"{where}: is empty; write a header and one sample a line below it")
+    return Grid(delimiter, *_fitted(header, records, rows, delimiter, where), rows)
+
+
+def _fitted(
+    header: list[str], records: list[list[str]], rows: list[int], delimiter: str, where: str
+) -> tuple[list[str], list[list[str]]]:
+    """Header and records of one width."""
+    width = len(header)
+    if records and all(len(record) == width + 1 for record in records):
+        if not any(record[-1].strip() for record in records):
+            return header, [record[:-1] for record in records]  # each row, but not the header, ends in a delimiter
+        return ["", *header], records  # R writes the names of rows without a heading
+    for row, record in zip(rows, records, strict=True):
+        if len(record) != width:
+            mark = f" (delimiter {delimiter!r})" if delimiter != "," else ""
+            raise DataError(f"{where}, row {row}: {len(record)} values, the header has {width}{mark}")
+    if width > 1 and _without_header(header, records):
+        raise DataError(
+            f"{where}: has no header, its first row holds values ({', '.join(header)[:60]}); "
+            "write a first row with the columns' names, such as a,b,label"
+        )
+    return header, records
+
+
+def _without_header(header: Sequence[str], records: list[list[str]]) -> bool:
+    """Whether the first row is a record: numbers where the others have numbers, and a text that recurs below it."""
+    numbers = [place for place, cell in enumerate(header) if _is_number(cell)]
+    words = [place for place, cell in enumerate(header) if not _is_number(cell)]
+    if not numbers or not records:
+        return False
+    alike = all(_is_number(record[place]) or is_missing(record[place]) for place in numbers for record in records[:50])
+    return alike and (not words or any(header[place] == record[place] for place in words for record in records))
+
+
+def _is_data(record: Sequence[str]) -> bool:
+    return any(_is_number(cell) for cell in record)
+
+
+def _is_number(text: str) -> bool:
+    return bool(_NUMBER.match(text.strip()))
+
+
+def _records(text: str, delimiter: str, where: str) -> Iterator[list[str]]:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # whole documents may stand in a cell
+    spaced = delimiter != " " and f'{delimiter} "' in text
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=spaced)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(f"{where}, line {reader.line_num}: {error}") from None

@@ -1,0 +1,192 @@
+"""Folders of pictures: class folders, parts above them, labels in file names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from noiseproof.data.dataset import Origin, Split
+from noiseproof.data.readers.base import Parts, ReadingOptions
+from noiseproof.data.readers.classes import in_order
+from noiseproof.data.readers.listing import Folder, scan
+from noiseproof.data.readers.partition import part_of
+from noiseproof.data.readers.pictures import broken
+from noiseproof.data.readers.samples import parts
+from noiseproof.data.reading import CANNOT, Reading, Skipped
+from noiseproof.errors import DataError
+
+__all__ = ["read_folder"]
+
+_IN_NAME = re.compile(r"(?P<label>.*[^\W_].*?)[ _.-]+\(?\d+\)?\Z")
+_CAMERAS = frozenset(
+    [
+        "img",
+        "dsc",
+        "dscn",
+        "image",
+        "picture",
+        "photo",
+        "frame",
+        "pic",
+        "scan",
+        "pxl",
+        "screenshot",
+        "dji",
+        "gopr",
+        "vid",
+        "p",
+    ]
+)
+
+
+class _Found:
+    """Pictures as they are found: file, name from the source, label, part."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.names: list[str] = []
+        self.labels: list[str] = []
+        self.parts: list[str] = []
+
+    def add(self, files: Sequence[str], names: Sequence[str], labels: Sequence[str], part: str) -> None:
+        self.files += files
+        self.names += names
+        self.labels += labels
+        self.parts += [part] * len(files)
+
+
+def read_folder(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
+    """Read class folders, with or without folders for the parts above them.
+
+    Raises:
+        DataError: it is not clear which folders are the classes; says what was found.
+    """
+    reading.form = "class folders"
+    root = str(path)
+    top, name = _unwrapped(Folder(root, root), "", root)
+    found = _Found()
+    below = {folder: Folder(place, root) for folder, place in top.folders.items()}
+    roles = _parts(top, below, path)
+    if roles:
+        _read_parts(top, below, roles, name, root, found, reading)
+    elif top.folders:
+        _read_classes(top, name, root, "train", found, reading)
+    else:
+        _read_names(top, name, "train", found, path)
+    return _samples(found, path, options, reading, bool(roles))
+
+
+def _unwrapped(folder: Folder, name: str, root: str) -> tuple[Folder, str]:
+    """The folder below, where a folder holds nothing but another one with folders in it, as archives unpack."""
+    while len(folder.folders) == 1 and not folder.pictures:
+        ((inner, place),) = folder.folders.items()
+        below = Folder(place, root)
+        if below.pictures or not below.folders:
+            break
+        folder, name = below, f"{name}/{inner}" if name else inner
+    return folder, name
+
+
+def _parts(top: Folder, below: dict[str, Folder], path: Path) -> dict[str, str]:
+    """The part that each folder is, where the folders are parts and not classes."""
+    named = {folder: part for folder in below if (part := part_of(folder))}
+    if not named:
+        return {}
+    holders = [folder for folder in named if below[folder].folders]
+    if not holders and len(named) < len(below):
+        return {}  # a class that is called like a part, such as a train among vehicles
+    if not holders and len([folder for folder in below if below[folder].pictures]) < 2:
+        return {}
+    parts = [part for part in named.values() if part != "unlabelled"]
+    twice = [folder for folder, part in named.items() if parts.count(part) > 1]
+    if twice:
+        raise DataError(f"{path}: {' and '.join(twice)} name the same part; which one is meant? move the other away")
+    if "train" not in parts:
+        raise DataError(
+            f"{path}: {', '.join(named)} are names of parts, and none is the training part; are they classes? "
+            "rename them, or give the folder of one part"
+        )
+    return named
+
+
+def _read_parts(
+    top: Folder, below: dict[str, Folder], roles: dict[str, str], name: str, root: str, found: _Found, reading: Reading
+) -> None:
+    for folder, inside in below.items():
+        home = f"{name}/{folder}" if name else folder
+        part = roles.get(folder, "")
+        if part in ("", "unlabelled"):
+            _files, names = scan(inside.path, root, home, Reading(reading.source, ""))
+            why = "pictures have no label" if part else "pictures lie in no part"
+            reading.skipped += [Skipped(each, why) for each in names]
+            continue
+        inside, home = _unwrapped(inside, home, root)
+        if inside.folders:
+            _read_classes(inside, home, root, part, found, reading)
+        else:
+            _read_names(inside, home, part, found, Path(root))
+    reading.skipped += [Skipped(f"{name}/{each}" if name else each, "pictures lie in no part") for each in top.pictures]
+
+
+def _read_classes(top: Folder, name: str, root: str, part: str, found: _Found, reading: Reading) -> None:
+    below = {folder: Folder(place, root) for folder, place in top.folders.items()}
+    inner = [tuple(inside.folders) for inside in below.values() if inside.folders or inside.pictures]
+    if len(inner) > 1 and len(inner[0]) > 1 and len(set(inner)) == 1 and not any(f.pictures for f in below.values()):
+        raise DataError(
+            f"{top.path}: {', '.join(below)} each hold the folders {', '.join(inner[0][:5])}; which are the classes? "
+            f"give one of them, such as {top.path}/{next(iter(below))}, or name them train and test if they are parts"
+        )
+    for folder, inside in below.items():
+        home = f"{name}/{folder}" if name else folder
+        if not folder.isprintable():  # control characters, and what is not UTF-8
+            raise DataError(f"{top.path}: the folder name {folder!r} cannot be the name of a class")
+        files, names = scan(inside.path, root, home, reading)
+        if not files:
+            reading.notes.append(f"the folder {home} holds no images and is no class")
+        found.add(files, names, [folder] * len(files), part)
+    beside = [f"{name}/{each}" if name else each for each in top.pictures]
+    reading.skipped += [Skipped(each, "pictures lie beside the class folders") for each in beside]
+
+
+def _read_names(folder: Folder, name: str, part: str, found: _Found, path: Path) -> None:
+    """Pictures whose label stands in their name, LABEL_NUMBER.jpg."""
+    stems = [picture.rpartition(".")[0] for picture in folder.pictures]
+    fits = [_IN_NAME.match(stem) for stem in stems]
+    labels = [fit["label"] for fit in fits if fit]
+    names = set(labels)
+    if not folder.pictures:
+        raise DataError(f"{folder.path}: must hold one folder of images a class, found none")
+    if len(labels) < len(stems) or len(names) < 2 or len(names) * 2 > len(labels) or names & _CAMERAS:
+        raise DataError(
+            f"{path}: {folder.path} holds pictures and no folders; what are their classes? put those of each class "
+            "into a folder of its own, or give a CSV file with the columns path and label"
+        )
+    home = f"{name}/" if name else ""
+    files = [f"{folder.path}/{picture}" for picture in folder.pictures]
+    found.add(files, [f"{home}{picture}" for picture in folder.pictures], labels, part)
+
+
+def _samples(found: _Found, path: Path, options: ReadingOptions, reading: Reading, has_parts: bool) -> Parts:
+    bad = broken(found.files)
+    for place, reason in bad.items():
+        what = found.names[place]
+        if options.strict:
+            raise DataError(f"{path}: {reason}; without --strict it is left out")
+        reading.skipped.append(Skipped(what, f"{CANNOT} (damaged or no picture)"))
+    keep = [place for place in range(len(found.files)) if place not in bad] if bad else range(len(found.files))
+    classes = in_order(found.labels[place] for place in keep)
+    if len(classes) < 2:
+        has = ", ".join(classes) or "none"
+        why = f"; {len(bad)} pictures cannot be read ({found.names[next(iter(bad))]}, ...)" if bad else ""
+        why += "".join(f"; {note}" for note in reading.notes if "holds no images" in note)
+        raise DataError(f"{path}: at least two classes are needed, found {has}{why}; put each into a folder of its own")
+    number = {label: at for at, label in enumerate(classes)}
+    labels = np.fromiter((number[found.labels[place]] for place in keep), np.int64, len(keep))
+    origin = Origin(str(path), np.arange(len(keep)), paths=tuple(found.names[place] for place in keep))
+    inputs = tuple(Path(found.files[place]) for place in keep)
+    whole = Split(inputs, torch.from_numpy(labels), None, tuple(classes), origin)
+    return parts(whole, [found.parts[place] for place in keep] if has_parts else None, reading)

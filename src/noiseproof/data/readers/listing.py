@@ -1,0 +1,117 @@
+"""Files of a folder and below: quick, in a fixed order, without the leftovers of file managers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from noiseproof.data.reading import Reading, Skipped
+from noiseproof.errors import DataError
+
+__all__ = ["PICTURE_ENDINGS", "Folder", "is_leftover", "scan", "walk"]
+
+PICTURE_ENDINGS = (
+    ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm",
+    ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2",
+)  # fmt: skip
+_LEFTOVERS = frozenset(
+    [
+        "__MACOSX", "@eaDir", "Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini", "$RECYCLE.BIN",
+        "System Volume Information", "lost+found", "#recycle", "__pycache__", "Icon\r",
+    ]
+)  # fmt: skip
+_MOST_DEEP = 40  # folders in folders; deeper ones are a link that leads back
+
+
+def is_leftover(name: str) -> bool:
+    """Test for a name that file managers, notebooks and version control leave behind.
+
+    Example:
+        >>> is_leftover("._cat.png"), is_leftover("@eaDir"), is_leftover("cat.png")
+        (True, True, False)
+    """
+    return name[:1] == "." or name in _LEFTOVERS
+
+
+class Folder:
+    """Pictures, other files and folders in one folder, by name.
+
+    Args:
+        path: the folder.
+        root: links may lead to places in it.
+
+    Raises:
+        DataError: a link leads out of the root.
+    """
+
+    def __init__(self, path: str, root: str) -> None:
+        self.path = path
+        self.pictures: list[str] = []
+        self.others: list[str] = []
+        self.folders: dict[str, str] = {}
+        try:
+            with os.scandir(path) as found:
+                entries = list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            entries = []
+        for entry in entries:
+            name = entry.name
+            if is_leftover(name):
+                continue
+            if entry.is_symlink() and not _inside(entry.path, root):
+                raise DataError(f"{entry.path}: refused, this link leads out of {root}; copy the files there instead")
+            elif name.lower().endswith(PICTURE_ENDINGS) and entry.is_file():
+                self.pictures.append(name)
+            elif entry.is_dir():
+                self.folders[name] = entry.path
+            elif (target := _link_as_text(entry, root)) is not None:
+                self.folders[name] = target
+            else:
+                self.others.append(name)
+        self.pictures.sort()
+        self.folders = dict(sorted(self.folders.items()))
+
+
+def walk(path: str, root: str, deep: int = 0) -> Iterator[tuple[str, Folder]]:
+    """Every folder from this one down, with its path relative to this one (empty for itself)."""
+    here = Folder(path, root)
+    yield "", here
+    if deep >= _MOST_DEEP:
+        raise DataError(f"{path}: folders lie {deep} deep; does a link lead back to a folder above it?")
+    for name, below in here.folders.items():
+        for relative, folder in walk(below, root, deep + 1):
+            yield f"{name}/{relative}" if relative else name, folder
+
+
+def scan(path: str, root: str, name: str, reading: Reading) -> tuple[list[str], list[str]]:
+    """Pictures in a folder and below: their files, and their names under `name`; what is no picture is noted."""
+    files: list[str] = []
+    names: list[str] = []
+    for relative, folder in walk(path, root):
+        home = f"{name}/{relative}" if relative else name
+        home = f"{home}/" if home else ""
+        files += [f"{folder.path}/{picture}" for picture in folder.pictures]
+        names += [f"{home}{picture}" for picture in folder.pictures]
+        reading.skipped += [Skipped(f"{home}{other}", "files are no images") for other in folder.others]
+    return files, names
+
+
+def _inside(path: str, root: str) -> bool:
+    target = os.path.realpath(path)
+    home = os.path.realpath(root)
+    return target == home or target.startswith(home + os.sep)
+
+
+def _link_as_text(entry: os.DirEntry[str], root: str) -> str | None:
+    """The folder that a link names which git wrote as a small text file, as it does where links are not to be had."""
+    if "." in entry.name or not entry.is_file() or not 0 < entry.stat().st_size < 1024:
+        return None
+    try:
+        text = Path(entry.path).read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError):
+        return None
+    if "\n" in text.strip() or os.path.isabs(text) or "\0" in text:
+        return None
+    target = os.path.join(os.path.dirname(entry.path), text.strip())
+    return target if os.path.isdir(target) and _inside(target, root) else None

@@ -1,0 +1,72 @@
+"""Data that Python holds: frames, dictionaries, Hugging Face data sets, inputs with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from noiseproof.data.dataset import Data, Origin, is_frame
+from noiseproof.data.readers.arrays import arrays
+from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.frames import table_of_frame, table_of_hub, table_of_mapping
+from noiseproof.data.readers.own import assemble
+from noiseproof.data.readers.partition import part_of
+from noiseproof.data.readers.samples import labelled, parts
+from noiseproof.data.readers.table import Column, Table
+from noiseproof.data.reading import Reading
+from noiseproof.errors import DataError, InputError
+
+__all__ = ["load_arrays", "load_table"]
+
+
+def load_table(source: Any, options: ReadingOptions) -> Data:
+    """A frame, a dictionary of columns, a Hugging Face `Dataset` or a `DatasetDict`, as `load` reads a table."""
+    if isinstance(source, Mapping) and source and all(hasattr(each, "features") for each in source.values()):
+        table = _of_parts({name: table_of_hub(each) for name, each in source.items()})
+    elif is_frame(source):
+        table = table_of_frame(source)
+    elif isinstance(source, Mapping):
+        table = table_of_mapping(source)
+    else:
+        table = table_of_hub(source)
+    reading = Reading(table.source, table.form)
+    return assemble(table.source, labelled(table, options, reading, options.root), reading)
+
+
+def load_arrays(inputs: Any, labels: Any, options: ReadingOptions) -> Data:
+    """Inputs with their labels, as `load` reads arrays; a frame's columns are taken as a table's."""
+    if options.label is not None:
+        raise InputError("labels are given twice, as labels and as label=")
+    if is_frame(inputs):
+        name = "label"
+        while name in map(str, inputs.columns):
+            name = f"_{name}"
+        from noiseproof.data.readers.arrays import label_texts
+
+        table = table_of_frame(inputs)
+        table.columns.append(Column(name, label_texts(labels, "labels", count=len(inputs))))
+        table.known["label"] = name
+        reading = Reading(table.source, table.form)
+        return assemble(table.source, labelled(table, options, reading, options.root), reading)
+    reading = Reading("the arrays", "arrays")
+    whole = arrays([("inputs", inputs)], [("labels", labels)], [None], (), "the arrays", reading)
+    index = getattr(labels, "index", None)
+    if whole.origin is not None and index is not None and not callable(index) and type(index).__name__ != "RangeIndex":
+        keys = [str(key) for key in index]
+        chosen = tuple(keys[i] for i in whole.origin.index.tolist())
+        whole = replace(whole, origin=Origin("the arrays", whole.origin.index, keys=chosen, key=index.name or "index"))
+    return assemble("the arrays", parts(whole, None, reading), reading)
+
+
+def _of_parts(tables: Mapping[str, Table]) -> Table:
+    """The tables of a `DatasetDict` as one with a split column."""
+    unknown = [name for name in tables if not part_of(name)]
+    if unknown and len(tables) > 1:
+        raise DataError(f"the parts {', '.join(unknown)} are neither train, validation nor test; give one of them")
+    first = next(iter(tables.values()))
+    columns = [Column(name, [text for table in tables.values() for text in table[name].texts]) for name in first.names]
+    count = sum(table.count for table in tables.values())
+    if len(tables) > 1:
+        columns.append(Column("split", [name for name, table in tables.items() for _ in range(table.count)]))
+    return Table(first.source, first.form, columns, count, known=first.known)
