@@ -27,6 +27,7 @@ from noiseproof import losses, recipes
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range, one_of
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
 from noiseproof.integrations._network import Module, Standardized, network_for, seeded
+from noiseproof.isolation import isolated
 from noiseproof.train import device
 from noiseproof.train.health import LIMIT, health
 
@@ -163,13 +164,13 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         goes_on = self.warm_start and hasattr(self, "net_")
         rows, seed = self._prepared(X, y, sample_weight, None, first=not goes_on)
         reference = linear_reference(rows.features, rows.codes, seed)
-        with seeded(self.module, seed):
+        with isolated(), seeded(self.module, seed):
             if not goes_on:
                 self.lr_ = self._rate(rows, seed, reference)
                 self.net_ = self._net(self._network(rows, seed), rows, seed)
             self._run(self.net_, rows, goes_on)
-        self.n_iter_ = len(self.net_.history)
-        self._look_at(rows, reference)
+            self.n_iter_ = len(self.net_.history)
+            self._look_at(rows, reference)
         return self
 
     def partial_fit(
@@ -191,7 +192,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if first and classes is None:
             raise ValueError("classes must be given the first time partial_fit is called, such as classes=[0, 1]")
         rows, seed = self._prepared(X, y, sample_weight, classes, first=first)
-        with seeded(self.module, seed):
+        with isolated(), seeded(self.module, seed):
             if first:
                 self.lr_ = _FIRST_RATE * self._scale() if self.lr == "auto" else float(self.lr)
             network = self._network(rows, seed) if first else self.net_.module_
@@ -325,6 +326,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
             iterator_train__generator=torch.Generator().manual_seed(seed),
+            iterator_valid__generator=torch.Generator().manual_seed(seed),  # else torch's global stream is drawn from
             iterator_train__drop_last=left_alone,  # batch normalisation cannot train on one sample
             train_split=ValidSplit(self.validation_fraction, stratified=True, random_state=seed) if held_out else None,
             classes=np.arange(len(self.classes_)),
@@ -390,7 +392,7 @@ class _Rows:
 
 def _logits(net: Any, features: npt.NDArray[Any]) -> Tensor:
     network = net.module_.eval()
-    with torch.no_grad():
+    with isolated(), torch.no_grad():
         return torch.cat([network(part.to(net.device)) for part in torch.split(torch.from_numpy(features), 1024)])
 
 
