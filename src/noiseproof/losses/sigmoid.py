@@ -78,14 +78,16 @@ class SigmoidLoss(nn.Module):
         self._refuse_what_torch_refuses(input, target)
         scores = input if input.dtype in (torch.float32, torch.float64) else input.float()
         t = target.to(scores.dtype)
-        factors = [None if each is None else each.expand(scores.shape) for each in (self.weight, self.pos_weight)]
-        if scores.numel() > _BLOCK and self._is_plain(scores, t, *factors):
+        shape = scores.shape
+        weight, pos_weight = (None if each is None else each.expand(shape) for each in (self.weight, self.pos_weight))
+        if scores.numel() > _BLOCK and self._is_plain(scores, t, weight, pos_weight):
             loss = copy.deepcopy(self.loss)
             if not (scores.requires_grad and torch.is_grad_enabled()):
-                return _sweep(loss, scores, t, *factors, self.reduction, None)
-            value: Tensor = _Blocks.apply(scores, t, *factors, loss, self.reduction)  # type: ignore[no-untyped-call]
+                return _sweep(loss, scores, t, weight, pos_weight, self.reduction, None)
+            parts = (scores, t, weight, pos_weight, loss, self.reduction)
+            value: Tensor = _Blocks.apply(*parts)  # type: ignore[no-untyped-call]
             return value
-        return _reduced(_each(self.loss, scores, t, *factors), self.reduction)
+        return _reduced(_each(self.loss, scores, t, weight, pos_weight), self.reduction)
 
     def _refuse_what_torch_refuses(self, input: Tensor, target: Tensor) -> None:
         fits = target.shape == input.shape and input.is_floating_point() and target.is_floating_point()
