@@ -45,8 +45,9 @@ def small_graph() -> Iterator[None]:
     """A graph that is made and differentiated on the spot, whatever surrounds it.
 
     Hooks on saved tensors do not see it: activation checkpointing would compute it anew for its own backward.
+    What is saved is detached, or a result that is saved would hold the node that saves it.
     """
-    with torch.inference_mode(False), torch.enable_grad(), saved_tensors_hooks(_as_it_is, _as_it_is):
+    with torch.inference_mode(False), torch.enable_grad(), saved_tensors_hooks(Tensor.detach, _as_it_is):
         yield
 
 
