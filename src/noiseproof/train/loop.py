@@ -23,6 +23,7 @@ from noiseproof.data.dataset import Data, Split
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
+from noiseproof.isolation import isolated
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
 from noiseproof.methods.ensemble import Ensemble
@@ -81,13 +82,15 @@ def fit(
         >>> fit(data.load("digits"), None, "ce", recipe, seed=1).accuracy > 90
         True
     """
-    training = Training(
-        data, noisy, method, recipe, seed=seed, device=device, precision=precision, mode=mode, team=team
-    )
-    with flags(mode, training.place):
-        for _ in training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every):
-            pass
-        return training.outcome(keep_outputs=keep_outputs)
+    with isolated():
+        training = Training(
+            data, noisy, method, recipe, seed=seed, device=device, precision=precision, mode=mode, team=team
+        )
+        with flags(mode, training.place):
+            steps = training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every)
+            for _ in steps:
+                pass
+            return training.outcome(keep_outputs=keep_outputs)
 
 
 class Training:
@@ -366,8 +369,9 @@ class Training:
             tensor.copy_(state.tensors[name])
         checkpoint.restore_moments(self.optimizer, state.tensors)
         for number, optimizer in enumerate(self.own):
-            mine = {name.removeprefix(f"own{number}."): each for name, each in state.tensors.items()}
-            checkpoint.restore_moments(optimizer, {k: v for k, v in mine.items() if k not in state.tensors})
+            prefix = f"own{number}."
+            mine = {name[len(prefix) :]: each for name, each in state.tensors.items() if name.startswith(prefix)}
+            checkpoint.restore_moments(optimizer, mine)
         self.curves = {name: list(state.values["curves"][name]) for name in self.curves}
         self.notes += (f"went on from epoch {state.epoch} of {self.recipe.train.epochs}",)
 
