@@ -20,6 +20,7 @@ from noiseproof import artifacts, data, recipes, train
 from noiseproof.artifacts.export import export
 from noiseproof.artifacts.inputs import as_inputs, read_items
 from noiseproof.data.dataset import Data, Split, Texts, samples
+from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.errors import DataError, DataMissingError, InputError, MachineError
 
 LABELS = np.arange(90) % 3
@@ -243,6 +244,6 @@ def test_pictures_from_0_to_1_are_refused():
 
 def test_a_tables_rows_keep_the_users_key(tmp_path):
     (tmp_path / "new.csv").write_text("size;id;age\n1;007;3\n2;008;4\n")
-    items = read_items(tmp_path / "new.csv", "columns", ["age", "size"], key="id")
+    items = read_items(tmp_path / "new.csv", "columns", ["age", "size"], options=ReadingOptions(id="id"))
     assert items.origin.columns() == {"id": ["007", "008"], "row": [2, 3], "index": [0, 1]}
     assert items.notes == []
