@@ -13,7 +13,10 @@ kernels = "src/noiseproof/losses/_kernels"
 losses = Extension(
     "noiseproof.losses._kernels._kernel",
     sources=[f"{kernels}/kernel.c"],
-    depends=[f"{kernels}/{name}.h" for name in ("block", "numbers", "passes", "program")],
+    depends=[
+        f"{kernels}/{name}.h"
+        for name in ("block", "call", "dense", "dense_rows", "lanes", "numbers", "passes", "program")
+    ],
     extra_compile_args=[*VECTORS, "-pthread"],
     extra_link_args=["-pthread"],
     libraries=["m"],

@@ -296,7 +296,7 @@ def test_what_looks_like_python_but_is_no_text_is_refused(text):
     ],
 )  # fmt: skip
 def test_ways_to_write_the_same_loss(text, same_as):
-    assert losses.parse(text) == losses.parse(same_as)
+    assert losses.parse(text).same_as(losses.parse(same_as))
 
 
 def test_hyphens_belong_to_names_and_minus_signs_to_numbers():

@@ -20,10 +20,11 @@ _NAMES = {
     "NoisyLabelClassifier": "noiseproof.integrations.sklearn",
     "diagnose": "noiseproof.doctor",
     "find_label_issues": "noiseproof.doctor",
+    "load_model": "noiseproof.artifacts",
     "suggest": "noiseproof.selection.suggest",
 }
 
-__all__ = ["NoisyLabelClassifier", "__version__", "diagnose", "find_label_issues", "suggest", *_PARTS]
+__all__ = ["NoisyLabelClassifier", "__version__", "diagnose", "find_label_issues", "load_model", "suggest", *_PARTS]
 
 
 def __getattr__(name: str) -> Any:

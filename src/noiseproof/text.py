@@ -292,9 +292,9 @@ class Entry(Generic[T]):
 
     @property
     def positional(self) -> str | None:
-        """The one parameter that may be given without its name: the one claimed, the only one or only required one."""
-        if "positional" in self.claims:
-            return str(self.claims["positional"])
+        """The parameter that may be given without its name: as the class says, or the only (required) one."""
+        if isinstance(named := getattr(self.cls, "positional", None), str):
+            return named
         required = [name for name, default in self.parameters.items() if default is inspect.Parameter.empty]
         only = required if len(required) == 1 else list(self.parameters)
         return only[0] if len(only) == 1 else None

@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -149,6 +150,21 @@ def test_a_part_that_is_wrong_or_too_long_does_not_stay(mirror, tmp_path):
 def test_a_whole_part_needs_no_server(tmp_path):
     (tmp_path / "file.bin.part").write_bytes(CONTENT)
     download(REMOTE, tmp_path / "file.bin", mirror="http://127.0.0.1:9")
+    assert parts(tmp_path) == ["file.bin"]
+
+
+def test_a_second_fetch_waits_for_the_first_and_asks_the_server_for_nothing(mirror, server, tmp_path):
+    target, others = tmp_path / "file.bin", list[Future[Path]]()
+    with ThreadPoolExecutor() as side_by_side:
+
+        def begun(*news: object) -> None:
+            while len(others) < 3:
+                others.append(side_by_side.submit(download, REMOTE, target, mirror=mirror("good")))
+
+        download(REMOTE, target, mirror=mirror("good"), progress=begun)
+        assert [other.result() for other in others] == [target] * 3
+    assert target.read_bytes() == CONTENT
+    assert len(server.asked) == 1
     assert parts(tmp_path) == ["file.bin"]
 
 

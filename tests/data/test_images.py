@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from noiseproof.data.pipeline.batches import Batches
 from noiseproof.data.pipeline.decoding import box, opened, resized
 from noiseproof.data.pipeline.jitter import brightness, contrast, hue, jitter, saturation
 from noiseproof.errors import DataError, DataMissingError, InputError
+from noiseproof.storage import rows
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -196,6 +198,19 @@ def test_a_damaged_cache_is_made_again(pictures, tmp_path):
     content.flush()
     again = everything(Batches(pictures, 5, augment=augment, cache=tmp_path))
     assert all(torch.equal(plain[i], again[i]) for i in plain)
+
+
+def test_a_disk_that_fills_up_ends_the_keeping_and_not_the_process(pictures, tmp_path, monkeypatch):
+    augment = Augment(resize=(48, 48))
+    plain = everything(Batches(pictures, 5, augment=augment))
+
+    def full(*args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rows.os, "pwrite", full)
+    cached = everything(Batches(pictures, 5, augment=augment, cache=tmp_path))
+    assert all(torch.equal(plain[i], cached[i]) for i in plain)
+    assert not any(next(tmp_path.iterdir()).read_bytes())
 
 
 def test_other_pictures_have_another_cache(pictures, tmp_path):

@@ -62,6 +62,17 @@ def test_a_matrix_counts_by_its_numbers_and_not_by_its_path(tmp_path):
     assert name(matrix(tmp_path / "T.csv", 0.3)) != before
 
 
+def test_the_matrix_of_a_method_counts_by_its_numbers_and_not_by_its_path(tmp_path):
+    data = table(tmp_path / "d.csv")
+
+    def name(path: Path) -> str:
+        return one(data, method=f'forward(transition=file("{path}"))').run_id
+
+    before = name(matrix(tmp_path / "T.csv", 0.2))
+    assert name(matrix(tmp_path / "U.csv", 0.2)) == before
+    assert name(matrix(tmp_path / "T.csv", 0.3)) != before
+
+
 def test_starting_weights_count_by_their_bytes(tmp_path):
     def name(value: float) -> str:
         torch.save({"w": torch.tensor([value])}, tmp_path / "w.pt")

@@ -194,6 +194,7 @@ BANS: dict[str, Callable[[Use], bool]] = {
 # (file, ban) -> why it is right there. The file layer is the place that writes, renames and removes.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("storage/files.py", "writes files"): "it is the file layer",
+    ("storage/rows.py", "writes files"): "a cache that is filled row by row, each with its checksum",
     ("storage/files.py", "removes files"): "it is the file layer: temporary files",
     ("experiments/executors/worker.py", "runs a pickle"): "calls that the parent process sends over its own pipe",
     (

@@ -102,7 +102,13 @@ def parameters(entry):
         "beta": st.floats(0, 100),
         "delta": st.floats(0.01, 10),
         "m": st.floats(0, 1e6),
-        "c": st.floats(0, 2),
+        "c": st.floats(0, 0.9) if entry.name == "piecewise-zero" else st.floats(0, 2),
+        "t": st.integers(1, 9),
+        "tau": st.floats(1, 100),
+        "t1": st.floats(0, 1),
+        "t2": st.floats(1, 5),
+        "eps": st.floats(-5, 5),
+        "loss": st.sampled_from(["ce", "mae", "gce(q=0.5)", "nce + amse(a=6)"]),
         "lam": st.floats(0.05, 100),
     }
     return st.fixed_dictionaries({name: pool[name] for name in entry.parameters})
@@ -118,8 +124,8 @@ def test_text_repr_pickle_and_copy_give_the_same_loss_back(entry):
         loss = entry.cls(**values)
         twins = [losses.parse(str(loss)), eval(repr(loss)), pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)]
         for twin in twins:
-            assert twin == loss
-            assert hash(twin) == hash(loss)
+            assert twin.same_as(loss)
+            assert twin != loss  # a module is itself alone
             assert str(twin) == str(loss)
             assert torch.equal(twin(scores, target), loss(scores, target))
 
@@ -135,14 +141,16 @@ def test_only_parameters_that_differ_from_their_defaults_are_written(entry):
 def test_sums_are_written_and_read(text):
     loss = losses.parse(text)
     assert str(loss) == text
-    assert losses.parse(str(loss)) == loss == eval(repr(loss))
-    assert pickle.loads(pickle.dumps(loss)) == copy.deepcopy(loss) == loss
+    assert losses.parse(str(loss)).same_as(loss)
+    assert loss.same_as(eval(repr(loss)))
+    assert pickle.loads(pickle.dumps(loss)).same_as(loss)
+    assert copy.deepcopy(loss).same_as(loss)
 
 
 def test_options_are_part_of_a_loss():
     weighted = losses.NCE(weight=torch.tensor([1.0, 2.0]), ignore_index=3)
-    assert weighted != losses.NCE()
-    assert pickle.loads(pickle.dumps(weighted)) == weighted
+    assert not weighted.same_as(losses.NCE())
+    assert pickle.loads(pickle.dumps(weighted)).same_as(weighted)
     assert list(weighted.state_dict()) == ["weight"]
     assert "ignore_index=3" in repr(weighted)
 
@@ -150,7 +158,7 @@ def test_options_are_part_of_a_loss():
 def test_a_loss_moves_and_converts_with_its_weight():
     loss = losses.CE(weight=torch.tensor([1.0, 2.0])).double()
     assert loss.weight.dtype == torch.float64
-    assert losses.parse("gce(q=0.5)").double() == losses.GCE(q=0.5)
+    assert losses.parse("gce(q=0.5)").double().same_as(losses.GCE(q=0.5))
 
 
 def test_names_may_be_capital():
@@ -158,5 +166,20 @@ def test_names_may_be_capital():
 
 
 def test_a_methods_name_is_told_from_a_losss():
-    with pytest.raises(UnknownNameError, match=r"no loss named 'jal-ce'; .* recipes\.load\('cifar10'\)\.method"):
+    with pytest.raises(UnknownNameError, match=r"no loss named 'jal-ce'; .* losses\.parse\('jal-ce', num_classes=10\)"):
         losses.parse("jal-ce")
+
+
+def test_published_methods_are_named_with_their_number_of_classes():
+    for K, text in ((10, "nce + amse(a=30)"), (8, "nce + amse(a=30)"), (14, "5*nce + 0.1*amse(a=5)")):
+        assert losses.parse("jal-ce", num_classes=K).same_as(losses.parse(text))
+        assert losses.JAL_CE(K, reduction="sum").same_as(losses.parse(text, reduction="sum"))
+    from noiseproof import recipes
+
+    for K, data in ((10, "cifar10"), (100, "cifar100"), (14, "clothing1m"), (50, "webvision")):
+        for name in ("jal-ce", "jal-fl", "anl-ce", "anl-fl"):
+            assert losses.parse(name, num_classes=K).same_as(recipes.load(data).method(name).loss)
+    with pytest.raises(UnknownNameError, match="no published loss named 'jal-cd'; did you mean 'jal-ce'"):
+        losses.parse("jal-cd", num_classes=10)
+    with pytest.raises(InputError, match="num_classes must be an integer from 2 on"):
+        losses.JAL_CE(num_classes=1)

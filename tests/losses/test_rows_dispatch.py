@@ -54,16 +54,27 @@ def test_the_kernel_answers_the_ordinary_call(dtype):
     assert by_kernel(losses.parse(JAL)(torch.nn.Parameter(scores.to(dtype)), target))
 
 
+def test_the_kernel_answers_every_option_too():
+    scores, target = batch()
+    leaf = scores.clone().requires_grad_()
+    calls = [
+        (losses.parse(JAL), leaf, scores.softmax(1)),
+        (losses.parse(JAL, label_smoothing=0.1), leaf, target),
+        (losses.parse(JAL), leaf.double(), target),
+    ]
+    for loss, given, labels in calls:
+        assert by_kernel(loss(given, labels)) == (cpu.kernel is not None)
+
+
 def test_the_formula_answers_what_the_kernel_does_not():
     scores, target = batch()
     leaf = scores.clone().requires_grad_()
-    assert not by_kernel(losses.parse(JAL)(leaf, scores.softmax(1)))
-    assert not by_kernel(losses.parse(JAL, label_smoothing=0.1)(leaf, target))
-    assert not by_kernel(losses.parse(JAL)(leaf.double(), target))
-    assert not by_kernel(losses.parse("lc")(leaf, target))
+    assert not by_kernel(losses.parse("lc")(leaf, target))  # a single block of rows
+    assert by_kernel(losses.parse("lc")(leaf.repeat(8000, 1), target.repeat(8000)))
     assert not by_kernel(losses.parse(JAL)(leaf[0], target[0]))
-    with pytest.raises(RuntimeError, match="not differentiable with respect to argument 'weight'"):
-        losses.parse(JAL, weight=torch.ones(5, requires_grad=True))(leaf, target)  # as in cross_entropy
+    weight = torch.ones(5, requires_grad=True)
+    losses.parse(JAL, weight=weight)(leaf, target).backward()
+    assert weight.grad is not None
 
 
 def test_a_loss_of_ones_own_is_computed_from_its_own_formula():
@@ -342,6 +353,8 @@ def test_the_kernel_takes_no_program_but_its_own():
     if cpu.kernel is None:
         pytest.skip("built without a C compiler")
     with pytest.raises(ValueError, match="not a program"):
-        cpu.kernel.run(b"\0" * 40, *[0] * 15)
-    with pytest.raises(TypeError, match="16 arguments"):
+        cpu.kernel.run(b"\0" * 40, b"\0" * 136)
+    with pytest.raises(ValueError, match="not a call"):
+        cpu.kernel.run(b"\0" * 40, b"")
+    with pytest.raises(TypeError, match="a program and a call"):
         cpu.kernel.run(b"")

@@ -50,7 +50,7 @@ def test_a_methods_loss_is_the_published_one(index, name):
         if texts[index] is None:
             assert method not in recipe.methods
         else:
-            assert recipe.method(method).loss == losses.parse(texts[index]), method
+            assert recipe.method(method).loss.same_as(losses.parse(texts[index])), method
 
 
 def test_l1_takes_the_place_of_weight_decay_exactly_where_the_published_code_says():

@@ -13,9 +13,10 @@ from collections.abc import Callable
 import typer
 
 from noiseproof import __version__
-from noiseproof.cli import bench, compare, data, diagnose, lists, noise, records, results, runs, theory
+from noiseproof.cli import bench, compare, data, diagnose, lists, noise, predict, records, results, runs, theory
 from noiseproof.cli.options import accept_imports
 from noiseproof.cli.reading import accept_reading_options
+from noiseproof.cli.terminal import harmless_output
 from noiseproof.errors import NoiseproofError
 
 app = typer.Typer(
@@ -36,6 +37,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "noise": noise.noise,
     "theory": theory.theory,
     "diagnose": diagnose.diagnose,
+    "predict": predict.predict,
+    "evaluate": predict.evaluate,
+    "export": predict.export,
     "list": lists.list_names,
 }
 for name, command in COMMANDS.items():
@@ -59,28 +63,30 @@ def main() -> None:
     """Run the command line and exit with its code."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
-    try:
-        app(prog_name="noiseproof")
-    except NoiseproofError as error:
-        if debug:
-            raise
-        _complain(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
-        sys.exit(0)
-    except MemoryError:
-        if debug:
-            raise
-        _complain("the machine ran out of memory; use fewer workers or a smaller batch")
-        sys.exit(3)
-    except OSError as error:
-        if debug:
-            raise
-        where = f" {error.filename}" if error.filename else ""
-        _complain(f"the system refused{where}: {error.strerror or error}")
-        sys.exit(3)
+    with harmless_output():
+        try:
+            app(prog_name="noiseproof")
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
+            sys.exit(0)
+        except (NoiseproofError, MemoryError, OSError, RecursionError, UnicodeError) as error:
+            if debug:
+                raise
+            message, code = _in_a_sentence(error)
+            print(f"noiseproof: {message}", file=sys.stderr)
+            sys.exit(code)
 
 
-def _complain(message: str) -> None:
-    print(f"noiseproof: {message}", file=sys.stderr)
+def _in_a_sentence(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, NoiseproofError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return "the machine ran out of memory; use fewer workers or a smaller batch", 3
+    if isinstance(error, RecursionError):
+        return "something is nested too deep, such as folders in folders; move it nearer to the root", 2
+    if isinstance(error, UnicodeError):
+        return f"a name or a file is not UTF-8 ({error}); rename or convert it", 2
+    assert isinstance(error, OSError)
+    where = f" {error.filename}" if error.filename else ""
+    return f"the system refused{where}: {error.strerror or error}", 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noiseproof.cli import options, sweeping
-from noiseproof.errors import InputError
+from noiseproof.errors import InputError, one_of
 from noiseproof.text import split_list
 
 if TYPE_CHECKING:
@@ -44,11 +45,17 @@ def compare(
     tune: Annotated[
         bool, typer.Option("--tune", help="Also choose one of them as you would without clean labels.")
     ] = False,
+    keep_model: Annotated[
+        str | None,
+        typer.Option(metavar="best|all", help="Leave the model of the best run, or of all."),
+    ] = None,
 ) -> None:
     """Train several methods on the same wrong labels, print the table, draw the curves and write a report."""
     named = split_list(methods)
     if not named:
         raise InputError("--methods needs at least one method, such as ce,jal-ce")
+    if keep_model is not None:
+        one_of("--keep-model", keep_model, ("best", "all"))
     folder = out or Path("results") / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).stem) or "compare")
     pool = sweeping.local_pool(len(named) * seeds, workers, device, stuck_after)
     try:
@@ -65,7 +72,7 @@ def compare(
             precision=precision or "auto",
             mode=mode or "deterministic",
         )
-        calls = sweeping.calls(folder, data_root, device, keep_outputs)
+        calls = sweeping.calls(folder, data_root, device, keep_outputs, keep_models=keep_model is not None)
         summary = sweeping.run_all(runs, folder, pool, calls, retry_failed=True)
     finally:
         pool.close()
@@ -76,6 +83,8 @@ def compare(
             typer.echo(json.dumps(_json(found, chosen)))
         else:
             _show(found, chosen)
+        if keep_model is not None:
+            typer.echo(_models(found, folder, keep_model), err=as_json)
         if any(record["status"] != "failed" for record in found):
             from noiseproof.reporting import figures, output_figures, report
 
@@ -88,6 +97,23 @@ def compare(
             )
             typer.echo(f"curves {curves}, report {page}, records {folder}/runs", err=as_json)
     sweeping.complain(found, summary)
+
+
+def _models(found: Sequence[Record], folder: Path, which: str) -> str:
+    """Keep the model of the best run as `model`, or all beside their records; say where."""
+    from noiseproof.experiments import records
+
+    places = {record["run_id"]: records.location(folder, record["run_id"]).parent / "model" for record in found}
+    kept = [record for record in found if (places[record["run_id"]] / "model.json").is_file()]
+    if not kept:
+        return "no model was kept: these runs were recorded before, without; choose another --out to train them again"
+    best = max(kept, key=lambda record: record["result"]["accuracy"] or 0)
+    shutil.copytree(places[best["run_id"]], folder / "model", dirs_exist_ok=True)
+    if which == "best":
+        for record in kept:
+            shutil.rmtree(places[record["run_id"]])
+    name = f"{best['run']['method']} seed {best['run']['seed']}, {best['result']['accuracy']:.2f} % on the test split"
+    return f"model {folder / 'model'}: {name}" + (f"; all: {folder}/runs/*/model" if which == "all" else "")
 
 
 def _tuned(runs: Sequence[Run], folder: Path, root: Path | None, device: str) -> Choice:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noiseproof.cli.terminal import harmless
 from noiseproof.experiments.driver import Callback
 from noiseproof.reporting.humanize import duration
 
@@ -89,10 +90,10 @@ class Bars(Callback):
     def recorded(self, run: Run, record: Record) -> None:
         self._close(run)
         self._progress.advance(self._whole)
-        self._progress.console.print(f"{run}: {outcome(record)}", markup=False, highlight=False)
+        self._progress.console.print(harmless(f"{run}: {outcome(record)}"), markup=False, highlight=False)
 
     def note(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(harmless(text), markup=False, highlight=False)
 
     def _close(self, run: Run) -> None:
         if run in self._bars:
@@ -194,4 +195,4 @@ def outcome(record: Record) -> str:
 
 
 def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    return harmless(text).replace("[", r"\[")

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def train(
     data: options.Data,
     noise: Annotated[str, typer.Option(help="The noise; 'clean' adds none.")] = "clean",
-    method: Annotated[str, typer.Option(help="A method of the recipe or a loss text.")] = "jal-ce",
+    method: Annotated[
+        str | None,
+        typer.Option(help="A method or a loss text. [jal-ce; for own data a learner that suits]"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise, the initial weights and the order.")] = 1,
     out: Annotated[Path, typer.Option(help="The results folder.")] = Path("results"),
     epochs: options.Epochs = None,
@@ -33,20 +36,45 @@ def train(
     save_every: options.SaveEvery = 30.0,
     keep_outputs: options.KeepOutputs = False,
     tensorboard: options.TensorBoard = False,
+    features: Annotated[
+        str | None, typer.Option(help="Own data: lite0, lite2(side=160), patches, tfidf or columns. [by the data]")
+    ] = None,
+    learner: Annotated[
+        str | None, typer.Option(help="Own data: this one, such as discriminant. [by held-out given labels]")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", metavar="TIME", help="Be done by then: 90s, 10m, 2h.")
+    ] = None,
 ) -> None:
-    """Train one method once and leave a record; stopped, the same command goes on from the last checkpoint.
+    """Train once; leave a record and `model/`, which predict, evaluate and export open.
+
+    A data set by name trains the method of its recipe; stopped, the same command goes on from the last checkpoint.
+    Your own data are learned in minutes on frozen features, unless --method, --recipe, --epochs or --set ask for a
+    network.
+
+    noiseproof train photos --out results
+
+    noiseproof train customers.csv --method jal-ce --out results
 
     Under torchrun its processes share the work: `torchrun --nproc-per-node 4 -m noiseproof train ...`.
     """
-    from noiseproof.cli import progress
+    from noiseproof.cli import learning, progress
     from noiseproof.experiments import grid, records
     from noiseproof.experiments.driver import run_one
     from noiseproof.train import Team
 
+    seconds = learning.seconds_of(time_limit)
+    if learning.is_own(data) and not (method or recipe or changes or epochs):
+        with sweeping.stoppable("features that were read are kept"):
+            learning.train_own(
+                data, noise=noise, seed=seed, out=out, data_root=data_root,
+                features=features, learner=learner, time_limit=seconds,
+            )  # fmt: skip
+        return
     (run,) = grid.runs(
         [data],
         [noise],
-        [method],
+        [method or "jal-ce"],
         [seed],
         recipe=recipe,
         overrides=options.overrides(epochs, changes),
@@ -56,18 +84,25 @@ def train(
     )
     team = Team.assemble(device)
     path, epochs_shown = records.location(out, run.run_id), progress.Epochs()
-    call = partial(sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team)
+    call = partial(
+        sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team, model=out / "model"
+    )
     if not team.rank:
         sweeping.announce_changes([run], out)
     with sweeping.stoppable("the same command goes on from the last checkpoint"):
         callbacks = progress.Several([epochs_shown, *([progress.tensorboard(out)] if tensorboard else [])])
         record = run_one(run, out, call, callback=callbacks, team=team, retry_failed=True)
+        if epochs_shown.recorded_before and not learning.is_of(out / "model", run):
+            typer.echo("the model of this recorded run is not here; it is trained again", err=True)
+            call()
     if record is None:
         return  # the first process of the team speaks
     realised = record["noise"]
     wrong = f"; {realised['rate']:.2%} of the labels were wrong" if realised else ""
     typer.echo(f"{run}: {progress.outcome(record)}{', recorded before' if epochs_shown.recorded_before else ''}{wrong}")
     typer.echo(f"record {path}")
+    if learning.is_of(out / "model", run):
+        typer.echo(f"model {out / 'model'}; next: noiseproof predict {out / 'model'} NEW --out predictions.csv")
     sweeping.complain([record])
 
 
@@ -93,6 +128,9 @@ def sweep(
     save_every: options.SaveEvery = 30.0,
     keep_outputs: options.KeepOutputs = False,
     tensorboard: options.TensorBoard = False,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Leave the model of each run beside its record.")
+    ] = False,
 ) -> None:
     """Run a grid; what has a record is skipped, so the same command continues a sweep that was stopped."""
     from noiseproof.cli import progress
@@ -122,7 +160,7 @@ def sweep(
         out, data_root = out.absolute(), data_root and data_root.absolute()  # a task has another working folder
     else:
         pool = sweeping.local_pool(len(runs), workers, device, stuck_after)
-    calls = sweeping.calls(out, data_root, device, keep_outputs, save_every)
+    calls = sweeping.calls(out, data_root, device, keep_outputs, save_every, keep_models)
     summary = sweeping.run_all(runs, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed)
     typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
     sweeping.complain(sweeping.records_of(runs, out), summary)

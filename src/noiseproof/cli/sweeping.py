@@ -53,7 +53,12 @@ def local_pool(runs: int, workers: int | None, device: str, stuck_after: float |
 
 
 def calls(
-    folder: Path, root: Path | None, device: str, keep_outputs: bool, save_every: float = 30.0
+    folder: Path,
+    root: Path | None,
+    device: str,
+    keep_outputs: bool,
+    save_every: float = 30.0,
+    keep_models: bool = False,
 ) -> Callable[[Run], Call]:
     """What a worker is asked to do for a run."""
     from noiseproof.experiments import records
@@ -70,6 +75,7 @@ def calls(
             checkpoint_dir=place / "checkpoints",
             save_every=save_every,
             outputs=place / records.OUTPUTS if keep_outputs else None,
+            model=place / "model" if keep_models else None,
         )
         return Carried(work)
 

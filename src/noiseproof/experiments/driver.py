@@ -296,9 +296,7 @@ class _Driver:
     def _happened(self, event: Event, attempt: _Attempt) -> None:
         run = attempt.run
         if isinstance(event, Stalled):
-            self.callback.note(
-                f"{run}: no progress for {event.seconds:.0f} s; --stuck-after SECONDS gives such runs up"
-            )
+            self.callback.note(f"{run}: no progress for {event.seconds:.0f} s; --stuck-after SECONDS gives it up")
             return
         if not (isinstance(event, Lost) and not event.started):
             self.workers_start, self.never_ready = True, 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from noiseproof import data, losses, noise, recipes
-from noiseproof.errors import DataError
+from noiseproof.errors import DataError, InputError
 from noiseproof.experiments import bulk, identity, records
 from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.records import Realised, Record, RunText
@@ -23,7 +23,7 @@ from noiseproof.recipes.schema import check
 
 if TYPE_CHECKING:
     from noiseproof.data import Data
-    from noiseproof.train import Team
+    from noiseproof.train import Outcome, Team
 
 __all__ = ["describe", "execute", "given_labels", "protocol", "recipe_for"]
 
@@ -64,6 +64,8 @@ def describe(
         >>> str(run), run.spec["loss"], run.spec["settings"]["train"]["epochs"]
         ('digits symmetric(rate=0.4) jal-ce seed 1', 'nce + amse', 60)
     """
+    if not data.isascii() and data != data.encode(errors="replace").decode():
+        raise InputError(f"{data!r} is not UTF-8, so no record could name it; rename it")
     noise_text = str(noise.parse(noise_text))
     chosen = recipe.method(method, noise=noise_text)
     settings = chosen.settings()
@@ -129,6 +131,7 @@ def execute(
     checkpoint_dir: Path | None = None,
     save_every: float = 30.0,
     outputs: Path | None = None,
+    model: Path | None = None,
     team: Team | None = None,
     progress: Callable[[Mapping[str, Any]], object] = lambda content: None,
 ) -> Record:
@@ -141,6 +144,7 @@ def execute(
         checkpoint_dir: where the state is kept as the run goes, and looked for.
         save_every: seconds between two saves of it.
         outputs: a safetensors file to write, with scores and features of the last epoch.
+        model: a folder to leave the trained model in.
         team: the processes that share the work, if there are several; each computes the same record.
         progress: called after every epoch with its row of the curves and where it stands.
     """
@@ -177,6 +181,8 @@ def execute(
         from noiseproof.storage import files
 
         files.write_atomic(outputs, save(outcome.outputs))
+    if model is not None and (team is None or team.rank == 0):
+        outcome.notes += _kept(model, run, outcome, found, recipe)
     result: records.Result = {"accuracy": _number(outcome.accuracy), "curves": _plain(outcome.curves)}
     if outcome.also:
         result["also"] = _plain(outcome.also)
@@ -184,7 +190,7 @@ def execute(
     return run.record(
         status=outcome.status,
         result=result,
-        noise=_realised(found, noisy),
+        noise=realised(found, noisy),
         data={"name": found.name, "fingerprint": found.fingerprint, "notes": [*found.notes, *outcome.notes]},
         seconds=round(outcome.seconds, 3),
         device=outcome.device,
@@ -197,6 +203,19 @@ def execute(
     )
 
 
+def _kept(folder: Path, run: Run, outcome: Outcome, found: Data, recipe: Recipe) -> tuple[str, ...]:
+    """Leave the model in a folder, or a note why there is none."""
+    from noiseproof import artifacts
+
+    spec = run.spec
+    about = {"run_id": run.run_id, "method": spec["method"], "loss": spec["loss"], "noise": spec["noise"]}
+    try:
+        artifacts.save(artifacts.of_outcome(outcome, found, recipe, about=about), folder)
+    except InputError as error:
+        return (f"no model was kept: {error}",)
+    return ()
+
+
 def protocol(run: Run) -> tuple[Method, Recipe]:
     """Method and recipe as they were resolved when the run was described."""
     spec = run.spec
@@ -206,7 +225,7 @@ def protocol(run: Run) -> tuple[Method, Recipe]:
     return method, Recipe(spec["recipe"], file.source, file.model, file.train, file.augment, {})
 
 
-def _realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
+def realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
     """How the labels a run trained on differ from the truth; None where nobody knows."""
     if noisy is not None:
         return {

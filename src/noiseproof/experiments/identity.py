@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from noiseproof import data, models, noise
+from noiseproof import data, losses, models, noise
 from noiseproof.data.dataset import fingerprint
 from noiseproof.data.load import named, path_of
 from noiseproof.data.readers.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
+from noiseproof.experiments.names import FILE
 from noiseproof.labels import CIFAR_N
+from noiseproof.methods.transition import File
 from noiseproof.own_code import code_of
 from noiseproof.text import parse_call
 
@@ -67,7 +69,8 @@ class Sources:
 
         Returns:
             `data`: of the user's own data. `files`: of files of a named data set that are not the official ones.
-            `matrix`: of the file of `transition`. `labels`: of published labels that are not the official ones.
+            `matrix`: of the file of noise `transition`; `method matrix`: of that of a method.
+            `labels`: of published labels that are not the official ones.
             `weights`: of the file of starting weights. `code KIND NAME`: of the source of a part of the user's own.
         """
         return {
@@ -111,9 +114,17 @@ def _of_model(recipe: Recipe) -> dict[str, str]:
 
 
 def _of_method(method: Method) -> dict[str, str]:
-    made: dict[str, str] = {}
-    for module in method.loss.modules():
-        made |= _code("loss", getattr(module, "name", type(module).__name__), module)
+    rule, made = method.rule(), dict[str, str]()
+    for module in (*method.loss.modules(), *rule.modules()):
+        kind = "loss" if isinstance(module, losses.Loss) else "method"
+        made |= _code(kind, getattr(module, "name", type(module).__name__), module)
+    for addition in rule.additions:
+        made |= _code("method", getattr(addition, "name", type(addition).__name__), addition)
+    matrix = getattr(rule, "transition", None)
+    if matrix is not None:
+        made |= _code("matrix", getattr(matrix, "name", type(matrix).__name__), matrix)
+    if isinstance(matrix, File):
+        made["method matrix"] = noise.matrix_content(matrix.path)
     return made
 
 
@@ -172,6 +183,8 @@ def subject(spec: Mapping[str, Any], key: str) -> str:
     """What an entry of a run's content is about, for a message."""
     if key == "matrix":
         return str(dict(parse_call(spec["noise"]).named)["file"])
+    if key == "method matrix":
+        return str(FILE.findall(str(spec["settings"]["method"]["method"]))[0][1])
     if key == "weights":
         return str(spec["settings"]["model"]["weights"])
     if key == "labels":

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from noiseproof.text import parse_call, write_call
 
-__all__ = ["canonical", "run_id", "words"]
+__all__ = ["FILE", "canonical", "run_id", "words"]
+
+FILE = re.compile(r"\bfile\((?:path=)?(['\"])(.*?)\1\)")  # of a method's transition matrix
 
 
 def canonical(value: object) -> str:
@@ -52,7 +55,11 @@ def words(run: Mapping[str, Any]) -> Mapping[str, Any]:
     if "matrix" in content:
         call = parse_call(run["noise"])
         bare["noise"] = write_call(call.name, {**dict(call.named), "file": ""})
+    if "method matrix" in content:
+        settings = bare["settings"]
+        method = {**settings["method"], "method": FILE.sub("file('')", settings["method"]["method"])}
+        bare |= {"method": FILE.sub("file('')", bare["method"]), "settings": {**settings, "method": method}}
     if "weights" in content:
-        settings = run["settings"]
+        settings = bare["settings"]
         bare["settings"] = {**settings, "model": {**settings["model"], "weights": ""}}
     return bare

@@ -131,14 +131,19 @@ class _Encoded(nn.Module):
         super().__init__()
         self.categories = [(place, count) for place, count in enumerate(counts) if count]
         for name in _ARRAYS:
-            self.register_buffer(name, torch.from_numpy(np.array(arrays[name])))
+            if len(arrays[name]):  # an exported graph takes no empty arrays
+                self.register_buffer(name, torch.from_numpy(np.array(arrays[name])))
+        self.has_numbers, self.has_gaps = len(arrays["numeric"]) > 0, len(arrays["gaps"]) > 0
 
     def forward(self, rows: Tensor) -> Tensor:
         """Vectors, float32 (N, D)."""
-        numbers = rows.index_select(1, self.numeric)
-        missing = numbers.isnan()
-        parts = [(torch.where(missing, self.median, numbers) - self.mean) / self.scale]
-        parts.append(missing.index_select(1, self.gaps).float())
+        parts = []
+        if self.has_numbers:
+            numbers = rows.index_select(1, self.numeric)
+            missing = numbers.isnan()
+            parts.append((torch.where(missing, self.median, numbers) - self.mean) / self.scale)
+            if self.has_gaps:
+                parts.append(missing.index_select(1, self.gaps).float())
         for place, count in self.categories:
             levels = torch.arange(count, device=rows.device, dtype=rows.dtype)
             parts.append((rows[:, place, None] == levels).float())

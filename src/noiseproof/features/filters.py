@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,6 +50,8 @@ class Patches(PictureExtractor):
         self.arrays: dict[str, Array] = {}
 
     def fit_transform(self, inputs: Inputs, *, progress: Progress | None = None) -> Array:
+        from sklearn.utils.extmath import randomized_svd
+
         cache, self.cache, self.arrays = self.cache, None, {}
         chosen = rng.permutation(len(inputs), 0, "features", "pictures")
         small = torch.cat([resize(one[None], self.side) for one in self.encode(samples(inputs, chosen[:_PICTURES]))])

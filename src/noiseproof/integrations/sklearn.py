@@ -7,7 +7,9 @@ joblib, and cleanlab's CleanLearning. Needs the extra `noiseproof[sklearn]`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, Self
 
@@ -19,9 +21,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
+from torch.utils.data import Sampler
 
 from noiseproof import losses, recipes
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range
+from noiseproof.isolation import isolated
 from noiseproof.train import device
 
 try:
@@ -145,11 +149,11 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         features, weights, codes = features[kept], weights[kept], codes[kept].astype(np.int64)
         self.loss_ = self._loss(len(self.classes_))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        # torch's and skorch's modules draw from torch's global stream: it is put back afterwards.
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.net_ = self._net(features, weights, seed)
+        generator = torch.Generator().manual_seed(seed)
+        with isolated(), _stream_of(self.module, generator):
+            self.net_ = self._net(features, weights, seed, None if self.module else generator)
             self.net_.fit({"X": features, "sample_weight": weights}, codes)
+        self.net_.forget_generator()
         return self
 
     def _check_numbers(self) -> None:
@@ -179,7 +183,13 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             loss = _with_parameter(loss, name, value)
         return loss.with_options(reduction="none")
 
-    def _net(self, X: npt.NDArray[np.floating[Any]], weights: npt.NDArray[np.floating[Any]], seed: int) -> Any:
+    def _net(
+        self,
+        X: npt.NDArray[np.floating[Any]],
+        weights: npt.NDArray[np.floating[Any]],
+        seed: int,
+        generator: torch.Generator | None,
+    ) -> Any:
         held_out = math.ceil(self.validation_fraction * len(X))
         left_alone = (len(X) - held_out) % self.batch_size == 1 < len(X) - held_out
         callbacks: list[Callback] = [
@@ -188,7 +198,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         ]
         if held_out:
             callbacks.append(EarlyStopping("valid_acc", patience=self.patience, lower_is_better=False, load_best=True))
-        module = self.module or (lambda shape, classes: perceptron(shape, classes, self.hidden))
+        module = self.module or (lambda shape, classes: perceptron(shape, classes, self.hidden, generator))
         mean = np.average(X, axis=0, weights=weights)
         spread = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weights))
         network = Standardized(module(X.shape[1:], len(self.classes_)), mean, spread)
@@ -201,7 +211,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             lr=self.lr,
             max_epochs=self.epochs,
             batch_size=self.batch_size,
-            iterator_train__shuffle=True,
+            iterator_train__generator=generator,
+            iterator_valid__generator=generator,
             iterator_train__drop_last=left_alone,  # batch normalisation cannot train on one sample
             train_split=ValidSplit(self.validation_fraction, stratified=True, random_state=seed) if held_out else None,
             classes=np.arange(len(self.classes_)),
@@ -219,7 +230,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         check_is_fitted(self)
         features = validate_data(self, X, dtype=self.dtype_, reset=False, allow_nd=True)
         network = self.net_.module_.eval()
-        with torch.inference_mode():
+        with isolated(), torch.inference_mode():
             parts = [network(part.to(self.net_.device)) for part in torch.split(torch.from_numpy(features), 1024)]
         p: npt.NDArray[np.float64] = torch.cat(parts).double().softmax(1).cpu().numpy()
         return p
@@ -250,14 +261,51 @@ class Standardized(nn.Module):
         return scores
 
 
-def perceptron(shape: tuple[int, ...], classes: int, hidden: Sequence[int]) -> nn.Module:
-    """A multilayer perceptron on the flattened features."""
+def perceptron(
+    shape: tuple[int, ...], classes: int, hidden: Sequence[int], generator: torch.Generator | None = None
+) -> nn.Module:
+    """A multilayer perceptron on the flattened features; torch's own initial weights, from the generator."""
     width = int(np.prod(shape))
     layers: list[nn.Module] = [nn.Flatten()]
     for wider in hidden:
-        layers += [nn.Linear(width, wider), nn.ReLU()]
+        layers += [_linear(width, wider, generator), nn.ReLU()]
         width = wider
-    return nn.Sequential(*layers, nn.Linear(width, classes))
+    return nn.Sequential(*layers, _linear(width, classes, generator))
+
+
+def _linear(width: int, wider: int, generator: torch.Generator | None) -> nn.Linear:
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, width, wider)  # type: ignore[no-untyped-call]
+    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    nn.init.uniform_(layer.bias, -1 / math.sqrt(width), 1 / math.sqrt(width), generator=generator)
+    return layer
+
+
+_global_stream = threading.RLock()
+
+
+@contextmanager
+def _stream_of(module: object, generator: torch.Generator) -> Iterator[None]:
+    """Torch's global stream, which a module of the user's own draws from, lent to one fit at a time and put back."""
+    if module is None:
+        yield
+        return
+    with _global_stream, torch.random.fork_rng():
+        torch.manual_seed(generator.initial_seed())
+        yield
+
+
+class _Shuffled(Sampler[int]):
+    """A new order every epoch, as `shuffle=True` draws it, but from a generator of its own."""
+
+    def __init__(self, count: int, generator: torch.Generator | None) -> None:
+        self.count, self.generator = count, generator
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        seed = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator).item())
+        yield from torch.randperm(self.count, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def _whole(name: str, value: Any) -> None:
@@ -286,6 +334,16 @@ def _with_parameter(loss: losses.Loss, name: str, value: Any) -> losses.Loss:
 
 class _WeightedNet(NeuralNetClassifier):  # type: ignore[misc]
     """skorch's classifier with the mean loss weighted by `sample_weight`."""
+
+    def forget_generator(self) -> None:
+        """Leave no generator in the fitted net: it cannot be pickled."""
+        self.iterator_train__generator = self.iterator_valid__generator = None
+        self.iterator_train__sampler: _Shuffled | None = None
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        if training:
+            self.iterator_train__sampler = _Shuffled(len(dataset), self.iterator_train__generator)
+        return super().get_iterator(dataset, training=training)
 
     def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
         weights = X["sample_weight"].to(y_pred.device)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.losses import _kernels
+from noiseproof.losses.published import published_text
+from noiseproof.losses.reduction import reduce
 from noiseproof.losses.types import Logits, LogProbs, Options, PerClass
 from noiseproof.text import Registry, parse_sum, write_value
 
@@ -46,9 +48,7 @@ class Loss(nn.Module):
 
     def __init__(self, **options: Unpack[Options]) -> None:
         super().__init__()
-        unknown = set(options) - Options.__annotations__.keys()
-        if unknown:
-            raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(unknown))}")
+        self._check(options)
         self.register_buffer("weight", options.get("weight"))
         self.ignore_index = options.get("ignore_index", -100)
         self.reduction = options.get("reduction", "mean")
@@ -84,17 +84,18 @@ class Loss(nn.Module):
 
     def formula(self, input: Tensor, target: Tensor) -> Tensor:
         """What `forward` is defined to return, from `per_class`."""
+        if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+            return _traced(self, input, target)
         soft = target.is_floating_point()
         if not soft and target.dtype in _WIDER:
             target = target.long()
         if not self._fits(input, target, soft):
             self._refuse(input, target)
-        scores = input if input.dtype in (torch.float32, torch.float64) else input.float()
-        scores = _rows(scores)
-        labels = _rows(target).to(scores.dtype) if soft else target.reshape(-1)
-        weight = None if self.weight is None else self.weight.to(scores.dtype)
+        logits = _rows(input if input.dtype in (torch.float32, torch.float64) else input.float())
+        labels = _rows(target).to(logits.dtype) if soft else target.reshape(-1)
+        weight = None if self.weight is None else self.weight.to(logits.dtype)
         value = reduce(
-            self.per_class(scores),
+            _per_class(self, logits),
             labels,
             weight=weight,
             ignore_index=self.ignore_index,
@@ -124,12 +125,35 @@ class Loss(nn.Module):
 
     def _refuse(self, input: Tensor, target: Tensor) -> None:
         """Let torch say what is wrong, in its own words and exception type."""
-        F.cross_entropy(input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing)
+        weight = None if self.weight is None else self.weight.detach()
+        F.cross_entropy(input, target, weight, None, self.ignore_index, None, self.reduction, self.label_smoothing)
         if not 0.0 <= self.label_smoothing <= 1.0:  # torch says so above 1 only
             raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {self.label_smoothing}")
         raise ValueError(
             f"target must be class indices or probabilities for scores of shape {tuple(input.shape)}, "
             f"got {target.dtype} of shape {tuple(target.shape)}"
+        )
+
+    def _check(self, options: Options) -> None:
+        """Refuse what no call could take, with torch's exception types."""
+        unknown = set(options) - Options.__annotations__.keys()
+        if unknown:
+            known = ", ".join(Options.__annotations__)
+            raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(unknown))} (there are: {known})")
+        if options.get("reduction", "mean") not in ("mean", "sum", "none"):
+            raise ValueError(f"{options['reduction']} is not a valid value for reduction")
+        if not 0.0 <= options.get("label_smoothing", 0.0) <= 1.0:
+            raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {options['label_smoothing']}")
+        weight = options.get("weight")
+        if not (weight is None or isinstance(weight, Tensor)):
+            raise TypeError(f"weight must be a tensor of one factor for each class, got {type(weight).__name__}")
+        index = options.get("ignore_index", -100)
+        if isinstance(index, bool) or not isinstance(index, int):
+            raise TypeError(f"ignore_index must be an integer, got {index!r}")
+
+    def __prepare_scriptable__(self) -> Loss:
+        raise RuntimeError(
+            f"torch.jit.script cannot compile losses.parse({str(self)!r}): use torch.compile, or torch.jit.trace"
         )
 
     # Text and arithmetic
@@ -155,6 +179,7 @@ class Loss(nn.Module):
             >>> losses.parse("nce + mae").with_options(reduction="sum")
             losses.parse('nce + mae', reduction='sum')
         """
+        self._check(options)
         twin = copy.deepcopy(self)
         for name, value in options.items():
             setattr(twin, name, value)
@@ -186,18 +211,19 @@ class Loss(nn.Module):
         options = "".join(f", {name}={value!r}" for name, value in self.options().items())
         return f"losses.parse({str(self)!r}{options})"
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Loss):
-            return NotImplemented
-        if not self._registered() or type(self) is not type(other) or str(self) != str(other):
-            return self is other
-        mine, theirs = self.options(), other.options()
-        weights = mine.pop("weight", None), theirs.pop("weight", None)
-        same = weights[0] is weights[1] or (None not in weights and torch.equal(*weights))  # type: ignore[arg-type]
-        return mine == theirs and same
+    def same_as(self, other: object) -> bool:
+        """Whether another loss has the same text and the same options. `==` asks whether it is the same module.
 
-    def __hash__(self) -> int:
-        return hash(str(self))
+        Example:
+            >>> from noiseproof import losses
+            >>> losses.GCE(q=0.7).same_as(losses.parse("gce")), losses.GCE() == losses.GCE()
+            (True, False)
+        """
+        if not isinstance(other, Loss) or type(self) is not type(other):
+            return False
+        if not self._registered() or str(self) != str(other):
+            return self is other
+        return _same_options(self.options(), other.options())
 
 
 # torch takes only int64 and uint8 as class indices; the others are widened.
@@ -211,42 +237,42 @@ def _rows(values: Tensor) -> Tensor:
     return values.movedim(1, -1).flatten(0, -2) if values.dim() > 2 else values.unsqueeze(0)
 
 
-def reduce(
-    per_class: PerClass,
-    target: Tensor,
-    *,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-) -> Tensor:
-    """Apply torch's `cross_entropy` rule to the loss of every label.
+def _per_class(loss: Loss, logits: Any) -> PerClass:
+    """`per_class`; of a DTensor on every shard by itself, each with all classes."""
+    if type(logits) is Tensor or not hasattr(logits, "device_mesh"):
+        return loss.per_class(logits)
+    from torch.distributed.tensor import DTensor, Replicate, Shard
 
-    Args:
-        per_class: (N, K) losses.
-        target: (N,) class indices, or (N, K) probabilities.
-    """
-    count, classes = per_class.shape
-    weighted = per_class if weight is None else per_class * weight
-    if target.is_floating_point():
-        smoothed = target * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else target
-        # The loss of a masked class may be infinite; where the target gives it no share it costs nothing.
-        weighted = weighted.masked_fill((smoothed == 0) & weighted.isinf(), 0.0)
-        losses = (weighted * smoothed).sum(1)
-        return losses if reduction == "none" else losses.sum() / (count if reduction == "mean" else 1)
+    wanted = [place if isinstance(place, Shard) and place.dim == 0 else Replicate() for place in logits.placements]
+    logits = logits.redistribute(placements=wanted)
+    return DTensor.from_local(
+        loss.per_class(logits.to_local()),
+        logits.device_mesh,
+        wanted,
+        run_check=False,
+        shape=logits.shape,
+        stride=logits.stride(),
+    )
 
-    # nll_loss(-L, y) is L_y with torch's own checks, weights, ignored labels and derivatives of every order.
-    given = F.nll_loss(-per_class, target, weight, ignore_index=ignore_index, reduction=reduction)
-    if not label_smoothing:
-        return given
-    kept = target != ignore_index
-    even = weighted.sum(1).masked_fill(~kept, 0.0)
-    if reduction == "mean":
-        shares = kept if weight is None else weight[target.long().where(kept, 0)] * kept
-        even = even.sum() / shares.sum()
-    elif reduction == "sum":
-        even = even.sum()
-    return (1 - label_smoothing) * given + label_smoothing / classes * even
+
+def _traced(loss: Loss, input: Any, target: Any) -> Any:
+    """The node of a loss in a graph of torch.fx: that of a module, as torch's own losses are."""
+    from torch.fx import Proxy
+    from torch.fx.proxy import TraceError
+
+    proxy = input if isinstance(input, Proxy) else target
+    if isinstance(proxy, Proxy):
+        try:
+            path = proxy.tracer.path_of_module(loss)  # type: ignore[attr-defined]
+        except NameError:
+            path = ""
+        if not path:
+            raise TraceError(
+                "torch.fx cannot trace into a loss: trace the model that holds it (there it becomes one node), or use "
+                "torch.compile"
+            )
+        return proxy.tracer.create_proxy("call_module", path, (input, target), {})
+    return F.cross_entropy(input, target)  # raises
 
 
 class WeightedSum(Loss):
@@ -303,11 +329,13 @@ def _same_options(one: Options, other: Options) -> bool:
 LOSSES: Registry[Loss] = Registry("loss", "losses")
 
 
-def parse(text: str, **options: Any) -> Loss:
+def parse(text: str, *, num_classes: int | None = None, **options: Any) -> Loss:
     """The loss that a text names, such as "nce + 4*agce(a=6, q=1.5)".
 
     Args:
-        text: names from `noiseproof list losses`, with parameters, numbers in front and `+`.
+        text: names from `noiseproof list losses`, with parameters, numbers in front and `+`; or with `num_classes` a
+            published method (`jal-ce`), see `published_text`.
+        num_classes: for the name of a published method alone.
         options: `weight`, `ignore_index`, `reduction`, `label_smoothing`, as in `cross_entropy`.
 
     Raises:
@@ -322,9 +350,11 @@ def parse(text: str, **options: Any) -> Loss:
     terms = parse_sum(text, nested=True)
     for _, call in terms:
         if "-" in call.name and call.name not in LOSSES:
+            if num_classes is not None and len(terms) == 1:
+                return parse(published_text(text.strip(), num_classes), **options)
             raise UnknownNameError(
-                f"no loss named {call.name[:40]!r}; names with a hyphen are methods, whose losses are in the recipes: "
-                "recipes.load('cifar10').method('jal-ce').loss"
+                f"no loss named {call.name[:40]!r}; names with a hyphen are methods: with the number of classes, "
+                "losses.parse('jal-ce', num_classes=10), you get the loss of one with the paper's parameters"
             )
     if len(terms) == 1 and terms[0][0] == 1:
         call = terms[0][1]

@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
 from torch.autograd.function import Function
 
-from noiseproof.losses._kernels import transforms_are_active, value_and_grad
+from noiseproof.losses._kernels.context import graph_is_kept, is_batched, transforms_are_active
+from noiseproof.losses.at_once import value_and_grad
 from noiseproof.losses.base import Loss
+from noiseproof.losses.reduction import denominator
 
 __all__ = ["linear_loss"]
 
@@ -58,45 +60,68 @@ def linear_loss(loss: Loss, hidden: Tensor, weight: Tensor, target: Tensor, bias
         raise ValueError(f"target must be {tuple(hidden.shape[:-1])} class indices, got {tuple(target.shape)}")
     rows = hidden.reshape(-1, hidden.shape[-1])
     labels = target.reshape(-1, target.shape[-1]) if soft else target.reshape(-1)
-    learned = any(parameter.requires_grad for parameter in loss.parameters())  # by the loss itself
-    if transforms_are_active() or learned or not rows.shape[0]:
+    if not rows.shape[0] or not _fits(loss, rows, weight, labels, bias):
         value: Tensor = loss(F.linear(rows, weight, bias), labels)
+    elif torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in (rows, weight, bias)):
+        value = _Linear.apply(rows, weight, bias, labels, loss.weight, loss)  # type: ignore[no-untyped-call]
     else:
-        value = _Linear.apply(rows, weight, bias, loss, labels)  # type: ignore[no-untyped-call]
+        value, _ = _sweep(loss, rows, weight, bias, labels, (False, False, False), None)
     return value.reshape(hidden.shape[:-1]) if loss.reduction == "none" else value
+
+
+def _fits(loss: Loss, *tensors: Tensor | None) -> bool:
+    """Whether rows can be taken one chunk after the other: nothing looks at every operation, and what else is learned
+    (soft targets, class weights, parameters of the loss) is not: that gets its gradient from the loss itself."""
+    others = (*loss.parameters(), *loss.buffers(), tensors[2])
+    learned = any(each is not None and each.requires_grad for each in others)
+    plain = all(each is None or type(each) in (Tensor, torch.nn.Parameter) for each in tensors)
+    return plain and not learned and not transforms_are_active()
 
 
 class _Linear(Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, loss: Loss, target: Tensor) -> Tensor:
-        ctx.save_for_backward(hidden, weight, bias)
-        ctx.loss, ctx.target = loss, target
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        target: Tensor,
+        class_weight: Tensor | None,
+        loss: Loss,
+    ) -> Tensor:
+        ctx.loss = loss.with_options(weight=None)  # as it is now; its class weights are saved as the other tensors are
         needs = ctx.needs_input_grad[:3]
-        at_once = any(needs) and loss.reduction != "none" and hidden.dtype is not torch.float16
+        at_once = loss.reduction != "none" and hidden.dtype is not torch.float16
         one = torch.ones((), device=hidden.device)
-        value, ctx.grads = _sweep(loss, hidden, weight, bias, target, needs, one if at_once else None)
+        value, grads = _sweep(loss, hidden, weight, bias, target, needs, one if at_once else None)
+        ctx.save_for_backward(hidden, weight, bias, target, class_weight, *grads)
         return value
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias = ctx.saved_tensors
+        hidden, weight, bias, target, class_weight, *grads = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        grads, ctx.grads = ctx.grads, None  # handed out once; a second backward makes them anew
-        if torch.is_grad_enabled():  # a derivative of this derivative is wanted
-            leaves = [leaf for leaf, need in zip((hidden, weight, bias), needs, strict=True) if need]
-            value = ctx.loss.formula(F.linear(hidden, weight, bias), ctx.target)
-            found = iter(torch.autograd.grad(value, leaves, upstream, create_graph=True))
-            return *(next(found) if need else None for need in needs), None, None
-        if grads is None:
-            _, grads = _sweep(ctx.loss, hidden, weight, bias, ctx.target, needs, upstream)
+        loss = ctx.loss.with_options(weight=class_weight)
+        at_once = any(grad is not None for grad in grads)
+        many = is_batched(upstream) or transforms_are_active()
+        if is_grad_enabled() or (many and not at_once):  # a derivative of this derivative, or one for each row
+            with torch.enable_grad():
+                leaves = [leaf for leaf, need in zip((hidden, weight, bias), needs, strict=True) if need]
+                value = loss.formula(F.linear(hidden, weight, bias), target)
+            made = iter(torch.autograd.grad(value, leaves, upstream, create_graph=is_grad_enabled()))
+            return *(next(made) if need else None for need in needs), None, None, None
+        if not at_once:
+            _, grads = _sweep(loss, hidden, weight, bias, target, needs, upstream)
+        elif many or graph_is_kept():
+            grads = [None if grad is None else grad * upstream for grad in grads]
         elif not (upstream.is_cpu and upstream.item() == 1):
             for grad in grads:
                 if grad is not None:
                     grad.mul_(upstream)
-        return *grads, None, None
+        return *grads, None, None, None
 
 
-Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
+Grads = list[Tensor | None]
 
 
 def _sweep(
@@ -107,14 +132,16 @@ def _sweep(
     target: Tensor,
     needs: tuple[bool, ...],
     upstream: Tensor | None,
-) -> tuple[Tensor, Grads | None]:
+) -> tuple[Tensor, Grads]:
     """The loss and, times `upstream`, the gradients that are needed, over chunks of rows."""
     count, classes = hidden.shape[0], weight.shape[0]
     each_row = loss.reduction == "none"
     part = loss.with_options(reduction="none" if each_row else "sum")
-    denominator = _denominator(loss, target) if loss.reduction == "mean" else torch.ones((), device=hidden.device)
+    below = torch.ones((), device=hidden.device)
+    if loss.reduction == "mean":
+        below = denominator(target, loss.weight, loss.ignore_index)
     step = max(1, _SCORES // classes)
-    buffer = hidden.new_empty(min(step, count), classes)
+    buffer = torch.empty(min(step, count), classes, dtype=hidden.dtype, device=hidden.device)
     # half precision would lose what a chunk adds to a long sum
     wide = torch.float32 if hidden.dtype in _HALF else hidden.dtype
     on_hidden = torch.empty_like(hidden) if needs[0] else None
@@ -129,7 +156,7 @@ def _sweep(
         if upstream is None:
             values.append(part(scores, target[rows]))
             continue
-        share = upstream[rows] if each_row else upstream / denominator
+        share = upstream[rows] if each_row else upstream / below
         value, grad = value_and_grad(part, scores, target[rows], upstream=share, inplace=True)
         values.append(value)
         if on_hidden is not None:
@@ -140,22 +167,11 @@ def _sweep(
             on_weight += grad.t() @ x
         if on_bias is not None:
             on_bias += grad.sum(0, dtype=wide)
-    value = torch.cat(values) if each_row else (torch.stack(values).double().sum() / denominator).to(values[0].dtype)
+    value = torch.cat(values) if each_row else (torch.stack(values).double().sum() / below).to(values[0].dtype)
     if upstream is None:
-        return value, None
-    return value, (
+        return value, [None, None, None]
+    return value, [
         on_hidden,
         None if on_weight is None else on_weight.to(weight.dtype),
         None if on_bias is None else on_bias.to(weight.dtype),
-    )
-
-
-def _denominator(loss: Loss, target: Tensor) -> Tensor:
-    """What the mean divides by: the summed weights of the kept labels; for probabilities the number of samples."""
-    if target.is_floating_point():
-        return torch.full((), target.shape[0], dtype=torch.float64, device=target.device)
-    kept = target != loss.ignore_index
-    if loss.weight is None:
-        return kept.sum().double()
-    inside = kept & (target >= 0) & (target < len(loss.weight))  # a label out of range is refused with its chunk
-    return loss.weight.double()[target.long().where(inside, 0)].where(inside, 0.0).sum()
+    ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import Function
 
 from noiseproof.errors import InputError
+from noiseproof.losses._kernels.context import graph_is_kept, is_batched, transforms_are_active
 from noiseproof.losses.base import LOSSES, Loss, parse
 
 __all__ = ["SigmoidLoss"]
@@ -65,21 +70,130 @@ class SigmoidLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of scores (N, ...) against targets of the same shape, each from 0 to 1."""
-        if input.shape != target.shape:
-            raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+        """The loss of scores (N, ...) against targets of the same shape, each from 0 to 1.
+
+        Raises:
+            ValueError, RuntimeError: as `binary_cross_entropy_with_logits` raises them, in its words.
+        """
+        self._refuse_what_torch_refuses(input, target)
         scores = input if input.dtype in (torch.float32, torch.float64) else input.float()
-        pair = self.loss.per_class(torch.stack([torch.zeros_like(scores), scores], -1).reshape(-1, 2))
-        negative, positive = pair.reshape(*scores.shape, 2).unbind(-1)
         t = target.to(scores.dtype)
-        if self.pos_weight is not None:
-            positive = positive * self.pos_weight
-        value = t * positive + (1 - t) * negative
-        if self.weight is not None:
-            value = value * self.weight
-        if self.reduction == "none":
+        factors = [None if each is None else each.expand(scores.shape) for each in (self.weight, self.pos_weight)]
+        if scores.numel() > _BLOCK and self._is_plain(scores, t, *factors):
+            loss = copy.deepcopy(self.loss)
+            if not (scores.requires_grad and torch.is_grad_enabled()):
+                return _sweep(loss, scores, t, *factors, self.reduction, None)
+            value: Tensor = _Blocks.apply(scores, t, *factors, loss, self.reduction)  # type: ignore[no-untyped-call]
             return value
-        return value.mean() if self.reduction == "mean" else value.sum()
+        return _reduced(_each(self.loss, scores, t, *factors), self.reduction)
+
+    def _refuse_what_torch_refuses(self, input: Tensor, target: Tensor) -> None:
+        fits = target.shape == input.shape and input.is_floating_point() and target.is_floating_point()
+        for factor in (self.weight, self.pos_weight):
+            # broadcast to the scores, never beyond them: (N, 1) weights of (N,) scores would make N x N losses
+            ahead = (1,) * (input.dim() - (factor.dim() if factor is not None else 0))
+            fits = fits and (
+                factor is None
+                or (
+                    factor.dim() <= input.dim()
+                    and all(own in (1, size) for own, size in zip((*ahead, *factor.shape), input.shape, strict=True))
+                )
+            )
+        if not fits or self.reduction not in ("mean", "sum", "none"):
+            bce = nn.functional.binary_cross_entropy_with_logits
+            bce(input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight)
+            raise ValueError(
+                f"weight and pos_weight must broadcast to the scores' shape {tuple(input.shape)}, and scores and "
+                f"target must be floating-point; got {input.dtype} and {target.dtype}"
+            )
+
+    def _is_plain(self, *tensors: Tensor | None) -> bool:
+        """Whether blocks may be computed on their own: nothing but the scores needs a gradient or looks on."""
+        _, *others = tensors
+        learned = [*self.loss.parameters(), *(each for each in others if each is not None)]
+        plain = all(each is None or type(each) in (Tensor, nn.Parameter) for each in tensors)
+        return plain and not transforms_are_active() and not any(each.requires_grad for each in learned)
+
+
+_BLOCK = 1 << 14  # scores whose intermediates exist at once
+
+
+def _each(loss: Loss, scores: Tensor, t: Tensor, weight: Tensor | None, pos_weight: Tensor | None) -> Tensor:
+    """The loss of every entry, differentiable."""
+    pair = loss.per_class(torch.stack([torch.zeros_like(scores), scores], -1).reshape(-1, 2))
+    negative, positive = pair.reshape(*scores.shape, 2).unbind(-1)
+    if pos_weight is not None:
+        positive = positive * pos_weight
+    value = t * positive + (1 - t) * negative
+    return value if weight is None else value * weight
+
+
+def _reduced(value: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return value
+    return value.mean() if reduction == "mean" else value.sum()
+
+
+def _sweep(
+    loss: Loss,
+    scores: Tensor,
+    t: Tensor,
+    weight: Tensor | None,
+    pos_weight: Tensor | None,
+    reduction: str,
+    grad: Tensor | None,
+) -> Tensor:
+    """The loss, a block of rows at a time, so that intermediates stay small; fills the gradient on the scores."""
+    values = torch.empty_like(scores) if reduction == "none" else None
+    share = 1 / scores.numel() if reduction == "mean" else 1.0
+    total = torch.zeros((), dtype=torch.float64, device=scores.device)
+    step = max(1, _BLOCK * len(scores) // scores.numel())
+    for start in range(0, len(scores), step):
+        rows = slice(start, start + step)
+        factors = [None if each is None else each[rows] for each in (weight, pos_weight)]
+        if grad is None:
+            value = _each(loss, scores[rows], t[rows], *factors)
+        else:
+            with torch.enable_grad():
+                leaf = scores[rows].detach().requires_grad_()
+                value = _each(loss, leaf, t[rows], *factors)
+            (grad[rows],) = torch.autograd.grad(value, leaf, torch.full_like(value, share))
+            value = value.detach()
+        if values is not None:
+            values[rows] = value
+        else:
+            total += value.sum(dtype=torch.float64)
+    return (total * share).to(scores.dtype) if values is None else values
+
+
+class _Blocks(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        scores: Tensor,
+        t: Tensor,
+        weight: Tensor | None,
+        pos_weight: Tensor | None,
+        loss: Loss,
+        reduction: str,
+    ) -> Tensor:
+        ctx.loss, ctx.reduction = loss, reduction
+        grad = torch.empty_like(scores)
+        value = _sweep(loss, scores, t, weight, pos_weight, reduction, grad)
+        ctx.save_for_backward(scores, t, weight, pos_weight, grad)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        scores, t, weight, pos_weight, grad = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            value = _reduced(_each(ctx.loss, scores, t, weight, pos_weight), ctx.reduction)
+            (grad,) = torch.autograd.grad(value, scores, upstream, create_graph=True)
+        elif graph_is_kept() or is_batched(upstream) or transforms_are_active():
+            grad = grad * upstream
+        elif not (upstream.dim() == 0 and upstream.is_cpu and upstream.item() == 1):
+            grad.mul_(upstream)
+        return grad, None, None, None, None, None
 
 
 def _depends_on_p_alone(loss: Loss) -> bool:

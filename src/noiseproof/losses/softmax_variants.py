@@ -83,7 +83,10 @@ def ldr_kl(logits: Logits, *, c: float, lam: float) -> PerClass:
     x = (s - 1) / lam  # the mean of s is 1
     log_r = log_softmax(x)
     even = x.abs().amax(1, keepdim=True) < 1  # then log K r is small: x - log(mean of e^x)
-    less = torch.where(even, x.clamp(-1, 1).expm1().mean(1, keepdim=True).log1p(), -math.log(K))
+    log_K = (
+        torch.full_like(x[:, :1], K, dtype=torch.float64).log().to(x.dtype)
+    )  # a number would fix K in a compiled graph
+    less = torch.where(even, x.clamp(-1, 1).expm1().mean(1, keepdim=True).log1p(), -log_K)
     log_Kr = torch.where(even, x, log_r) - less
     return lam * ((math.expm1(c / lam) * one_minus_exp(log_r)).log1p() - log_Kr)
 

@@ -31,7 +31,8 @@ HUGE = 1e30  # stands for infinity where infinities would be divided by each oth
 def largest(values: Tensor) -> tuple[Tensor, Tensor]:
     """The largest entry of each row, (N, 1), and a mask that is true where the (first) largest is, (N, K)."""
     top, index = values.max(1, keepdim=True)
-    return top, torch.arange(values.shape[1], device=values.device) == index
+    # no torch.arange: a tensor made here would not be of the kind (fake, batched) of the values
+    return top, torch.zeros_like(values, dtype=torch.bool).scatter(1, index, 1)
 
 
 def is_largest(values: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ def log_softmax(logits: Logits) -> LogProbs:
     """Log-probabilities of the classes, of full relative precision also where p is almost 1.
 
     Every score is taken relative to the largest one, z_m, whose own class is left out of the sum:
-    log p_k = (z_k - z_m) - log1p(sum over the others of exp(z_j - z_m)).
+    log p_k = (z_k - z_m) - log1p(sum over the others of exp(z_j - z_m)). A row with a score of +infinity is NaN.
 
     Example:
         >>> scores = torch.tensor([[20.0, 0.0]])
@@ -56,7 +57,8 @@ def log_softmax(logits: Logits) -> LogProbs:
     behind = logits - top
     behind = torch.where(is_top, behind.detach(), behind)  # 0 without a slope: those of the others add up to z_m's
     others = behind.exp().masked_fill(is_top, 0.0).sum(1, keepdim=True)
-    return behind - others.log1p()
+    one = 1 + (top - top).detach()  # NaN, and so is every slope, where the largest is infinite: as in torch
+    return (behind - others.log1p()) * one
 
 
 def one_minus_exp(x: Tensor) -> Tensor:

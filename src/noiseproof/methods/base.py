@@ -91,7 +91,8 @@ class Task:
         batch_size: samples a batch.
         seed: of the run.
         device: of the weights.
-        train: `train(method, epochs, only=index, seed=s)` trains another network on given labels and yields `Trained`.
+        train: `train(method, epochs, only=index, given=labels)` trains another network and yields `Trained`; `only`
+            some samples, `given` other labels, which may be of one class more.
         oracle: true labels, for texts that say `oracle`; asking for them is written into the record.
     """
 
@@ -215,6 +216,9 @@ class Method(nn.Module):
     def setup(self, task: Task) -> None:
         """Allocate buffers and parameters; shapes must follow from the task alone."""
 
+    def attach(self, networks: Sequence[Network]) -> None:
+        """Called once with the initial networks, for methods that keep copies of them."""
+
     def prepare(self, task: Task) -> Preparing:
         """Work before training; skipped where a run resumes. Assign results to buffers made in `setup`.
 
@@ -234,6 +238,9 @@ class Method(nn.Module):
     def objective(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Loss of a batch, to be minimised, and the logits that its training accuracy is counted with."""
         raise NotImplementedError(f"{type(self).__name__} must define objective(batch) -> (loss, logits)")
+
+    def epoch_start(self, epoch: int, networks: Sequence[Network]) -> None:
+        """Called before each epoch, also the first after a resume: freeze or release parameters here."""
 
     def plan(self, order: Tensor, batch_size: int, epoch: int) -> list[Pass]:
         """Batches of an epoch, from a random order of all samples.

@@ -18,8 +18,8 @@ def through(logits: Tensor, matrix: Tensor) -> Tensor:
 
     Example:
         >>> even = torch.zeros(1, 2)
-        >>> through(even, torch.tensor([[0.8, 0.2], [0.4, 0.6]])).exp().tolist()      # (0.8 + 0.4) / 2, (0.2 + 0.6) / 2
-        [[0.6..., 0.4...]]
+        >>> through(even, torch.tensor([[0.8, 0.2], [0.4, 0.6]])).exp().double().round(decimals=4).tolist()
+        [[0.6, 0.4]]
     """
     log_p = (logits if logits.dtype == torch.float64 else logits.float()).log_softmax(1)
     return (log_p[:, :, None] + matrix.to(log_p.dtype).log()[None]).logsumexp(1)

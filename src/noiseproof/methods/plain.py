@@ -10,7 +10,7 @@ from noiseproof.methods.base import METHODS, Batch, Method
 __all__ = ["Plain"]
 
 
-@METHODS.register("plain", cost=1.0, neutral="plain", positional="loss")
+@METHODS.register("plain", cost=1.0, neutral="plain")
 class Plain(Method):
     """A loss alone. A loss text is short for it: `jal-ce`, `nce + amse(a=30)`."""
 

@@ -19,3 +19,4 @@ from noiseproof.noise.class_conditional import Symmetric as Symmetric
 from noiseproof.noise.human import Human as Human
 from noiseproof.noise.instance import Instance as Instance
 from noiseproof.noise.transition import Transition as Transition
+from noiseproof.noise.transition import matrix_content as matrix_content

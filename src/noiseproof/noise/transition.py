@@ -17,7 +17,7 @@ from noiseproof.noise.base import NOISES, Published
 from noiseproof.noise.class_conditional import ClassConditional, Parts
 from noiseproof.storage import files
 
-__all__ = ["Transition", "read_matrix"]
+__all__ = ["Transition", "matrix_content", "read_matrix"]
 
 _LARGEST = 64 * 2**20  # bytes; a matrix of 1,000 classes has 8 MB as .npy and some 20 MB as text
 
@@ -33,7 +33,7 @@ class Transition(ClassConditional):
         self.file = file
 
     def content(self, data: str | None, root: Path | None, published: Published | None) -> dict[str, str]:
-        return {"matrix": hashlib.sha256(read_matrix(self.file, root).astype("<f8").tobytes()).hexdigest()}
+        return {"matrix": matrix_content(self.file, root)}
 
     def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
         matrix = read_matrix(self.file, root)
@@ -50,6 +50,11 @@ def _place(file: str | Path, root: Path | None) -> Path:
     if found is None:
         raise DataMissingError(f"there is no file {file}; looked for {' and '.join(map(str, places))}")
     return found
+
+
+def matrix_content(file: str | Path, root: Path | None = None) -> str:
+    """SHA-256 of the numbers of a matrix in a file."""
+    return hashlib.sha256(read_matrix(file, root).astype("<f8").tobytes()).hexdigest()
 
 
 def read_matrix(file: str | Path, root: Path | None = None) -> Matrix:

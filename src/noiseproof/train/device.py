@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from noiseproof.errors import InputError, MachineError, one_of
+from noiseproof.isolation import Setting, isolated, process_wide, products
 
 __all__ = ["DEVICES", "MODES", "PRECISIONS", "Place", "choose", "flags"]
 
@@ -88,7 +90,7 @@ def _fast_bf16(kind: str) -> bool:
 
 @contextmanager
 def flags(mode: str, place: Place) -> Iterator[None]:
-    """Set torch's global switches for a run and put them back afterwards.
+    """Set torch's global switches for a run and put them back afterwards, isolated from what surrounds it.
 
     "deterministic": the same run gives the same bits on the same machine and thread count. "fast": algorithms may be
     chosen by trial and sums may differ in order.
@@ -97,28 +99,24 @@ def flags(mode: str, place: Place) -> Iterator[None]:
     exact, memory = mode == "deterministic", cast(Any, torch.utils.deterministic)
     if exact and place.device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        memory.fill_uninitialized_memory,
-        torch.backends.cudnn.deterministic,
-        torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.allow_tf32,
-        torch.get_float32_matmul_precision(),
-    )
-    try:
-        torch.use_deterministic_algorithms(exact)
-        memory.fill_uninitialized_memory = False  # nothing here reads uninitialised memory
-        torch.backends.cudnn.deterministic = exact
-        torch.backends.cudnn.benchmark = not exact
-        if place.device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = place.precision != "fp32"
-            torch.set_float32_matmul_precision("highest" if place.precision == "fp32" else "high")
+    wanted: dict[Setting, Any] = {
+        _DETERMINISTIC: (exact, False),
+        _setting(memory, "fill_uninitialized_memory"): False,  # nothing here reads uninitialised memory
+        _setting(torch.backends.cudnn, "deterministic"): exact,
+        _setting(torch.backends.cudnn, "benchmark"): not exact,
+    }
+    if place.device.type == "cuda":
+        wanted[_setting(torch.backends.cudnn, "allow_tf32")] = place.precision != "fp32"
+        wanted[products(torch.backends.cuda.matmul)] = "ieee" if place.precision == "fp32" else "tf32"
+    with isolated(), process_wide("determinism", wanted):
         yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        memory.fill_uninitialized_memory = before[2]
-        torch.backends.cudnn.deterministic = before[3]
-        torch.backends.cudnn.benchmark = before[4]
-        torch.backends.cudnn.allow_tf32 = before[5]
-        torch.set_float32_matmul_precision(before[6])
+
+
+_DETERMINISTIC = Setting(
+    lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
+    lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
+)
+
+
+def _setting(owner: Any, name: str) -> Setting:
+    return Setting(partial(getattr, owner, name), partial(setattr, owner, name))

@@ -23,6 +23,7 @@ from noiseproof.data.dataset import Data, Split
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
+from noiseproof.isolation import isolated
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
 from noiseproof.methods.ensemble import Ensemble
@@ -81,13 +82,15 @@ def fit(
         >>> fit(data.load("digits"), None, "ce", recipe, seed=1).accuracy > 90
         True
     """
-    training = Training(
-        data, noisy, method, recipe, seed=seed, device=device, precision=precision, mode=mode, team=team
-    )
-    with flags(mode, training.place):
-        for _ in training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every):
-            pass
-        return training.outcome(keep_outputs=keep_outputs)
+    with isolated():
+        training = Training(
+            data, noisy, method, recipe, seed=seed, device=device, precision=precision, mode=mode, team=team
+        )
+        with flags(mode, training.place):
+            steps = training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every)
+            for _ in steps:
+                pass
+            return training.outcome(keep_outputs=keep_outputs)
 
 
 class Training:
@@ -143,6 +146,7 @@ class Training:
         self.given = given.to(self.place.device)
         self.task = preparation.task_of(self)
         rule.setup(self.task)
+        rule.attach(self.networks)
         for addition in rule.additions:
             addition.setup(self.task, self.networks)
             rule.loss = addition.change_loss(rule.loss)
@@ -243,6 +247,7 @@ class Training:
         for network in self.networks:
             network.train()
         self._set_rates()
+        self.rule.epoch_start(epoch, self.networks)
         order = self.batches.order(epoch)
         for addition in self.rule.additions:
             order = addition.kept(order)
@@ -409,6 +414,7 @@ class Training:
             outputs=self._outputs() if keep_outputs and self.team.rank == 0 else None,
             diverged_at=self.diverged_at,
             notes=self.notes,
+            augment=self.augment,
         )
 
     def _health(self) -> dict[str, Any]:

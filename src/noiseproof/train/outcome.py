@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from noiseproof.data.pipeline.augment import Augment
+
 __all__ = ["Outcome"]
 
 
@@ -25,6 +27,8 @@ class Outcome:
             `train_probability_given`, `train_max_probability`, `flipped` (where the truth is known), `test_features`,
             `test_clean`.
         notes: what a reader of the result has to know, such as where a stopped run went on.
+        model: takes normalised inputs; `artifacts.of_outcome` makes the model that takes raw ones.
+        augment: the preprocessing that the model's inputs had, with the mean and std that were measured.
     """
 
     status: str
@@ -40,3 +44,4 @@ class Outcome:
     outputs: dict[str, Tensor] | None = None
     diverged_at: int | None = None
     notes: tuple[str, ...] = ()
+    augment: Augment | None = None

@@ -35,12 +35,7 @@ def check_processes(rule: Rule, name: str, processes: int) -> None:
 def memory_notes(rule: Rule, name: str, samples: int) -> tuple[str, ...]:
     """The memory of a method's state by sample, in words; nothing where it has none."""
     modules = (rule, *rule.additions)
-    kept = [
-        tensor
-        for module in modules
-        for tensor in module.state_dict().values()
-        if tensor.dim() and tensor.shape[0] == samples
-    ]
+    kept = [tensor for module in modules for tensor in module.state_dict().values() if samples in tensor.shape]
     size = sum(tensor.numel() * tensor.element_size() for tensor in kept)
     return (f"method {name} keeps {_bytes(size)} of state for {samples} samples",) if kept else ()
 
@@ -55,12 +50,12 @@ def task_of(training: Any) -> Task:
     count = 0
 
     def train(
-        rule: Rule, epochs: int, *, only: Tensor | None = None, seed: int | None = None, lr: float | None = None
+        rule: Rule, epochs: int, *, only: Tensor | None = None, given: Tensor | None = None
     ) -> Generator[None, None, Trained]:
         nonlocal count
         count += 1
         folder = None if training.folder is None else training.folder / f"before-{count}"
-        return _train_before(training, rule, epochs, only, training.seed if seed is None else seed, lr, folder)
+        return _train_before(training, rule, epochs, only, training.given if given is None else given, folder)
 
     def oracle() -> Tensor:
         clean = training.data.train.clean
@@ -93,26 +88,25 @@ def prepare(training: Any, folder: Path | None) -> Generator[None, None, None]:
 
 
 def _train_before(
-    training: Any, rule: Rule, epochs: int, only: Tensor | None, seed: int, lr: float | None, folder: Path | None
+    training: Any, rule: Rule, epochs: int, only: Tensor | None, given: Tensor, folder: Path | None
 ) -> Generator[None, None, Trained]:
     """Train a network on given labels and give its outputs on all samples; a stopped run goes on from where it was."""
     split, method = training.data.train, training.method
-    blind = Split(split.inputs, training.given.cpu(), None, split.classes)
+    extra = tuple(f"extra {number}" for number in range(int(given.max()) + 1 - len(split.classes)))
+    blind = Split(split.inputs, given.cpu(), None, split.classes + extra)
     part = blind if only is None else blind.take(only.tolist())
     first = blind.take([0])  # a test set that nothing depends on
     data = Data(training.data.name, part, first, training.data.fingerprint)
     recipe = replace(
         training.recipe, train=training.recipe.train.model_copy(update={"epochs": epochs, "samples": None})
     )
-    row = replace(
-        Method(str(rule), rule.loss, method.l1, method.l2, None, method.optimizer, method.lr), method=str(rule)
-    )
+    row = Method(str(rule), rule.loss, method.l1, method.l2, None, method.optimizer, method.lr, method=str(rule))
     inner = type(training)(  # the loop itself, which this module lies below
         data,
         None,
-        replace(row, lr=lr or method.lr),
+        replace(row, lr=method.lr),
         recipe,
-        seed=seed,
+        seed=training.seed,
         device=str(training.place.device),
         precision=training.place.precision,
         mode=training.mode,

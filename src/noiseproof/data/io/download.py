@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http.client
 import os
@@ -67,35 +68,52 @@ def fetch(
 def download(
     remote: Remote, target: Path, *, mirror: str | None = None, progress: Progress | None = None, timeout: float = 30
 ) -> Path:
-    """Download one file; `fetch` for all of a data set."""
-    if target.exists():
-        if _is_official(remote, target):
-            return target
-        raise DataError(f"{target} is there already and is not the official file; move it away and type the same again")
+    """Download one file; `fetch` for all of a data set. A second process that wants it waits for the first."""
     address = remote.url if mirror is None else f"{mirror.rstrip('/')}/{remote.url.rpartition('/')[2]}"
     if not address.startswith(("http://", "https://")):
         raise InputError(f"an address starts with http:// or https://, got {address!r}")
     part = target.with_name(target.name + ".part")
-    files.need_space(target.parent, remote.size)
-    try:
+    while not target.exists():
+        files.need_space(target.parent, remote.size)
         with files.grow(part) as file:
-            if file.tell() > remote.size:
-                file.truncate(0)
-            _fill_with_patience(file, remote, address, target, progress, timeout)
-    finally:
-        if part.stat().st_size == 0:
-            part.unlink()
+            fcntl.flock(file, fcntl.LOCK_EX)  # saves the work of two; what counts is the hash
+            if not _is_still(file, part):
+                continue  # whoever had it has finished or given up
+            try:
+                if not target.exists():
+                    _fill_with_patience(file, remote, address, target, progress, timeout)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    _take_name(remote, part, target, address)
+            finally:
+                if _is_still(file, part) and not os.fstat(file.fileno()).st_size:
+                    part.unlink()
+    if _is_official(remote, target):
+        return target
+    raise DataError(f"{target} is there already and is not the official file; move it away and type the same again")
+
+
+def _is_still(file: BinaryIO, part: Path) -> bool:
+    """Whether the open file has its name yet."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(part))
+    except FileNotFoundError:
+        return False
+
+
+def _take_name(remote: Remote, part: Path, target: Path, address: str) -> None:
     if not _is_official(remote, part):
         part.unlink()
         raise DataError(f"{address}: what came is not the official {target.name} (its hash differs); nothing was kept")
     files.rename(part, target)
-    return target
 
 
 def _fill_with_patience(
     file: BinaryIO, remote: Remote, address: str, target: Path, progress: Progress | None, timeout: float
 ) -> None:
     """Try again after a broken connection, as long as each try brings something."""
+    if file.seek(0, os.SEEK_END) > remote.size:
+        file.truncate(0)
     for attempt in range(_ATTEMPTS):
         before = file.seek(0, os.SEEK_END)
         try:

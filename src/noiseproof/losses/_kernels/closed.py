@@ -18,21 +18,31 @@ __all__ = ["run", "scale"]
 _CHUNK = 1 << 15  # scores
 
 
-def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None = None) -> Tensor | None:
+def run(
+    call: Call,
+    scores: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    grad: Tensor | None,
+    upstream: Tensor | None = None,
+) -> Tensor | None:
     """As `cpu.run`."""
+    program = call.plan.program
+    assert program is not None
     rows, classes = scores.shape
-    kept = call.target != call.ignore_index
-    y = call.target.where(kept, 0)
+    labels = target.clone()  # of one moment: another thread may write them
+    kept = labels != call.ignore_index
+    y = labels.where(kept, 0)
     if bool(((y < 0) | (y >= classes)).any()):
         return None
-    factor = kept.double() if call.weight is None else call.weight.double()[y] * kept
+    factor = kept.double() if weight is None else weight.double()[y] * kept
     denominator = factor.sum() if call.reduction == "mean" else factor.new_ones(())
     scale = factor / denominator * (1 if upstream is None else upstream)
     values = torch.empty_like(factor)
     step = max(1, _CHUNK // classes)
     for start in range(0, rows, step):
         part = slice(start, start + step)
-        value, slopes = _chunk(call.plan.program, scores[part].double(), y[part, None], grad is not None)
+        value, slopes = _chunk(program, scores[part].double(), y[part, None], grad is not None)
         values[part] = (value * factor[part]).where(kept[part], 0.0)
         if grad is not None:
             grad[part] = (slopes * scale[part, None]).where(kept[part, None], 0.0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from importlib import import_module
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, empty_like, float32, float64, get_num_threads
 
 from noiseproof.losses._kernels.plan import Call
 
@@ -17,17 +18,27 @@ try:
 except ImportError:  # installed without a C compiler
     kernel = None
 
-_DTYPE = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-_SCALAR = torch.zeros((), dtype=torch.float32, device="cpu")
+_CALL = struct.Struct("7P7qd4i").pack  # the `Call` of call.h
+_DTYPE = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}
 _REDUCTION = {"none": 0, "mean": 1, "sum": 2}
+_VALUE = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in (float32, float64)}
 
 
-def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None = None) -> Tensor | None:
+def run(
+    call: Call,
+    scores: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    grad: Tensor | None,
+    upstream: Tensor | None = None,
+) -> Tensor | None:
     """The loss of (N, K) scores; fills `grad`, which may be `scores`. None where a label is out of range.
 
     Args:
-        call: the loss and its labels.
-        scores: float32, bfloat16 or float16.
+        call: the settings.
+        scores: float32, bfloat16, float16 or float64.
+        target: (N,) labels, contiguous int64; or (N, K) probabilities.
+        weight: (K,) contiguous, of the wide dtype: float64 for float64 scores, else float32.
         grad: of the scores' shape and dtype, contiguous along the classes.
         upstream: factor of the gradient: a scalar, or one a row under reduction="none".
     """
@@ -35,32 +46,43 @@ def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None
     apart, step = scores.stride()
     if step != 1:
         scores, apart = scores.contiguous(), classes
+    dtype = scores.dtype
+    wide = dtype if dtype is float64 else float32
+    soft_apart, soft = 0, len(target.shape) == 2
+    if soft:
+        if target.dtype is not wide or target.stride(1) != 1 or target.is_neg():
+            target = target.to(wide).contiguous().resolve_neg()
+        soft_apart = target.stride(0)
     if upstream is not None:
-        upstream = upstream.float()
-    value = _SCALAR.new_empty(rows) if call.reduction == "none" else torch.empty_like(_SCALAR)
-    bad_row = kernel.run(
-        call.plan.packed,
+        upstream = upstream.to(wide).resolve_neg()
+    value = _VALUE[wide].new_empty(rows) if call.reduction == "none" else empty_like(_VALUE[wide])
+    labels = target.data_ptr()
+    packed = _CALL(
         scores.data_ptr(),
-        _DTYPE[scores.dtype],
-        apart,
+        0 if soft else labels,
+        labels if soft else 0,
+        0 if weight is None else weight.data_ptr(),
+        0 if grad is None else grad.data_ptr(),
+        0 if upstream is None else upstream.data_ptr(),
+        value.data_ptr(),
         rows,
         classes,
-        call.target.data_ptr(),
-        0 if call.weight is None else call.weight.data_ptr(),
-        call.ignore_index,
-        _REDUCTION[call.reduction],
-        value.data_ptr(),
-        0 if grad is None else grad.data_ptr(),
+        apart,
+        soft_apart,
         0 if grad is None else grad.stride(0),
-        0 if upstream is None else upstream.data_ptr(),
         upstream.stride(0) if upstream is not None and upstream.dim() else 0,
-        torch.get_num_threads(),
+        call.ignore_index,
+        call.label_smoothing,
+        _DTYPE[dtype],
+        _REDUCTION[call.reduction],
+        get_num_threads(),
+        0,
     )
-    return value if bad_row < 0 else None
+    return value if kernel.run(call.plan.packed, packed) < 0 else None
 
 
 def scale(grad: Tensor, upstream: Tensor) -> None:
-    """Multiplies the rows of a gradient by what arrives from above, which mostly is 1."""
+    """Multiply the rows of a gradient by what arrives from above, which mostly is 1."""
     if upstream.dim():
         grad.mul_(upstream.unsqueeze(1))
     elif upstream.item() != 1:

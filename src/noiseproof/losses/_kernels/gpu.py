@@ -20,30 +20,41 @@ from torch import Tensor
 
 from noiseproof.losses._kernels.plan import Call
 from noiseproof.losses._kernels.program import NEEDS, OPERATIONS, STATISTICS, Program
+from noiseproof.losses.reduction import denominator
 
 __all__ = ["run", "scale"]
 
 _LARGEST_BLOCK = 8192
 
 
-def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None = None) -> Tensor | None:
+def run(
+    call: Call,
+    scores: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    grad: Tensor | None,
+    upstream: Tensor | None = None,
+) -> Tensor | None:
     """As `cpu.run`; but a label out of range, which only a wait for the device could tell, makes its row NaN."""
     rows, classes = scores.shape
     if scores.stride(1) != 1:
         scores = scores.contiguous()
     values = torch.empty(rows, dtype=torch.float32, device=scores.device)
-    denominator = _denominator(call) if call.reduction == "mean" else values  # values: not read
+    below = (
+        denominator(target, weight, call.ignore_index).float() if call.reduction == "mean" else values
+    )  # values: not read
     block, warps = _block(classes)
-    program, weight = call.plan.program, call.weight
+    program = call.plan.program
+    assert program is not None
     with torch.cuda.device_of(scores):
         _rows_kernel[(rows,)](
             scores,
             values if grad is None else grad,
             values,
-            call.target,
+            target,
             values if weight is None else weight,
             values if upstream is None else upstream,
-            denominator,
+            below,
             classes,
             scores.stride(0),
             0 if grad is None else grad.stride(0),
@@ -65,7 +76,7 @@ def run(call: Call, scores: Tensor, grad: Tensor | None, upstream: Tensor | None
         )
     if call.reduction == "none":
         return values
-    return values.sum() / denominator if call.reduction == "mean" else values.sum()
+    return values.sum() / below if call.reduction == "mean" else values.sum()
 
 
 def scale(grad: Tensor, upstream: Tensor) -> None:
@@ -80,15 +91,6 @@ def scale(grad: Tensor, upstream: Tensor) -> None:
 def _block(classes: int) -> tuple[int, int]:
     block = min(triton.next_power_of_2(classes), _LARGEST_BLOCK)
     return block, max(1, min(16, block // 256))
-
-
-def _denominator(call: Call) -> Tensor:
-    target, weight = call.target, call.weight
-    kept = target != call.ignore_index
-    if weight is None:
-        return kept.sum().float()
-    inside = kept & (target >= 0) & (target < len(weight))
-    return weight[target.where(inside, 0)].where(inside, 0.0).sum()
 
 
 # The loss's steps as a function of Triton
@@ -243,17 +245,17 @@ def _rows_kernel(
     largest = tl.min(tl.where(high_lanes == high, first, classes), 0)
     top = tl.where((own == high) & (largest == y), 1.0, 0.0)
     # Where the label has not the largest score another class has: its p may be near 1, so it is singled out.
-    has_rival = own < high
-    rival = tl.where(has_rival, largest, -1)
-    rivals = tl.where(has_rival, 1.0, 0.0)
+    has_runner_up = own < high
+    runner_up = tl.where(has_runner_up, largest, -1)
+    runners_up = tl.where(has_runner_up, 1.0, 0.0)
 
-    sum_e = 0.0
+    sum_e = high - high  # NaN where the largest is infinite, as in torch
     sum_e2 = 0.0
     sum_x = 0.0
     masked = 0.0
     for start in range(0, classes, BLOCK):
         at = start + columns
-        others = (at < classes) & (at != y) & (at != rival)
+        others = (at < classes) & (at != y) & (at != runner_up)
         x = tl.load(z + at, mask=others, other=-infinity).to(tl.float32) - high
         e = tl.where(others, tl.exp(x), 0.0)
         sum_e += tl.sum(e, 0)
@@ -266,40 +268,40 @@ def _rows_kernel(
     K = classes.to(tl.float32)
     x_y = own - high
     e_y = tl.exp(x_y)
-    log_z = _log1p(sum_e + tl.where(has_rival, e_y, 0.0))
-    rest = sum_e + rivals
+    log_z = _log1p(sum_e + tl.where(has_runner_up, e_y, 0.0))
+    rest = sum_e + runners_up
     inverse_z = 1.0 / (rest + e_y)
     l = x_y - log_z
     p = e_y * inverse_z
     r = rest * inverse_z
-    p_rival = rivals * inverse_z
-    r_rival = (sum_e + e_y) * inverse_z
+    p_runner_up = runners_up * inverse_z
+    r_runner_up = (sum_e + e_y) * inverse_z
     squares = sum_e2 * inverse_z * inverse_z
     chord = tl.where(p > 0.0, tl.where(r > 0.0, l / tl.where(r > 0.0, r, 1.0), -1.0), 0.0)
     unmasked = own > -infinity
     s_y = tl.where(own == -infinity, -1e30, l)
     s_slope = tl.where(unmasked, 1.0, 0.0)
     S = tl.where(masked > 0.0, -1e30 * masked, sum_x - (K - 1.0) * log_z)
-    Q = squares + p_rival * p_rival
+    Q = squares + p_runner_up * p_runner_up
 
     u_y = 0.0 * l
     u_slope = 0.0 * l
     U = 0.0 * l
     u_psi = 0.0 * l
-    u_rival = rivals
+    u_runner_up = runners_up
     clamped = False
     if NEEDS_U:
         u_y = tl.where(l >= floor, l - floor, 0.0)
         u_slope = tl.where(l >= floor, 1.0, 0.0)
         U = S - (K - 1.0) * floor
-        u_psi = K - 1.0 - rivals
+        u_psi = K - 1.0 - runners_up
         clamped = low - high - log_z < floor
         if clamped:
-            U = rivals * (-log_z - floor)  # the largest p is at least 1/K
+            U = runners_up * (-log_z - floor)  # the largest p is at least 1/K
             u_psi = 0.0 * l
             for start in range(0, classes, BLOCK):
                 at = start + columns
-                others = (at < classes) & (at != y) & (at != rival)
+                others = (at < classes) & (at != y) & (at != runner_up)
                 x = tl.load(z + at, mask=others, other=-infinity).to(tl.float32) - high
                 above = x - (floor + log_z)
                 U += tl.sum(tl.where(above >= 0.0, above, 0.0), 0)
@@ -309,20 +311,20 @@ def _rows_kernel(
     d_slope = 0.0 * l
     D = 0.0 * l
     d_psi = 0.0 * l
-    d_rival = 0.0 * l
+    d_runner_up = 0.0 * l
     e_focal_y = 0.0 * l
     e_slope = 0.0 * l
     E = 0.0 * l
     e_psi = 0.0 * l
-    e_rival = 0.0 * l
+    e_runner_up = 0.0 * l
     if NEEDS_FOCAL:
         d_y, d_slope, e_focal_y, e_slope = _focal_one(p, r, l, focus, floor, ATTACHED)
-        d, d_rival, e_one, e_rival = _focal_one(p_rival, r_rival, -log_z, focus, floor, ATTACHED)
-        D = rivals * d
-        E = rivals * e_one
+        d, d_runner_up, e_one, e_runner_up = _focal_one(p_runner_up, r_runner_up, -log_z, focus, floor, ATTACHED)
+        D = runners_up * d
+        E = runners_up * e_one
         for start in range(0, classes, BLOCK):
             at = start + columns
-            others = (at < classes) & (at != y) & (at != rival)
+            others = (at < classes) & (at != y) & (at != runner_up)
             x = tl.load(z + at, mask=others, other=-infinity).to(tl.float32) - high
             d_terms, d_psis, e_terms, e_psis = _focal(tl.exp(x) * inverse_z, x - log_z, focus, floor, ATTACHED)
             D += tl.sum(tl.where(others, d_terms, 0.0), 0)
@@ -344,22 +346,22 @@ def _rows_kernel(
             factor = factor / tl.load(denominator)
         if UPSTREAM:
             factor = factor * tl.load(upstream + row * upstream_stride).to(tl.float32)
-        psi = by_S * (K - 1.0 - rivals) + 2.0 * by_Q * squares + by_U * u_psi + by_D * d_psi + by_E * e_psi
-        psi_rival = by_S + by_U * u_rival + by_D * d_rival + by_E * e_rival
-        whole = psi + rivals * (psi_rival + 2.0 * by_Q * p_rival * p_rival)
+        psi = by_S * (K - 1.0 - runners_up) + 2.0 * by_Q * squares + by_U * u_psi + by_D * d_psi + by_E * e_psi
+        psi_runner_up = by_S + by_U * u_runner_up + by_D * d_runner_up + by_E * e_runner_up
+        whole = psi + runners_up * (psi_runner_up + 2.0 * by_Q * p_runner_up * p_runner_up)
         at_y = by_l * r - p * whole
-        at_rival = psi_rival * r_rival + p_rival * (2.0 * by_Q * p_rival * r_rival - psi - by_l)
+        at_runner_up = psi_runner_up * r_runner_up + p_runner_up * (2.0 * by_Q * p_runner_up * r_runner_up - psi - by_l)
         for start in range(0, classes, BLOCK):
             at = start + columns
             x = tl.load(z + at, mask=at < classes, other=-infinity).to(tl.float32) - high
-            q = tl.where((at == y) | (at == rival), 0.0, tl.exp(x)) * inverse_z
+            q = tl.where((at == y) | (at == runner_up), 0.0, tl.exp(x)) * inverse_z
             slope = by_S + q * (2.0 * by_Q * q - by_l - whole)
             if NEEDS_U:
                 slope += tl.where(x >= floor + log_z, by_U, 0.0)
             if NEEDS_FOCAL:
                 _, d_psis, _, e_psis = _focal(q, x - log_z, focus, floor, ATTACHED)
                 slope += by_D * d_psis + by_E * e_psis
-            slope = tl.where(at == y, at_y, tl.where(at == rival, at_rival, slope))
+            slope = tl.where(at == y, at_y, tl.where(at == runner_up, at_runner_up, slope))
             tl.store(g + at, (slope * factor).to(g.dtype.element_ty), mask=at < classes)
 
 

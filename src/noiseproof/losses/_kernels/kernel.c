@@ -11,7 +11,7 @@
  * So the gradient of every loss is alpha + beta p_j + kappa p_j^2, plus multiples of psi_j for U, D and E, and its own
  * number at j = y. A row is read once, lies in scratch while the loss's program (program.h) turns its statistics into
  * these few numbers, and is written once. What would cancel is computed from its complement: 1 - p is a sum over the
- * other classes, never 1 minus something, for the label and for the class with the largest score (the rival).
+ * other classes, never 1 minus something, for the label and for the class with the largest score (the runner_up).
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -20,15 +20,21 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "block.h"
+#include "call.h"
+#include "dense.h"
+
+enum { NONE, MEAN, SUM };
 
 /* The same code for the instruction sets there are; the best one is picked when the module is loaded. */
 
-typedef void (*Worker)(const Job *, long, long, float *, int, Block *);
+typedef void (*Worker)(const Job *, long, long, float *, int, Block *, Dense *);
 
-#define WORKER(name)                                                                                      \
-    static void name(const Job *job, long first, long last, float *room, int size, Block *block) {        \
-        work(job, first, last, room, size, block);                                                        \
+#define WORKER(name)                                                                                                  \
+    static void name(const Job *job, long first, long last, float *room, int size, Block *block, Dense *dense) {      \
+        if (dense)                                                                                                    \
+            process_dense(job, first, last, dense);                                                                   \
+        else                                                                                                          \
+            process_rows(job, first, last, room, size, block);                                                        \
     }
 
 WORKER(work_anywhere)
@@ -72,6 +78,9 @@ typedef struct {
     int failed;
 } Share;
 
+/* Whether more than the given label counts in a row, or more digits than a float has. */
+static int is_dense(const Job *job) { return job->soft || job->smoothing != 0 || job->dtype == FLOAT64; }
+
 static void *work_share(void *argument) {
     Share *share = argument;
     const Job *job = share->job;
@@ -80,9 +89,16 @@ static void *work_share(void *argument) {
     size = size < 4 && row <= 8192 ? 4 : size < 1 ? 1 : size > BLOCK ? BLOCK : size;
     float *room = NULL;
     Block *block = NULL;
+    Dense *dense = NULL;
+    if (is_dense(job)) {
+        share->failed = posix_memalign((void **)&dense, 64, dense_size((int)job->k)) != 0;
+        if (!share->failed) worker(job, share->first, share->last, NULL, 0, NULL, dense);
+        free(dense);
+        return NULL;
+    }
     share->failed = posix_memalign((void **)&room, 64, 2 * row * arrays * size * sizeof(float)) != 0 ||
                     posix_memalign((void **)&block, 64, sizeof(Block)) != 0;
-    if (!share->failed) worker(job, share->first, share->last, room, (int)size, block);
+    if (!share->failed) worker(job, share->first, share->last, room, (int)size, block, NULL);
     free(room), free(block);
     return NULL;
 }
@@ -106,67 +122,107 @@ static int work_all(const Job *job, long threads) {
     return failed;
 }
 
-/* The door from Python. Addresses and sizes come from cpu.py, which has checked them. */
+/* The doors: `run_call` for C++ (as a capsule), `run` for Python. */
 
-enum { NONE, MEAN, SUM };
-#define ARGUMENTS 16
+/* Labels are read once: another thread may write them while the kernel runs. */
+static int64_t read_labels(const Call *call, int64_t *labels, double *kept) {
+    *kept = call->soft ? (double)call->rows : 0;
+    if (call->soft) return DONE;
+    for (int64_t i = 0; i < call->rows; i++) {
+        const int64_t y = labels[i] = ((volatile const int64_t *)call->target)[i];
+        if (y == call->ignored) continue;
+        if (y < 0 || y >= call->classes) return i;
+        *kept += !call->weight             ? 1
+                 : call->dtype == FLOAT64 ? ((const double *)call->weight)[y]
+                                          : (double)((const float *)call->weight)[y];
+    }
+    return DONE;
+}
+
+static void hand_out(const Call *call, const double *values, double kept) {
+    const int wide = call->dtype == FLOAT64;
+    float *out = call->out;
+    double sum = 0, *wide_out = call->out;
+    for (int64_t i = 0; i < call->rows; i++) sum += values[i];
+    if (call->reduction == MEAN) sum /= kept;
+    const int64_t count = call->reduction == NONE ? call->rows : 1;
+    for (int64_t i = 0; i < count; i++) {
+        const double value = call->reduction == NONE ? values[i] : sum;
+        if (wide)
+            wide_out[i] = value;
+        else
+            out[i] = (float)value;
+    }
+}
+
+#define FEW 128 /* rows whose labels and values lie on the stack */
+
+static int64_t run_call(const void *program, size_t size, const Call *call) {
+    if (!program_is_sound(program, size) || call->dtype < FLOAT32 || call->dtype > FLOAT64 || call->classes < 1 ||
+        call->classes > INT32_MAX - VECTOR)
+        return NO_PROGRAM;
+    if (!call->scores || !(call->target || call->soft) || !call->out) return NO_DATA;
+    int64_t few_labels[FEW], *labels = few_labels;
+    double few_values[FEW], *values = few_values;
+    if (call->rows > FEW) {
+        labels = malloc((size_t)call->rows * sizeof(int64_t));
+        values = malloc((size_t)call->rows * sizeof(double));
+    }
+    double kept = 0;
+    int64_t result = labels && values ? read_labels(call, labels, &kept) : NO_MEMORY;
+    if (result == DONE) {
+        const Job job = {
+            .program = program,
+            .scores = call->scores,
+            .dtype = call->dtype,
+            .score_stride = call->score_stride,
+            .n = call->rows,
+            .k = call->classes,
+            .target = labels,
+            .soft = call->soft,
+            .soft_stride = call->soft_stride,
+            .smoothing = call->smoothing,
+            .weight = call->weight,
+            .ignored = call->ignored,
+            .values = values,
+            .grad = call->grad,
+            .grad_stride = call->grad_stride,
+            .upstream = call->upstream,
+            .upstream_stride = call->upstream_stride,
+            .scale = call->reduction == MEAN ? 1 / kept : 1,
+        };
+        if (work_all(&job, call->threads))
+            result = NO_MEMORY;
+        else
+            hand_out(call, values, kept);
+    }
+    if (labels != few_labels) free(labels);
+    if (values != few_values) free(values);
+    return result;
+}
 
 static PyObject *run(PyObject *module, PyObject *const *argument, Py_ssize_t count) {
     (void)module;
-    if (count != ARGUMENTS) return PyErr_Format(PyExc_TypeError, "run takes %d arguments, got %zd", ARGUMENTS, count);
-    char *text;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(argument[0], &text, &size) < 0) return NULL;
-    long long a[ARGUMENTS];
-    for (int i = 1; i < ARGUMENTS; i++) a[i] = PyLong_AsLongLong(argument[i]);
-    if (PyErr_Occurred()) return NULL;
-    Job job = {
-        .program = (const Program *)text,
-        .scores = (const char *)(intptr_t)a[1],
-        .dtype = (int)a[2],
-        .score_stride = (long)a[3],
-        .n = (long)a[4],
-        .k = (long)a[5],
-        .target = (const int64_t *)(intptr_t)a[6],
-        .weight = (const float *)(intptr_t)a[7],
-        .ignored = a[8],
-        .grad = (char *)(intptr_t)a[11],
-        .grad_stride = (long)a[12],
-        .upstream = (const float *)(intptr_t)a[13],
-        .upstream_stride = (long)a[14],
-        .scale = 1,
-    };
-    const int reduction = (int)a[9];
-    float *out = (float *)(intptr_t)a[10];
-    const long threads = (long)a[15];
-    if (!program_is_sound(job.program, (size_t)size) || job.dtype < FLOAT32 || job.dtype > FLOAT16 || job.k < 1 ||
-        job.k > INT32_MAX - VECTOR)
-        return PyErr_Format(PyExc_ValueError, "not a program of noiseproof.losses._kernels.forms");
-
-    double kept = 0;
-    for (long i = 0; i < job.n; i++) {
-        const int64_t y = job.target[i];
-        if (y == job.ignored) continue;
-        if (y < 0 || y >= job.k) return PyLong_FromLong(i);
-        kept += job.weight ? job.weight[y] : 1;
-    }
-    if (reduction == MEAN) job.scale = 1 / kept;
-    double few[128];
-    job.values = job.n <= 128 ? few : malloc((size_t)job.n * sizeof(double));
-    if (!job.values) return PyErr_NoMemory();
-    int failed;
+    char *program, *packed;
+    Py_ssize_t size, call_size;
+    if (count != 2) return PyErr_Format(PyExc_TypeError, "run takes a program and a call, got %zd arguments", count);
+    if (PyBytes_AsStringAndSize(argument[0], &program, &size) < 0 ||
+        PyBytes_AsStringAndSize(argument[1], &packed, &call_size) < 0)
+        return NULL;
+    if (call_size != sizeof(Call))
+        return PyErr_Format(PyExc_ValueError, "not a call of noiseproof.losses._kernels.cpu");
+    Call call;
+    memcpy(&call, packed, sizeof call);
+    int64_t result;
     Py_BEGIN_ALLOW_THREADS;
-    failed = work_all(&job, threads);
+    result = run_call(program, (size_t)size, &call);
     Py_END_ALLOW_THREADS;
-    if (!failed && reduction == NONE)
-        for (long i = 0; i < job.n; i++) out[i] = (float)job.values[i];
-    else if (!failed) {
-        double sum = 0;
-        for (long i = 0; i < job.n; i++) sum += job.values[i];
-        out[0] = (float)(reduction == MEAN ? sum / kept : sum);
+    switch (result) {
+    case NO_MEMORY: return PyErr_NoMemory();
+    case NO_PROGRAM: return PyErr_Format(PyExc_ValueError, "not a program of noiseproof.losses._kernels.forms");
+    case NO_DATA: return PyErr_Format(PyExc_RuntimeError, "the tensor's data is not allocated (its storage is empty)");
     }
-    if (job.values != few) free(job.values);
-    return failed ? PyErr_NoMemory() : PyLong_FromLong(-1);
+    return PyLong_FromLongLong(result);
 }
 
 static PyObject *use(PyObject *module, PyObject *wanted) {
@@ -197,6 +253,10 @@ static int prepare(PyObject *module) {
     size_t i = 0;
     while (!WORKERS[i].is_supported()) i++;
     worker = WORKERS[i].worker;
+    static RunCall door = run_call;
+    PyObject *capsule = PyCapsule_New((void *)&door, "noiseproof.run_call", NULL);
+    if (!capsule || PyModule_AddObjectRef(module, "run_call", capsule) < 0) return -1;
+    Py_DECREF(capsule);
     return PyModule_AddStringConstant(module, "instructions", WORKERS[i].name);
 }
 

@@ -1,5 +1,5 @@
 /* Passes over one row. A row lies in scratch as floats, padded to whole vectors; entries that must not count in a sum
- * (the label's own, padding) are buried: set to -infinity. Sums are of floats within a chunk of the row, in the lanes of
+ * (the label's own, padding) are masked out: set to -infinity. Sums are of floats within a chunk of the row, in the lanes of
  * a vector, and of doubles across chunks.
  */
 #ifndef NOISEPROOF_PASSES_H
@@ -14,7 +14,7 @@
 #define VECTOR 16  /* floats; the widest registers hold as many */
 #define CHUNK 256
 
-enum { FLOAT32, BFLOAT16, FLOAT16 };
+enum { FLOAT32, BFLOAT16, FLOAT16, FLOAT64 }; /* in the order of cpu.py */
 
 /* `from`, `size` of each chunk of a row, `at` of each vector of a chunk, its lanes `v`. */
 #define FOR_CHUNKS(n)                                                                                     \
@@ -154,8 +154,8 @@ typedef struct {
 typedef struct {
     float *out; /* NULL: none waits */
     const float *e;
-    int k, y, rival; /* the classes; rival -1: none */
-    float c0, c1, c2, at_y, at_rival;
+    int k, y, runner_up; /* the classes; runner_up -1: none */
+    float c0, c1, c2, at_y, at_runner_up;
 } Gradient;
 
 INLINE void write_vector(const Gradient *g, float *out, int at) {
@@ -172,7 +172,7 @@ INLINE void finish(Gradient *g, int from) {
         memcpy(g->out + whole, tail, (size_t)(g->k - whole) * sizeof(float));
     }
     g->out[g->y] = g->at_y;
-    if (g->rival >= 0) g->out[g->rival] = g->at_rival;
+    if (g->runner_up >= 0) g->out[g->runner_up] = g->at_runner_up;
     g->out = NULL;
 }
 
@@ -229,7 +229,7 @@ typedef struct {
     double d, d_psi, e, e_psi; /* sums of the focal terms, without and with the floor, and of their derivatives */
 } Focal;
 
-/* The focal terms of every entry (p <= 1/2: label and rival are buried); their derivatives stay in `d_psi`, `e_psi`.
+/* The focal terms of every entry (p <= 1/2: label and runner_up are masked out); their derivatives stay in `d_psi`, `e_psi`.
  *
  * term D = w log p, term E = w max(log p, ln p_min) - ln p_min, w = (1-p)^focus; psi is the derivative by log p, with
  * w held constant unless `attached`. E only if there is a floor; `root`: focus is 1/2.

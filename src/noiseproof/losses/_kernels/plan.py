@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from numbers import Real
 from operator import itemgetter
 from typing import Any, Protocol
@@ -16,7 +17,9 @@ from torch import Tensor
 from noiseproof.losses._kernels.forms import FORMS, trace
 from noiseproof.losses._kernels.program import NoProgram, Program
 
-__all__ = ["AnyLoss", "Call", "Plan", "plan"]
+__all__ = ["AnyLoss", "Call", "Kernel", "Plan", "plan"]
+
+_MOST = 256  # plans kept; a parameter that is annealed makes a new one at every step
 
 
 class AnyLoss(Protocol):
@@ -36,63 +39,104 @@ class AnyLoss(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """A loss as the kernels take it.
+    """A loss with the parameters of one moment, as the kernels take it.
 
     Attributes:
-        program: its formula of row statistics.
+        terms: (factor, loss) pairs, copies that nobody else can change.
+        program: its formula of row statistics; None where there is none.
         packed: the same as the C kernel reads it.
         below: the number of classes must be below this (p_min < 1/K).
     """
 
-    program: Program
+    terms: tuple[tuple[float, Any], ...]
+    program: Program | None
     packed: bytes
     below: float
+
+    def per_class(self, logits: Tensor) -> Tensor:
+        """The loss of every label, differentiable: the definition."""
+        parts = [factor * loss.per_class(logits) for factor, loss in self.terms]
+        whole: Tensor = parts[0]
+        for part in parts[1:]:
+            whole = whole + part
+        return whole
 
 
 @dataclass(slots=True)
 class Call:
-    """One call of a loss, all but the scores: what the kernels' `run` takes.
+    """The settings of one call of a loss, all but its tensors.
 
     Attributes:
-        loss: whose call it is.
         plan: of the loss as it is now.
-        target: (N,) labels, contiguous int64.
-        weight: (K,) contiguous float32.
         ignore_index: the label of rows that count nothing.
         reduction: as in `cross_entropy`.
+        label_smoothing: from 0 to 1.
     """
 
-    loss: AnyLoss
     plan: Plan
-    target: Tensor
-    weight: Tensor | None
     ignore_index: int
     reduction: str
+    label_smoothing: float = 0.0
+
+
+class Kernel(Protocol):
+    """What cpu.py, closed.py, gpu.py and blocks.py each are."""
+
+    def run(
+        self,
+        call: Call,
+        scores: Tensor,
+        target: Tensor,
+        weight: Tensor | None,
+        grad: Tensor | None,
+        upstream: Tensor | None = None,
+    ) -> Tensor | None:
+        """The loss of (N, K) scores; fills `grad`."""
+        ...
+
+    def scale(self, grad: Tensor, upstream: Tensor) -> None:
+        """Multiply a gradient by what arrives from above."""
+        ...
+
+
+_plans: dict[tuple[Any, ...], Plan | None] = {}
 
 
 def plan(loss: AnyLoss) -> Plan | None:
-    """The plan of a loss with its parameters of this moment; None where its formula must answer."""
+    """The plan of a loss with its parameters of this moment; None for a loss that is not the package's own."""
     key: list[Any] = []  # of each term its factor, its class and its parameters
     # A subclass of a sum is another loss, unless it says itself what it is the sum of.
-    for factor, term in loss.terms() if "terms" in type(loss).__dict__ else ((1.0, loss),):
+    terms = loss.terms() if "terms" in type(loss).__dict__ else ((1.0, loss),)
+    for factor, term in terms:
         cls: type = type(term)
         read = _reader(cls)
         if read is None:
             return None
         try:
             key += factor, cls, read(term.__dict__)
-        except KeyError:  # a parameter that is learned
+        except KeyError:  # a parameter that is learned, or a loss
             return None
-    return _plan(tuple(key))
+    name = tuple(key)
+    try:
+        return _plans[name]
+    except KeyError:
+        if len(_plans) >= _MOST:
+            _plans.clear()
+        made = _plans[name] = _make(terms)
+        return made
+    except TypeError:  # a parameter that is no number
+        return None
 
 
 @cache
 def _names(cls: type) -> tuple[str, ...] | None:
-    """The parameters of a registered loss with a form; a subclass of one is another loss."""
-    form = FORMS.get(cls.__dict__.get("name", ""))
-    return None if form is None else tuple(inspect.signature(form).parameters)[1:]
+    """The parameters of a loss of this package; a subclass of one is another loss."""
+    if "name" not in cls.__dict__ or not cls.__module__.startswith("noiseproof.losses."):
+        return None
+    parameters = inspect.signature(cls).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is not each.VAR_KEYWORD)
 
 
 @cache
@@ -104,17 +148,19 @@ def _reader(cls: type) -> Callable[[dict[str, Any]], Any] | None:
     return itemgetter(*names) if names else lambda attributes: ()
 
 
-@lru_cache(maxsize=256)
-def _plan(key: tuple[Any, ...]) -> Plan | None:
-    terms = []
-    for factor, cls, values in zip(key[::3], key[1::3], key[2::3], strict=True):
-        names = _names(cls) or ()
-        values = (values,) if len(names) == 1 else values
-        if not all(isinstance(value, Real) for value in values):
+def _make(terms: Sequence[tuple[float, Any]]) -> Plan | None:
+    named = []
+    for factor, term in terms:
+        cls = type(term)
+        values = {name: term.__dict__[name] for name in _names(cls) or ()}
+        if not all(isinstance(value, Real) for value in values.values()):
             return None
-        terms.append((factor, cls.__dict__["name"], dict(zip(names, values, strict=True))))
+        named.append((factor, cls.__dict__["name"], values))
+    frozen = tuple((factor, copy.deepcopy(term)) for factor, term in terms)
+    if any(name not in FORMS for _, name, _ in named):
+        return Plan(frozen, None, b"", math.inf)
     try:
-        program = trace(terms)
+        program = trace(named)
     except NoProgram:
-        return None
-    return Plan(program, program.pack(), math.exp(-program.log_floor) if program.log_floor else math.inf)
+        return Plan(frozen, None, b"", math.inf)
+    return Plan(frozen, program, program.pack(), math.exp(-program.log_floor) if program.log_floor else math.inf)

@@ -19,7 +19,7 @@ from noiseproof.models import Network
 __all__ = ["EarlyStop"]
 
 
-@ADDITIONS.register("early-stop", paper="arXiv:2409.06830", cost=1.0, positional="share")
+@ADDITIONS.register("early-stop", paper="arXiv:2409.06830", cost=1.0)
 class EarlyStop(Addition):
     """Early stopping: the epoch with the best accuracy on held-out given labels predicts; the first of equals.
 

@@ -31,7 +31,7 @@ class Smoothed(Loss):
         return (1 - self.r) * values + self.r * values.mean(1, keepdim=True)
 
 
-@ADDITIONS.register("smooth", paper="arXiv:2106.04149", cost=1.0, positional="r")
+@ADDITIONS.register("smooth", paper="arXiv:2106.04149", cost=1.0)
 class Smooth(Addition):
     """Label smoothing of the method's loss: (1 - r) L_y + r mean_k L_k.
 

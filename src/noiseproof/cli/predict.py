@@ -1,0 +1,145 @@
+"""`noiseproof predict`, `evaluate` and `export`: what a trained model is for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noiseproof.cli import options
+from noiseproof.errors import InputError
+
+if TYPE_CHECKING:
+    from noiseproof.features.base import Progress
+
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, or the results folder with it.")]
+
+
+def predict(
+    model: ModelFolder,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="New items: a folder, a picture, a table or an array.")],
+    out: Annotated[Path | None, typer.Option(help="Write a .csv, .parquet or .json file instead of printing.")] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Also the probability of each class, a column each.")] = False,
+    top: Annotated[int | None, typer.Option(min=1, metavar="N", help="Also the N most probable classes.")] = None,
+    path_column: Annotated[str | None, typer.Option("--path", help="Column of a table with the pictures.")] = None,
+    text_column: Annotated[str | None, typer.Option("--text", help="Column of a table with the texts.")] = None,
+    key: Annotated[str | None, typer.Option("--id", help="Column that names each row in the output.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of a CSV. [the one that cuts its header]")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the pictures that a table names.")] = None,
+) -> None:
+    """Label new items with a trained model; items that cannot be read are listed and skipped.
+
+    noiseproof predict results/model new-photos --out predictions.csv --proba
+
+    noiseproof predict results/model customers.csv --id customer --top 3
+    """
+    from noiseproof.artifacts import load_model, predictions
+    from noiseproof.artifacts.inputs import read_items
+
+    opened = load_model(model)
+    items = read_items(
+        data, opened.kind, opened.architecture.columns,
+        path_column=path_column, text_column=text_column, key=key, delimiter=delimiter, root=data_root,
+    )  # fmt: skip
+    for note in items.notes:
+        typer.echo(note, err=True)
+    with shown("predicted") as progress:
+        found = predictions.predict(opened, items, proba=proba, top=top, progress=progress)
+    for what, why in found.skipped[:20]:
+        typer.echo(f"skipped {what}: {why}", err=True)
+    if len(found.skipped) > 20:
+        typer.echo(f"... and {len(found.skipped) - 20} more skipped", err=True)
+    if out is None:
+        typer.echo(found.csv(), nl=False)
+    else:
+        found.write(out)
+        typer.echo(f"wrote {out}: {len(found)} predictions", err=True)
+    if found.skipped:
+        typer.echo(f"{len(found.skipped)} of {len(found.skipped) + len(found)} items skipped", err=True)
+    if not len(found) and found.skipped:
+        raise InputError(f"{data}: none of its {len(found.skipped)} items could be read")
+
+
+def evaluate(
+    model: ModelFolder,
+    data: options.Data,
+    out: Annotated[
+        Path | None, typer.Option(help="Write evaluation.html, evaluation.json and confusion.csv there.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data_root: options.DataRoot = None,
+) -> None:
+    """Compare a model with labels: accuracy, each class, confusion matrix; corrected for wrong labels.
+
+    noiseproof evaluate results/model test.csv --out evaluation
+    """
+    from noiseproof import data as datasets
+    from noiseproof.artifacts import evaluation, load_model
+
+    opened = load_model(model)
+    found = datasets.load(data, root=data_root)
+    with shown("judged") as progress:
+        result = evaluation.evaluate(opened, found, progress=progress)
+    if out is not None:
+        from noiseproof.artifacts.evaluation_page import page
+        from noiseproof.storage import files
+
+        contents = {
+            "evaluation.html": page(result, f"{found.name}: evaluation"),
+            "evaluation.json": json.dumps(result.to_json(), indent=1) + "\n",
+            "confusion.csv": result.confusion_csv(),
+        }
+        for name, content in contents.items():
+            files.write_atomic(out / name, content)
+    typer.echo(json.dumps(result.to_json()) if as_json else str(result))
+    if out is not None:
+        typer.echo(f"wrote {out / 'evaluation.html'}", err=as_json)
+
+
+def export(
+    model: ModelFolder,
+    format: Annotated[str, typer.Option(help="onnx, or torch (torch.export).")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The file. [model.onnx or model.pt2 in the model folder]")
+    ] = None,
+) -> None:
+    """Write the model as one file with its preprocessing inside, checked against the original on the spot.
+
+    noiseproof export results/model --format onnx -o pets.onnx
+    """
+    from noiseproof.artifacts import load_model
+    from noiseproof.artifacts.export import export as write
+
+    path, checked = write(load_model(model), out, format)
+    typer.echo(f"wrote {path}; {checked}")
+
+
+@contextmanager
+def shown(verb: str) -> Iterator[Progress]:
+    """Progress of many items on stderr: a bar on a terminal, else a line at every tenth, from the third second on."""
+    import time
+
+    begun, said = time.monotonic(), 0
+
+    def line(done: int, total: int) -> None:
+        nonlocal said
+        tenth = 10 * done // max(1, total)
+        if tenth > said and time.monotonic() - begun > 3:
+            said = tenth
+            left = (time.monotonic() - begun) * (total - done) / done
+            print(f"{verb} {done:,} of {total:,}, about {left:,.0f} s left", file=sys.stderr, flush=True)
+
+    if not sys.stderr.isatty():
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        task: Any = bars.add_task(verb, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -1,0 +1,79 @@
+/* Targets that give every class a share (label smoothing, probabilities), and scores in double.
+ *
+ * Rows of float scores are computed in float, as their formula is; those with a masked class in double, where 1e30
+ * stands for infinity in products as well.
+ */
+#ifndef NOISEPROOF_DENSE_H
+#define NOISEPROOF_DENSE_H
+
+#include "block.h"
+
+#define PRAGMA(text) _Pragma(#text)
+
+INLINE int program_reads(const Program *program, int statistic) {
+    int reads = 0;
+    for (int s = 0; s < program->count; s++)
+        reads |= program->steps[s].left == statistic || program->steps[s].right == statistic;
+    return reads;
+}
+
+/* Whether a register is the same for every class. */
+INLINE int is_constant(const Program *program, int at) {
+    return at == K || (at >= STATISTICS && program->steps[at - STATISTICS].operation == CONSTANT);
+}
+
+#define REAL float
+#define REAL_IS_FLOAT 1
+#define NAME(x) float_##x
+INLINE float float_square_root(float x) { return sqrtf(x); }
+#include "lanes.h"
+#include "dense_rows.h"
+#undef REAL
+#undef REAL_IS_FLOAT
+#undef NAME
+
+#define REAL double
+#define REAL_IS_FLOAT 0
+#define NAME(x) double_##x
+INLINE double double_square_root(double x) { return sqrt(x); }
+#include "lanes.h"
+#include "dense_rows.h"
+#undef REAL
+#undef REAL_IS_FLOAT
+#undef NAME
+
+typedef struct {
+    float_Room narrow;
+    double_Room wide;
+    double memory[]; /* first the float arrays, then the double ones */
+} Dense;
+
+INLINE size_t dense_size(int k) {
+    const size_t narrow = float_lay_out(NULL, NULL, k) * sizeof(float);
+    return sizeof(Dense) + narrow + double_lay_out(NULL, NULL, k) * sizeof(double);
+}
+
+INLINE void process_dense(const Job *job, long first, long last, Dense *dense) {
+    const int k = (int)job->k;
+    float *memory = (float *)dense->memory;
+    double_lay_out(&dense->wide, (double *)(memory + float_lay_out(&dense->narrow, memory, k)), k);
+    int narrow_is_new = 1, wide_is_new = 1;
+    for (long row = first; row < last; row++) {
+        if (!job->soft && job->target[row] == job->ignored) {
+            job->values[row] = 0;
+            if (job->grad) memset(gradient_of(job, row), 0, (size_t)k * SIZES[job->dtype]);
+            continue;
+        }
+        double scale = job->scale;
+        if (job->upstream) scale *= upstream_of(job, row);
+        if (job->dtype != FLOAT64 && k >= 8) { /* with few classes one may be nearly all of a sum */
+            const int done = float_row(job, row, &dense->narrow, scale, narrow_is_new);
+            if (done) narrow_is_new = 0;
+            if (done) continue;
+        }
+        double_row(job, row, &dense->wide, scale, wide_is_new);
+        wide_is_new = 0;
+    }
+}
+
+#endif
