@@ -12,7 +12,7 @@ import stat
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from pathlib import Path
@@ -40,6 +40,9 @@ from noiseproof.data.pipeline.cache import Cache
 from noiseproof.data.pipeline.jitter import jitter
 from noiseproof.data.pipeline.modes import as_rgb
 from noiseproof.errors import DataError, DataMissingError, InputError
+
+with suppress(ImportError):  # of Pillow 11.3 and later
+    importlib.import_module("PIL.AvifImagePlugin")
 
 __all__ = ["MOST_PIXELS", "ImageFiles", "box", "in_memory", "opened", "resized", "size_of"]
 
