@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,14 @@ NOISE_OF = {
     "texture": "sym10 sym30 sym50 asym30 rand30 inst10 inst20",
 }
 SETTINGS = [f"{name}-{kind}" for name, kinds in NOISE_OF.items() for kind in kinds.split()]
+PICTURE_SETS = {
+    "cifar10-aggre": ("cifar10", "human(aggre)"),
+    "cifar10-rand1": ("cifar10", "human(rand1)"),
+    "cifar10-worst": ("cifar10", "human(worst)"),
+    "fashion-sym30": ("fashion-mnist", "symmetric(0.3)"),
+    "fashion-pairflip30": ("fashion-mnist", "pairflip(0.3)"),
+}
+PICTURES = list(PICTURE_SETS)
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,28 @@ def setting(text: str, seed: int = 1) -> Setting:
     rows = random.permutation(len(clean))[:ROWS]
     vectors, clean = vectors[rows], np.unique(clean[rows], return_inverse=True)[1]
     rate = int(kind[-2:]) / 100
-    return Setting(f"{text}-{seed}", vectors, clean, NOISES[kind[:-2]](vectors, clean, rate, random))
+    return Setting(text, vectors, clean, NOISES[kind[:-2]](vectors, clean, rate, random))
+
+
+def pictures(text: str, seed: int, root: Path | None) -> Setting:
+    """Pictures with people's labels (CIFAR-10N) or spoiled ones (Fashion-MNIST), as the doctor's own vectors."""
+    from noiseproof import data, features, noise
+
+    name, spoiled = PICTURE_SETS[text]
+    found = data.load(name, root=root)
+    clean = found.train.given if found.train.clean is None else found.train.clean
+    noisy = noise.corrupt(
+        clean,
+        spoiled,
+        num_classes=found.num_classes,
+        seed=seed,
+        data=name,
+        inputs=found.train.inputs,
+        published=lambda: data.published_labels(name, root=root),
+    )
+    rows = np.random.default_rng(seed).permutation(len(clean))[:ROWS]
+    vectors = features.vectors(found.train.take(rows).inputs)
+    return Setting(text, vectors, clean.numpy()[rows], noisy.labels[rows])
 
 
 def _drawn(matrix: np.ndarray, clean: np.ndarray, random: Any) -> np.ndarray:

@@ -227,6 +227,16 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("speed/loader.py", "writes files"): "pictures to measure with, in a temporary folder",
     ("speed/losses.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
     ("cli/noise.py", "writes files"): "savefig into the file that files.replace gives it",
+    ("doctor/cleaning/forms/folder.py", "writes files"): "pictures of a cleaned data set, copied into a new folder",
+    ("doctor/judges/forests.py", "draws from a global stream"): "numpy's generator, seeded from the run's own key",
+    ("features/frozen_network.py", "runs a pickle"): "published weights of a known SHA-256, weights_only",
+    ("models/construction.py", "draws from a global stream"): "networks of the user know no other; inside fork_rng",
+    (
+        "own_parts.py",
+        "runs a pickle",
+    ): "the call that the parent process packed, beside the user's own code",
+    ("own_parts.py", "writes files"): "the user's own modules, for a worker that does not have their files",
+    ("selection/tune.py", "removes files"): "the checkpoints of a trial that is recorded",
 }
 
 

@@ -61,13 +61,13 @@ def test_a_rate_means_noise_spread_evenly():
 def test_a_short_training_is_given_stronger_pulls(change, times):
     found = suggest(10, recipe=recipes.load("digits", change))
     (alpha, _), (beta, _) = losses.parse(found.method).terms()
-    assert alpha == pytest.approx(0.3 * times)
-    assert beta == pytest.approx(0.06 * times)
+    assert alpha == pytest.approx(1.2 * times)
+    assert beta == pytest.approx(0.24 * times)
 
 
 def test_a_long_training_is_given_the_usual_ones_and_a_tiny_one_not_more_than_ten_times():
     assert suggest(10, recipe=recipes.load("digits", {"train.epochs": 4000})).method == suggest(10).method
-    assert suggest(10, recipe=recipes.load("digits", {"train.epochs": 1})).method == "3*nce + 0.6*amse"
+    assert suggest(10, recipe=recipes.load("digits", {"train.epochs": 1})).method == "12*nce + 2.4*amse"
 
 
 def test_a_class_that_is_lost_is_said_to_be():
@@ -98,6 +98,30 @@ def test_the_suggestion_beats_cross_entropy_on_noise_it_was_not_tuned_on():
     found = train.fit(digits, noisy, suggest(10, rate=0.5).method, recipe, seed=5)
     plain = train.fit(digits, noisy, "ce", recipe, seed=5)
     assert found.accuracy > plain.accuracy + 10
+
+
+def test_a_rate_needs_no_matrix_of_all_classes():
+    """32,000 classes: a matrix of them would take 8 GB."""
+    found = suggest(32_000, rate=0.5)
+    assert found.margin == pytest.approx(0.5 - 0.5 / 31_999)
+    losses.parse(found.method)
+
+
+def test_little_noise_is_said_to_need_no_robust_loss():
+    assert any("plain ce" in reason for reason in suggest(10, rate=0.05).reasons)
+    assert not any("plain ce" in reason for reason in suggest(10, rate=0.4).reasons)
+
+
+def test_with_data_the_suggestion_is_the_candidate_that_agrees_best():
+    digits = data.load("digits")
+    part = digits.train.take(range(600))
+    found = suggest(data=replace(digits, train=part), recipe=recipes.load("digits", {"train.epochs": 4}))
+    assert "held-out given labels" in found.reasons[0]
+    shares = [float(each.split()[-2]) for each in found.reasons[0].split(": ", 1)[1].split(", ")]
+    assert shares == sorted(shares, reverse=True)
+    assert found.reasons[0].split(": ", 1)[1].startswith(found.method)
+    with pytest.raises(InputError, match="num_classes or data"):
+        suggest()
 
 
 # Choosing by held-out given labels

@@ -80,6 +80,20 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
+    def press(self, *keys: str) -> None:
+        """Real strokes of keys, by the names that the page sees: "Enter", "Backspace", "ArrowDown", "k"."""
+        codes = {"Enter": 13, "Backspace": 8, "Escape": 27, "Tab": 9, " ": 32, "ArrowDown": 40, "ArrowUp": 38}
+        for key in keys:
+            number = codes.get(key, ord(key.upper()) if len(key) == 1 else 0)
+            text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+            stroke = {"key": key, "windowsVirtualKeyCode": number, "nativeVirtualKeyCode": number}
+            self._call("Input.dispatchKeyEvent", type="keyDown", **stroke, **({"text": text} if text else {}))
+            self._call("Input.dispatchKeyEvent", type="keyUp", **stroke)
+
+    def prefer(self, scheme: str) -> None:
+        """Ask for "dark" or "light" pages."""
+        self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
     def reported(self, *methods: str) -> list[dict[str, Any]]:
         """The parameters of all events of these names since the page was opened."""
         self.evaluate("1")  # everything before the answer has arrived

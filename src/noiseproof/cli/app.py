@@ -13,7 +13,20 @@ from collections.abc import Callable
 import typer
 
 from noiseproof import __version__
-from noiseproof.cli import bench, compare, data, diagnose, lists, noise, predict, records, results, runs, theory
+from noiseproof.cli import (
+    bench,
+    clean,
+    compare,
+    data,
+    diagnose,
+    lists,
+    noise,
+    predict,
+    records,
+    results,
+    runs,
+    theory,
+)
 from noiseproof.cli.options import accept_imports
 from noiseproof.cli.reading import accept_reading_options
 from noiseproof.cli.terminal import harmless_output
@@ -37,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "noise": noise.noise,
     "theory": theory.theory,
     "diagnose": diagnose.diagnose,
+    "clean": clean.clean,
     "predict": predict.predict,
     "evaluate": predict.evaluate,
     "export": predict.export,

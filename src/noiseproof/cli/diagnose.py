@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
+class Format(StrEnum):
+    """Forms of the printed result."""
+
+    text = "text"
+    json = "json"
+    sarif = "sarif"
+    github = "github"
+
+
 def diagnose(
     data: Annotated[str, typer.Argument(help="A data set's name or the path of your own data.")],
-    out: Annotated[Path | None, typer.Option(help="Write issues.csv, diagnosis.json and diagnosis.html there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write issues.csv, diagnosis.json, diagnosis.html and review.html there.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data_root: Annotated[Path | None, typer.Option(help="The folder that holds the data sets.")] = None,
     noise: Annotated[str, typer.Option(help="Spoil the labels first, to see how well it does.")] = "clean",
@@ -26,12 +39,28 @@ def diagnose(
     folds: Annotated[int, typer.Option(help="Parts of the cross-validation.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the parts, the training and the noise.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    before: Annotated[Path | None, typer.Option(help="diagnosis.json of an earlier run, to compare with.")] = None,
+    max_noise: Annotated[
+        str | None, typer.Option(help="Exit with 1 if surely more labels are wrong: 5% or 0.05.")
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Estimate the label noise, rank the suspect labels and suggest a method. Uses no clean label."""
+    """Estimate the label noise, rank the suspect labels and suggest a method. Uses no clean label.
+
+    Examples:
+
+    noiseproof diagnose pets.csv --out diagnosis
+
+    noiseproof diagnose photos --before diagnosis/diagnosis.json --max-noise 5% --format github
+    """
     from noiseproof import data as datasets
+    from noiseproof.doctor import gate
     from noiseproof.doctor.diagnosis import diagnose as examine
+    from noiseproof.doctor.twins import find_twins, twins_told
     from noiseproof.experiments.execution import given_labels
 
+    limit = None if max_noise is None else gate.share(max_noise)
+    baseline = None if before is None else gate.read_baseline(before)
     found = datasets.load(data, root=data_root)
     if noise != "clean":
         noisy = given_labels(found, noise, seed, data_root)
@@ -50,11 +79,31 @@ def diagnose(
         on_fold=lambda done, of: typer.echo(f"judged part {done} of {of}", err=True),
         on_progress=_tell,
     )
+    comparison = None if baseline is None else gate.compare(baseline, diagnosis)
+    verdict = gate.judge(diagnosis, limit, comparison)
+    gated = limit is not None or comparison is not None
+    twins = find_twins(found.everything(), None if found.held_out is not None else found.test)
     written = diagnosis.write(out) if out is not None else []
-    if as_json:
-        typer.echo(json.dumps(diagnosis.to_json()))
-        return
-    typer.echo("\n".join([str(diagnosis), *(f"wrote {path}" for path in written)]))
+    if as_json or format_ is Format.json:
+        content = {**diagnosis.to_json(), "twins": [one.to_json() for one in twins]}
+        if gated:
+            content["gate"] = verdict.to_json()
+        if comparison is not None:
+            content["comparison"] = comparison.to_json()
+        typer.echo(json.dumps(content))
+    elif format_ is Format.sarif:
+        typer.echo(json.dumps(gate.sarif(diagnosis), indent=1))
+    elif format_ is Format.github:
+        typer.echo("\n".join(gate.github_annotations(diagnosis, comparison, verdict)))
+        if place := os.environ.get("GITHUB_STEP_SUMMARY"):
+            gate.write_summary(place, diagnosis, comparison, verdict)
+    else:
+        said = [str(comparison)] if comparison is not None else []
+        said += [str(verdict)] if gated else []
+        said += [f"wrote {path}" for path in written]
+        typer.echo("\n".join([str(diagnosis), *twins_told(twins, diagnosis.origin), *said]))
+    if not verdict:
+        raise typer.Exit(1)
 
 
 def _tell(share: float, what: str, seconds: float) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noiseproof.errors import one_of
-from noiseproof.text import Registry
+from noiseproof.text import Entry, Registry
 
 if TYPE_CHECKING:
     from noiseproof.recipes import Method, Recipe
@@ -106,15 +106,24 @@ def _recipe_row(recipe: Recipe) -> dict[str, str]:
 
 def _methods(recipe: str) -> Rows:
     from noiseproof import recipes
+    from noiseproof.methods import ADDITIONS, METHODS
 
     loaded = recipes.load(recipe)
-    return [_method_row(loaded.method(name)) for name in loaded.methods]
+    rows = [_method_row(loaded.method(name)) for name in loaded.methods]
+    rows += [_registered_row(entry.usage, entry) for entry in METHODS if entry.name not in (*loaded.methods, "plain")]
+    return rows + [_registered_row(f"+ {entry.usage}", entry) for entry in ADDITIONS]
+
+
+def _registered_row(text: str, entry: Entry[Any]) -> dict[str, str]:
+    paper, cost = entry.claims.get("paper", ""), entry.claims.get("cost")
+    costs = "" if cost is None else f", costs {cost:.2g} times ce"
+    return {"method": text, "loss": "", "L1": "", "L2": "", "source": f"{paper}{costs}".lstrip(", ")}
 
 
 def _method_row(method: Method) -> dict[str, str]:
     return {
         "method": method.name,
-        "loss": str(method.loss),
+        "loss": method.method or str(method.loss),
         "L1": f"{method.l1:g}",
         "L2": f"{method.l2:g}",
         "source": str(method.source),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
+from noiseproof.data import named as _named
 from noiseproof.data.dataset import Data, Split
 from noiseproof.data.load import load
-
-# each registers its data sets
-from noiseproof.data.readers import cifar, clothing1m, digits, mnist, webvision  # noqa: F401
-from noiseproof.data.readers.noisy_cifar import published_labels
+from noiseproof.data.named.noisy_cifar import published_labels
 from noiseproof.data.registry import DATASETS, DataSet, default_root
 
 __all__ = ["DATASETS", "Data", "DataSet", "Split", "default_root", "load", "published_labels"]
+
+for _module in pkgutil.iter_modules(_named.__path__):  # a new data set is one new file
+    import_module(f"{_named.__name__}.{_module.name}")

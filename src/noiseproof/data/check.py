@@ -13,8 +13,8 @@ import numpy as np
 
 from noiseproof.data.dataset import Data, Split, Texts
 from noiseproof.data.load import load, named
+from noiseproof.data.named.noisy_cifar import RATES, is_official_noise, is_official_order, published_labels
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.noisy_cifar import RATES, is_official_noise, is_official_order, published_labels
 from noiseproof.data.reading import CANNOT, Reading
 from noiseproof.data.registry import DATASETS, default_root
 from noiseproof.errors import DataError

@@ -24,6 +24,7 @@ from noiseproof.doctor.judges.base import folds_of
 from noiseproof.doctor.judges.estimator import judged_by_estimator
 from noiseproof.doctor.judges.network import Progress, cross_fit
 from noiseproof.doctor.judging import JudgeProgress, judge_vectors
+from noiseproof.doctor.review.page import review_page
 from noiseproof.errors import InputError
 from noiseproof.selection.suggest import suggest
 from noiseproof.storage import files
@@ -168,6 +169,16 @@ class Diagnosis:
             "agreement": self.agreement,
             "seconds": self.seconds,
             **{("findings" if key == "classes" else key): value for key, value in self.issues.to_json().items()},
+            "suspects": [
+                {
+                    **{name: values[index] for name, values in columns.items()},
+                    "given": self.classes[int(self.issues.given[index])],
+                    "likely": self.classes[int(self.issues.likely[index])],
+                    "suspicion": round(float(self.scores[index]), 6),
+                }
+                for index in self.ranking.tolist()
+                if self.is_issue[index]
+            ],
             "most_suspect": [
                 {
                     **{name: values[index] for name, values in columns.items()},
@@ -181,7 +192,7 @@ class Diagnosis:
         }
 
     def write(self, folder: str | Path) -> list[Path]:
-        """Write `issues.csv` (every sample, worst first), `diagnosis.json` and `diagnosis.html` into a folder.
+        """Write a folder: `issues.csv` (every sample, worst first), `diagnosis.json`, `diagnosis.html`, `review.html`.
 
         Returns:
             The files.
@@ -192,6 +203,7 @@ class Diagnosis:
             "issues.csv": self.issues.csv(origin=self.origin.columns()),
             "diagnosis.json": json.dumps(self.to_json(), indent=1) + "\n",
             "diagnosis.html": page(self.data, self._how(), self.split, self.issues),
+            "review.html": review_page(self.data, self.split, self.issues, self.origin),
         }
         for name, content in contents.items():
             files.write_atomic(folder / name, content)

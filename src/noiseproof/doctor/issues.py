@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ClassFinding", "LabelIssues", "find_label_issues", "issues_from"]
 
 Matrix = npt.NDArray[np.float64]
+_ENOUGH = 15  # samples of a class before it is said to be mostly called something else
 _WIDE = 0.3  # width of the interval from which on there is too little to say
 
 
@@ -111,15 +112,18 @@ class LabelIssues:
     @property
     def not_dominant(self) -> tuple[int, ...]:
         """The classes whose samples are estimated to be called something else at least as often."""
-        return tuple(one.label for one in self.classes if one.margin <= 0)
+        if not self.informed:
+            return ()
+        return tuple(one.label for one in self.classes if one.margin <= 0 and one.given >= _ENOUGH)
 
     @cached_property
     def suggestion(self) -> Suggestion:
         """A method for this noise, with its reason."""
         from noiseproof.selection.suggest import suggest
 
+        known = self.transition if self.is_precise else None  # a weak judge must not condemn a class
         names = [self._name(label) for label in range(self.num_classes)]
-        return suggest(self.num_classes, transition=self.transition, recipe=self.recipe, names=names)
+        return suggest(self.num_classes, transition=known, recipe=self.recipe, names=names)
 
     def _name(self, label: int) -> str:
         return escaping.visible(self.names[label]) if self.names else str(label)
@@ -136,7 +140,7 @@ class LabelIssues:
         if not self.informed:
             found.append(
                 "the predictions agree with the labels no better than chance would: the labels cannot be judged by "
-                "these inputs; the ranking is next to arbitrary"
+                "these inputs, and none is flagged"
             )
         elif not self.is_precise:
             low, high = self.rate_interval
@@ -296,7 +300,7 @@ def issues_from(
         exponent=opinion.exponent,
         given=given,
         agreement=1 - evidence.disagreement(given),
-        informed=evidence.is_informed(given),
+        informed=found.informed,
         recipe=recipe,
         names=names,
     )

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from noiseproof.doctor.blend import blend, tempered
 from noiseproof.doctor.judges.base import Judge, Task, folds_of, one_hot
 from noiseproof.doctor.judges.boosting import Boosting
+from noiseproof.doctor.judges.discriminant import Discriminant
 from noiseproof.doctor.judges.forests import ExtraTrees, RandomForest
 from noiseproof.doctor.judges.kernel_ridge import KernelRidge
 from noiseproof.doctor.judges.linear import LogisticRegression
@@ -65,6 +66,8 @@ def judge_vectors(
         _standardised(vectors), given, one_hot(given, classes), folds_of(given, min(folds, len(given)), seed), seed
     )
     judges: list[Judge] = [LogisticRegression(), RandomForest(), ExtraTrees(), KernelRidge()]
+    if task.vectors.shape[1] >= Discriminant.fewest_columns:
+        judges.append(Discriminant())
     first = [*judges, Boosting()] if classes <= Boosting.most_classes else judges
     progress = _Clock([*first, *judges], task, on_progress)
     with threadpool_limits(1):

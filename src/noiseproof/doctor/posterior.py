@@ -49,8 +49,10 @@ def refined_transition(
         rounds: at most.
     """
     few = sample_rows(*p.shape)
-    p, labels = raised(np.log(np.maximum(np.asarray(p[few], np.float32), LEAST)), exponent), given[few]
     classes = p.shape[1]
+    if len(few) < _PRIOR * classes:
+        return start  # the prior would decide
+    p, labels = raised(np.log(np.maximum(np.asarray(p[few], np.float32), LEAST)), exponent), given[few]
     order = np.argsort(labels, kind="stable")
     p, labels = p[order], labels[order]
     present, firsts = np.unique(labels, return_index=True)

@@ -31,7 +31,7 @@ Probabilities = npt.NDArray[np.float32]
 LOWEST = 1e-4  # a judge is never surer than this
 LEAST = 1e-30  # smaller probabilities of others say the same
 _BLOCK = 1 << 20  # entries of a block: it and what is computed from it stay in the processor's cache
-_SAMPLE = 1 << 21  # entries that a one-dimensional fit looks at
+_SAMPLE = 1 << 18  # entries that a one-dimensional fit looks at
 
 
 def blocks(p: npt.NDArray[Any]) -> Iterator[tuple[slice, Probabilities]]:
@@ -91,14 +91,8 @@ def best_exponent(p: Probabilities, given: Labels, transition: npt.NDArray[np.fl
 
 def sample_rows(count: int, classes: int) -> Labels:
     """Rows that stand for all where one number is fitted: all of them, or a fixed random choice of many."""
-    enough = max(2_000, _SAMPLE // classes)
-    if count <= enough:
-        return np.arange(count)
-    return np.sort(rng.permutation(count, 0, "diagnose")[:enough]) if count < 1 << 18 else _strided(count, enough)
-
-
-def _strided(count: int, enough: int) -> Labels:
-    return (np.arange(enough) * (count / enough)).astype(np.int64)
+    enough = max(1_000, _SAMPLE // classes)
+    return np.arange(count) if count <= enough else np.sort(rng.permutation(count, 0, "diagnose")[:enough])
 
 
 def shares(counts: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:

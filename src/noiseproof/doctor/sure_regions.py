@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.stats import rankdata
 
 from noiseproof.doctor.probabilities import Labels, blocks
 
@@ -23,6 +23,7 @@ Matrix = npt.NDArray[np.float64]
 
 _SMALL, _LARGE = 0.2, 0.4  # shares of each class's given count
 _FEWEST = 15  # samples of a region
+_WIDE = 0.7  # share of a class's count in which strange labels must lie at random
 _STRONG = 0.2  # difference of shares from which a direction decides the ranking
 
 
@@ -105,7 +106,11 @@ def _surest(p: npt.NDArray[Any], given: Labels, sizes: Labels) -> tuple[Labels, 
     threshold = np.full(classes, -1.0, np.float32)
     parts: list[tuple[npt.NDArray[Any], ...]] = []
     held, limit = 0, 4 * int(sizes.sum()) + (1 << 16)
+    most = int(sizes.max())
     for rows, part in blocks(p):
+        if rows.start == 0 and len(part) > most:  # most rows can be passed over from the start
+            least = np.partition(part, len(part) - most, axis=0)[len(part) - most]
+            threshold = np.nextafter(least, np.float32(-1))
         where, label = np.nonzero(part > threshold)
         parts.append((label.astype(np.int32), part[where, label], (where + rows.start).astype(np.int64)))
         held += len(where)
@@ -132,18 +137,38 @@ def _pruned(
     return label[keep], p[keep], where[keep]
 
 
-def direction_of(small: SureRegions, large: SureRegions) -> Direction:
+def direction_of(p: npt.NDArray[Any], given: Labels, small: SureRegions, large: SureRegions) -> Direction:
     """The test for a direction, from regions of a fifth and of two fifths of each class.
 
     Significant: the largest z is over 3 in the small regions and over 4 in the large ones, among classes whose own
-    label leads; the limits grow with the number of pairs. Strong: a difference of shares is over 0.2 there, too.
+    label leads; the second limit grows with the number of pairs unless several pairs come near it. The strange labels
+    must be spread at random in the region, too: at a border the judge knows which they are. Strong: a difference of
+    shares is over 0.2 there.
     """
-    pairs = len(small.counts) * (len(small.counts) - 1) / 2
-    first, second = (max(limit, float(norm.isf(level / pairs))) for limit, level in ((3.0, 0.02), (4.0, 0.002)))
-    both = large.leads[:, None] & large.leads
-    seen = (large.asymmetry > second) & both
-    significant = bool((small.asymmetry > first).any() and seen.any())
-    return Direction(significant, significant and bool(np.abs(large.shares - large.shares.T)[seen].max() > _STRONG))
+    classes = len(small.counts)
+    z = np.where(large.leads[:, None] & large.leads, large.asymmetry, 0.0)
+    several = (z > 3.5).sum() / 2 >= max(2, classes / 4)
+    limit = 4.0 if several else 4.0 + 0.25 * np.log(classes * (classes - 1) / 2)
+    if small.asymmetry.max() <= 3 or z.max() <= limit:
+        return Direction(False, False)
+    losing, gaining = np.unravel_index(np.argmax(np.where(large.shares > large.shares.T, z, 0)), z.shape)
+    if _at_border(p, given, int(losing), int(gaining)):
+        return Direction(False, False)
+    return Direction(True, bool(np.abs(large.shares - large.shares.T)[z > 4].max(initial=0.0) > _STRONG))
+
+
+def _at_border(p: npt.NDArray[Any], given: Labels, losing: int, gaining: int) -> bool:
+    """True where p tells, among the surest 70 % of one class, the rows given another label from those given its own."""
+    own = np.asarray(p[:, losing], dtype=np.float32)
+    rows = np.argsort(-own, kind="stable")[: int(_WIDE * (given == losing).sum())]
+    rows = rows[(given[rows] == losing) | (given[rows] == gaining)]
+    strange = given[rows] == gaining
+    inside, outside = int(strange.sum()), int((~strange).sum())
+    if not inside or not outside:
+        return False
+    lead = np.asarray(p[rows, gaining], dtype=np.float32) - own[rows]
+    ranks = float(rankdata(lead)[strange].sum()) - inside * (inside + 1) / 2
+    return bool((ranks - inside * outside / 2) / np.sqrt(inside * outside * (inside + outside + 1) / 12) > 3)
 
 
 def anchored_transition(regions: SureRegions) -> Matrix:

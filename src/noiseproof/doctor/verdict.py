@@ -69,7 +69,7 @@ class Evidence:
             predicted=predicted,
             second_choice=(share - chance) / max(1 - chance, 1e-9) if p.shape[1] > 2 else 0.0,
             regions=small,
-            direction=direction_of(small, large),
+            direction=direction_of(p, given, small, large),
             transition=anchored_transition(small),
             joint=joint,
             joint_rate=joint_rate,
@@ -129,13 +129,14 @@ def opinion_of(p: npt.NDArray[Any], given: Labels, transition: Matrix, exponent:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """Ranking, score, flags and rate of given labels; see `LabelIssues` for each."""
+    """Ranking, score, flags and rate of given labels, as in `LabelIssues`; no flags where nothing is known."""
 
     ranking: Labels
     score: Matrix
     is_issue: npt.NDArray[np.bool_]
     rate: float
     rate_interval: tuple[float, float]
+    informed: bool
 
 
 def verdict(evidence: Evidence, opinion: Opinion, given: Labels) -> Verdict:
@@ -152,12 +153,14 @@ def verdict(evidence: Evidence, opinion: Opinion, given: Labels) -> Verdict:
     else:
         suspicion = base
     ranking = np.lexsort((-opinion.log_odds, -suspicion)).astype(np.int64)
-    flagged = round(len(given) * max(evidence.joint_rate, 0.75 * disagreement))
+    informed = evidence.is_informed(given)
+    flagged = round(len(given) * max(evidence.joint_rate, 0.75 * disagreement)) if informed else 0
     is_issue = np.zeros(len(given), bool)
     is_issue[ranking[:flagged]] = True
     score = np.empty(len(given))
     score[ranking] = -np.sort(-_with_mean(opinion.log_odds, rate))
-    return Verdict(ranking, score, is_issue, rate, _interval(evidence, given, by_posterior, disagreement, rate))
+    interval = _interval(evidence, given, by_posterior, disagreement, rate) if informed else (0.0, 1.0)
+    return Verdict(ranking, score, is_issue, rate, interval, informed)
 
 
 def _interval(
@@ -165,9 +168,10 @@ def _interval(
 ) -> tuple[float, float]:
     frequencies = np.bincount(given, minlength=len(evidence.transition)) / len(given)
     in_regions = 1 - float(frequencies @ evidence.regions.shares.diagonal())
-    low = min(in_regions, by_posterior) - _MARGIN
-    high = max(disagreement, evidence.joint_rate) + _MARGIN
-    return max(0.0, min(low, rate)), min(1.0, max(high, rate))
+    margin = _MARGIN + 0.5 / np.sqrt(len(given))
+    low = min(in_regions, by_posterior, rate) - margin
+    high = max(disagreement, evidence.joint_rate, rate) + margin
+    return float(max(0.0, low)), float(min(1.0, high))
 
 
 def _with_mean(log_odds: Matrix, mean: float) -> Matrix:

@@ -15,7 +15,7 @@ import torch
 from noiseproof import data, losses, models, noise
 from noiseproof.data.dataset import fingerprint
 from noiseproof.data.load import named, path_of
-from noiseproof.data.readers.noisy_cifar import is_official_hash
+from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.names import FILE
 from noiseproof.labels import CIFAR_N

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 from noiseproof.models import cnn, mlp, resnet
 from noiseproof.models.base import MODELS, Network
 from noiseproof.models.construction import build
@@ -22,3 +25,6 @@ __all__ = [
     "resnet",
     "weights_content",
 ]
+
+for _module in pkgutil.iter_modules(__path__):  # a new model is one new file
+    import_module(f"{__name__}.{_module.name}")

@@ -6,6 +6,9 @@
 (0.2, 20, [0.2, 0.0, 0.0, 0.0, 0.8])
 """
 
+from importlib import import_module as _import_module
+from pkgutil import iter_modules as _iter_modules
+
 from noiseproof.noise.base import NOISES as NOISES
 from noiseproof.noise.base import Noise as Noise
 from noiseproof.noise.base import NoisyLabels as NoisyLabels
@@ -20,3 +23,6 @@ from noiseproof.noise.human import Human as Human
 from noiseproof.noise.instance import Instance as Instance
 from noiseproof.noise.transition import Transition as Transition
 from noiseproof.noise.transition import matrix_content as matrix_content
+
+for _module in _iter_modules(__path__):  # a new noise is one new file
+    _import_module(f"{__name__}.{_module.name}")

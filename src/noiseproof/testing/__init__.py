@@ -5,7 +5,7 @@
 >>> bool(report)
 True
 
-Needs torch and nothing else.
+Needs torch and nothing else. `check_method` checks a method, anybody's: it trains small networks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ from noiseproof.testing.options import CHECKS as OPTIONS
 from noiseproof.testing.shapes import CHECKS as SHAPES
 from noiseproof.testing.values import CHECKS as VALUES
 
-__all__ = ["CHECKS", "Report", "Result", "check_loss"]
+__all__ = ["CHECKS", "Report", "Result", "check_loss", "check_method"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "check_method":  # needs what training needs
+        from noiseproof.testing.method_laws import check_method
+
+        return check_method
+    raise AttributeError(f"module 'noiseproof.testing' has no attribute {name!r}")
+
 
 CHECKS: tuple[Check, ...] = (*VALUES, *OPTIONS, *SHAPES, *NUMERICS, *OBJECTS)
 """Every check, in the order in which they run."""

@@ -369,8 +369,9 @@ class Training:
             tensor.copy_(state.tensors[name])
         checkpoint.restore_moments(self.optimizer, state.tensors)
         for number, optimizer in enumerate(self.own):
-            mine = {name.removeprefix(f"own{number}."): each for name, each in state.tensors.items()}
-            checkpoint.restore_moments(optimizer, {k: v for k, v in mine.items() if k not in state.tensors})
+            prefix = f"own{number}."
+            mine = {name[len(prefix) :]: each for name, each in state.tensors.items() if name.startswith(prefix)}
+            checkpoint.restore_moments(optimizer, mine)
         self.curves = {name: list(state.values["curves"][name]) for name in self.curves}
         self.notes += (f"went on from epoch {state.epoch} of {self.recipe.train.epochs}",)
 

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
-from noiseproof.data.readers.noisy_cifar import FILES
+from noiseproof.data.named.noisy_cifar import FILES
 from noiseproof.data.registry import DATASETS, Remote
 from noiseproof.errors import DataError, InputError, MachineError, one_of
 from noiseproof.storage import files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from noiseproof.data.readers.samples import parts
 from noiseproof.data.reading import Reading
 from noiseproof.errors import DataError
 
-__all__ = ["read_npz"]
+__all__ = ["read_npz", "training_arrays"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -61,7 +62,13 @@ def read_npz(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     return parts(whole, None if set(names) == {"train"} else names, reading)
 
 
-def _key(held: Arrays, names: tuple[str, ...], said: str | None) -> str | None:
+def training_arrays(names: Iterable[str], label: str | None = None) -> tuple[str | None, str | None]:
+    """Names of the arrays that hold inputs and labels of the training part; None where there is none."""
+    held = list(names)
+    return _key(held, _INPUTS["train"], None), _key(held, _LABELS["train"], label)
+
+
+def _key(held: Iterable[str], names: tuple[str, ...], said: str | None) -> str | None:
     lower = {name.casefold(): name for name in held}
     if said is not None and said.casefold() in lower:
         return lower[said.casefold()]

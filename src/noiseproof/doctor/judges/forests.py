@@ -17,7 +17,8 @@ from noiseproof.doctor.probabilities import Probabilities, clipped, given_column
 __all__ = ["ExtraTrees", "RandomForest"]
 
 _LEAVES = (1, 3, 10)  # smallest leaves that are tried
-_FIRST, _TREES, _SOFT_TREES = 40, 160, 100
+_FIRST, _LAST, _SOFT = 40, 120, 100  # trees of each leaf size, then of the best, and of the second round
+_MANY = 20_000  # samples from which on the work stays the same
 _DRAWN = 10_000  # samples a tree draws at most
 
 
@@ -32,20 +33,20 @@ class RandomForest:
 
     def judge(self, task: Task) -> Probabilities:
         if self._leaf is not None:
-            return self._grown(task, _Votes(task, self._leaf), _SOFT_TREES).probabilities()
+            return self._grown(task, _Votes(task, self._leaf), _SOFT).probabilities()
         tried = [self._grown(task, _Votes(task, leaf), _FIRST) for leaf in _LEAVES]
         best = min(tried, key=lambda votes: votes.loss())
         self._leaf = best.leaf
-        return self._grown(task, best, _TREES - _FIRST).probabilities()
+        return self._grown(task, best, _LAST).probabilities()
 
     def seconds(self, samples: int, columns: int, classes: int) -> float:
         grow = 2e-4 * min(samples, _DRAWN) * float(np.sqrt(columns))
-        return 1e-3 * (len(_LEAVES) * _FIRST + _TREES) * (0.5 + grow + 1e-4 * samples)
+        return 1e-3 * _trees_for(len(_LEAVES) * _FIRST + _LAST, samples) * (0.5 + grow + 1e-4 * samples)
 
     def _grown(self, task: Task, votes: _Votes, trees: int) -> _Votes:
         kind = self._trees[int(task.is_soft)]
         threads = Parallel(n_jobs=min(trees, os.cpu_count() or 1), require="sharedmem", return_as="generator")
-        first = votes.trees
+        first, trees = votes.trees, _trees_for(trees, len(task.given))
         work = (delayed(_one)(kind, task, votes.leaf, f"{self.name} {first + i}") for i in range(trees))
         for rows, p in threads(work):
             votes.add(rows, p)
@@ -57,6 +58,12 @@ class ExtraTrees(RandomForest):
 
     name = "extra trees"
     _trees = (ExtraTreeClassifier, ExtraTreeRegressor)
+
+
+def _trees_for(trees: int, samples: int) -> int:
+    """Trees that leave each sample out as often as `trees` bootstraps do; fewer still where samples are very many."""
+    left_out = float(np.exp(-min(samples, _DRAWN) / samples))
+    return max(4, int(np.ceil(trees * np.exp(-1) / left_out * min(1, _MANY / samples))))
 
 
 class _Votes:

@@ -17,7 +17,8 @@ __all__ = ["KernelRidge"]
 Float32 = npt.NDArray[np.float32]
 
 _EXACT = 3_000  # samples up to which the whole kernel is decomposed
-_LANDMARKS = 1_000  # beyond: columns of the kernel it is approximated by
+_LANDMARKS, _FEW_LANDMARKS = 1_000, 500  # beyond: columns of the kernel it is approximated by
+_MANY = 20_000  # samples from which on few landmarks have to do
 _FOR_WIDTH = 400  # samples that the width is chosen by
 _WIDTHS = (0.3, 1.0, 3.0)  # over the median squared distance
 _PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -58,7 +59,7 @@ class KernelRidge:
         return max(fits, key=lambda one: one[0])[1]
 
     def seconds(self, samples: int, columns: int, classes: int) -> float:
-        size = samples if samples <= _EXACT else _LANDMARKS
+        size = samples if samples <= _EXACT else _landmarks(samples)
         return 0.1 + 1e-10 * samples * size * (size / 3 + 6 * classes)
 
 
@@ -92,13 +93,17 @@ def _basis(vectors: Vectors, width: float, seed: int) -> _Basis:
         values, basis = eigh(_kernel(vectors, vectors, width), overwrite_a=True, check_finite=False, driver="evd")
         keep = values > 1e-4
         return _Basis(basis[:, keep], values[keep])
-    landmarks = vectors[rng.permutation(len(vectors), seed, "diagnose", "landmarks")[:_LANDMARKS]]
+    landmarks = vectors[rng.permutation(len(vectors), seed, "diagnose", "landmarks")[: _landmarks(len(vectors))]]
     values, basis = eigh(_kernel(landmarks, landmarks, width), overwrite_a=True, check_finite=False, driver="evd")
     keep = values > 1e-3
     features = _kernel(vectors, landmarks, width) @ (basis[:, keep] / np.sqrt(values[keep]))
     values, basis = eigh(features.T @ features, overwrite_a=True, check_finite=False, driver="evd")
     keep = values > 1e-3
     return _Basis(features @ (basis[:, keep] / np.sqrt(values[keep])), values[keep])
+
+
+def _landmarks(samples: int) -> int:
+    return _LANDMARKS if samples < _MANY else _FEW_LANDMARKS
 
 
 def _kernel(left: Vectors, right: Vectors, width: float) -> Float32:

@@ -14,7 +14,7 @@ __all__ = ["LogisticRegression", "fit_logistic"]
 Weights = npt.NDArray[np.float32]  # (D + 1, K), the last row is the intercept
 
 _WIDE = 400  # columns from which on the weaker penalties are never best
-_CHOOSE_ON_ALL = 2e8  # N * D * K up to which the penalty is chosen on all folds
+_CHOOSE_ON_ALL = 1e7  # N * D * K up to which the penalty is chosen on all folds
 
 
 class LogisticRegression:

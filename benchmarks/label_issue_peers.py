@@ -1,0 +1,135 @@
+"""Other ways to find wrong labels, end to end as their users would have them: scores, flags and rate."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from cleanlab.count import estimate_joint
+from cleanlab.filter import find_label_issues
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import noiseproof
+
+MOST_CLASSES_FOR_BOOSTING = 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one way says: suspicion of each sample (larger is worse), and where it has them flags, rate and CPU."""
+
+    suspicion: np.ndarray
+    flags: np.ndarray | None = None
+    rate: float | None = None
+    interval: tuple[float, float] | None = None
+    probability: np.ndarray | None = None
+    cpu_seconds: float = 0.0
+
+
+class NoAnswer(Exception):
+    """A way failed on this data."""
+
+
+def answers(vectors: np.ndarray, given: np.ndarray) -> dict[str, Answer]:
+    """The answer of every way, by name."""
+    classes = int(given.max()) + 1
+    found = {"ours": timed(ours, vectors, given)}
+    models = {
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "random forest": RandomForestClassifier(100, min_samples_leaf=3, random_state=0),
+        "boosting": HistGradientBoostingClassifier(max_iter=60, random_state=0),
+    }
+    if classes > MOST_CLASSES_FOR_BOOSTING:
+        del models["boosting"]
+    for name, model in models.items():
+        found |= with_cleanlab(name, model, vectors, given)
+    for name, way in {"Datalab": datalab, "neighbours": neighbours, "AUM": area_under_margin}.items():
+        with suppress(NoAnswer):
+            found[name] = timed(way, vectors, given)
+    return found
+
+
+def timed(way: Callable[..., Answer], *arguments: np.ndarray) -> Answer:
+    started = time.process_time()
+    found = way(*arguments)
+    return Answer(**{**vars(found), "cpu_seconds": time.process_time() - started})
+
+
+def ours(vectors: np.ndarray, given: np.ndarray) -> Answer:
+    found = noiseproof.diagnose(vectors, given)
+    suspicion = np.empty(len(given))
+    suspicion[found.ranking] = -np.arange(len(given))
+    return Answer(suspicion, found.is_issue, found.rate, found.rate_interval, found.scores)
+
+
+def with_cleanlab(name: str, model: object, vectors: np.ndarray, given: np.ndarray) -> dict[str, Answer]:
+    """Five-fold probabilities of a model, ranked by self-confidence and by normalised margin; cleanlab's filter."""
+    started = time.process_time()
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    p = cross_val_predict(model, vectors, given, cv=folds, method="predict_proba")
+    flags = find_label_issues(given, p, n_jobs=1)
+    rate = float(1 - estimate_joint(given, p).trace())
+    cpu = time.process_time() - started
+    rows = np.arange(len(given))
+    own, others = p[rows, given], p.copy()
+    others[rows, given] = -1
+    return {
+        f"{name}, self-confidence": Answer(-own, flags, rate, None, 1 - own, cpu),
+        f"{name}, margin": Answer(others.max(1) - own, flags, rate, None, None, cpu),
+    }
+
+
+def datalab(vectors: np.ndarray, given: np.ndarray) -> Answer:
+    from cleanlab import Datalab
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lab = Datalab({"y": given}, label_name="y", verbosity=0)
+        scaled = StandardScaler().fit_transform(vectors)
+        lab.find_issues(features=scaled, issue_types={"label": {}})
+        try:
+            table = lab.get_issues("label")
+        except ValueError as error:  # its neighbours' probabilities can exceed 1 by rounding, which it refuses itself
+            raise NoAnswer from error
+    return Answer(-table["label_score"].to_numpy(), table["is_label_issue"].to_numpy())
+
+
+def neighbours(vectors: np.ndarray, given: np.ndarray) -> Answer:
+    """Share of the 15 nearest others that are given another label."""
+    scaled = StandardScaler().fit_transform(vectors)
+    near = NearestNeighbors(n_neighbors=min(16, len(given))).fit(scaled).kneighbors(scaled, return_distance=False)
+    differ = (given[near[:, 1:]] != given[:, None]).mean(1)
+    return Answer(differ, differ > 0.5, float((differ > 0.5).mean()))
+
+
+def area_under_margin(vectors: np.ndarray, given: np.ndarray) -> Answer:
+    """Mean margin of the given label over the epochs of a network that learns it (Pleiss et al., NeurIPS 2020)."""
+    x = torch.tensor(StandardScaler().fit_transform(vectors), dtype=torch.float32)
+    y = torch.tensor(given)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(
+            torch.nn.Linear(x.shape[1], 128), torch.nn.ReLU(), torch.nn.Linear(128, int(y.max()) + 1)
+        )
+        optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+        margins = torch.zeros(len(y))
+        for _ in range(40):
+            for batch in torch.randperm(len(y)).split(64):
+                optimiser.zero_grad()
+                torch.nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()
+                optimiser.step()
+            with torch.no_grad():
+                logits = net(x)
+            own = logits.gather(1, y[:, None])[:, 0]
+            margins += own - logits.scatter(1, y[:, None], -torch.inf).max(1).values
+    return Answer(-margins.numpy())
