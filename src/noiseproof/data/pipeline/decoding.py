@@ -12,7 +12,7 @@ import stat
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from pathlib import Path
@@ -41,9 +41,6 @@ from noiseproof.data.pipeline.jitter import jitter
 from noiseproof.data.pipeline.modes import as_rgb
 from noiseproof.errors import DataError, DataMissingError, InputError
 
-with suppress(ImportError):  # of Pillow 11.3 and later
-    importlib.import_module("PIL.AvifImagePlugin")
-
 __all__ = ["MOST_PIXELS", "ImageFiles", "box", "in_memory", "opened", "resized", "size_of"]
 
 Pixels = npt.NDArray[np.uint8]
@@ -51,7 +48,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 MOST_PIXELS = 64_000_000
 _IN_MEMORY = 4 * 2**30  # bytes
-_FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "MPO", "JPEG2000"]  # none that runs other programs
+_FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "JPEG2000"]  # none that runs other programs
 _PLUGINS = {
     ".avif": ("AVIF", "PIL.AvifImagePlugin"),
     ".heic": ("HEIF", "pillow_heif"),
