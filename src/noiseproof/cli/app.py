@@ -54,7 +54,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "figure": (results.figure, "Draw a figure of a results folder."),
     "report": (results.report, "Write one page with tables and figures."),
     "noise": (noise.noise, "Make noisy labels out of clean ones."),
-    "theory": (theory.theory, "Say whether a loss tolerates a noise, and why."),
+    "theory": (theory.theory, "Test a loss for noise tolerance, and say why."),
     "list": (lists.list_names, "List losses, methods, noises, data and models."),
 }
 for name, (command, line) in COMMANDS.items():
