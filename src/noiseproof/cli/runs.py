@@ -73,8 +73,8 @@ def train(
         return
     if seconds is not None or features or learner:
         raise InputError(
-            "--time-limit, --features and --learner go with your own data on frozen features; for a network, leave them "
-            "out and set --epochs, or leave --method, --recipe, --epochs and --set out"
+            "--time-limit, --features and --learner go with your own data on frozen features; for a network, leave "
+            "them out and set --epochs, or leave --method, --recipe, --epochs and --set out"
         )
     (run,) = grid.runs(
         [data],
