@@ -47,7 +47,8 @@ th:first-child, td.name { text-align: left; }
 .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: 1rem;
   padding: 0; list-style: none; }
 .sheet li { font-size: .8rem; line-height: 1.3; }
-.sheet img { display: block; width: 7rem; height: 7rem; object-fit: contain; background: color-mix(in srgb, var(--ink) 6%, transparent);
+.sheet img { display: block; width: 7rem; height: 7rem; object-fit: contain;
+  background: color-mix(in srgb, var(--ink) 6%, transparent);
   image-rendering: pixelated; }
 .given { color: var(--given); }
 .likely { color: var(--likely); }
