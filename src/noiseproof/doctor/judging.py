@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from noiseproof.doctor.blend import blend, tempered
@@ -17,6 +18,7 @@ from noiseproof.doctor.judges.discriminant import Discriminant
 from noiseproof.doctor.judges.forests import ExtraTrees, RandomForest
 from noiseproof.doctor.judges.kernel_ridge import KernelRidge
 from noiseproof.doctor.judges.linear import LogisticRegression
+from noiseproof.doctor.neighbours import neighbour_doubt
 from noiseproof.doctor.posterior import posterior, refined_transition
 from noiseproof.doctor.probabilities import Labels, Probabilities, best_exponent
 from noiseproof.doctor.verdict import Evidence, Opinion, opinion_of
@@ -41,6 +43,8 @@ class Judgement:
     weights: dict[str, float]
     evidence: Evidence
     opinion: Opinion
+    suspicion: npt.NDArray[np.float64] | None = None
+    """Of wide vectors, the ranking by the posterior and by the posteriors of neighbours."""
 
 
 def judge_vectors(
@@ -66,7 +70,8 @@ def judge_vectors(
         _standardised(vectors), given, one_hot(given, classes), folds_of(given, min(folds, len(given)), seed), seed
     )
     judges: list[Judge] = [LogisticRegression(), RandomForest(), ExtraTrees(), KernelRidge()]
-    if task.vectors.shape[1] >= Discriminant.fewest_columns:
+    wide = task.vectors.shape[1] >= Discriminant.fewest_columns
+    if wide:
         judges.append(Discriminant())
     first = [*judges, Boosting()] if classes <= Boosting.most_classes else judges
     progress = _Clock([*first, *judges], task, on_progress)
@@ -78,7 +83,11 @@ def judge_vectors(
         second, _ = _round(judges, replace(task, targets=soft), progress)
         refined = refined_transition(second, given, evidence.transition)
         opinion = opinion_of(second, given, refined, 1.0)
-    return Judgement(p, weights, evidence, opinion)
+        suspicion = None
+        if wide:
+            alone = opinion_of(p, given, evidence.transition, exponent).log_odds
+            suspicion = rankdata(alone) + rankdata(neighbour_doubt(task.vectors, soft, given))
+    return Judgement(p, weights, evidence, opinion, suspicion)
 
 
 def _round(judges: Sequence[Judge], task: Task, progress: _Clock) -> tuple[Probabilities, dict[str, float]]:
