@@ -243,6 +243,24 @@ def test_the_short_form_is_the_record_without_its_curves_and_matrix_from_the_cac
     assert warm == cold == records.Reading(expected, ())
 
 
+def test_a_cache_that_says_other_than_the_records_is_not_believed(cached):
+    true = records.read_folder(cached, whole=False)
+    rows = records._read_cache(cached)
+    for digest, entry in rows.values():
+        entry["result"]["accuracy"] = 99.9
+        assert len(digest) == 64
+    records._write_cache(cached, rows)
+    assert records._read_cache(cached) == rows
+    assert records.read_folder(cached, whole=False) == true
+    assert records._read_cache(cached) != rows
+
+
+def test_an_untouched_cache_spares_reading_the_records_anew(cached, monkeypatch):
+    true = records.read_folder(cached, whole=False)
+    monkeypatch.setattr(records, "_checked", None)
+    assert records.read_folder(cached, whole=False) == true
+
+
 def test_the_cache_never_hides_a_change(cached):
     paths = [records.location(cached, made(seed)["run_id"]) for seed in range(3)]
     paths[0].unlink()

@@ -77,3 +77,49 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_every_public_name_exists():
     for name in noiseproof.__all__:
         assert getattr(noiseproof, name) is not None
+
+
+def test_the_set_up_knows_the_hash_of_everything_but_torch():
+    """`scripts/lock` makes the file anew after a change of the dependencies."""
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    pinned = [line.partition(";")[0].strip(" \\") for line in LOCK.splitlines() if line[0].isalpha()]
+    versions: dict[str, set[str]] = {}
+    for name, _, version in (each.partition("==") for each in pinned):
+        versions.setdefault(name, set()).add(version)
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    for requirement in map(Requirement, needed):
+        if requirement.name != "torch":
+            found = versions[requirement.name.lower().replace("_", "-")]
+            assert all(version in requirement.specifier for version in found), requirement
+    assert LOCK.count("--hash=sha256:") > len(pinned)
+
+
+LOCK = (ROOT / "requirements.lock").read_text()
+
+SET_UP = """
+set -euo pipefail
+here=$1
+source {environment}
+make_environment() {{
+    ready "$2" "$3" && return
+    echo begin >>"$here/log"; sleep 0.5; echo end >>"$here/log"
+    mkdir -p "$here/.venv"; printf '%s\n' "$3" >"$2"
+}}
+{without}
+prepare run
+"""
+
+
+@pytest.mark.parametrize("without", ["", "command() { [ $2 != flock ]; }"], ids=["flock", "no flock"])
+def test_of_two_first_uses_at_once_one_makes_the_environment(tmp_path, without):
+    for name in ("pyproject.toml", "constraints.txt", "requirements.lock", "setup.py"):
+        (tmp_path / name).touch()
+    script = SET_UP.format(environment=ROOT / "scripts" / "environment", without=without)
+    words = ["bash", "-c", script, "bash", str(tmp_path)]
+    both = [subprocess.Popen(words, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert (tmp_path / "log").read_text().split() == ["begin", "end"]
+    assert not (tmp_path / ".venv.lock.d").exists()

@@ -15,7 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import ROOT
-from noiseproof.train import Team
+from noiseproof import data, recipes
+from noiseproof.errors import InputError, MachineError
+from noiseproof.train import Team, Training, checkpoint, fit
 from support import ddp_worker
 
 TRAIN, TEST = 21, 11  # 8, 8 and 5 a batch: the last is split into 3 and 2
@@ -106,3 +108,62 @@ def test_a_process_alone_is_a_team_of_one(monkeypatch):
     assert team.all_reduce(value) is value
     assert team.broadcast(lambda: 7) == team.rank_zero_first(lambda: 7) == 7
     team.same("anything", 7)
+
+
+class OneOfTwo:
+    """A stand-in for a launched Fabric: rank 1 of 2, whose first process has sent `sent`."""
+
+    global_rank, world_size, device = 1, 2, torch.device("cpu")
+
+    def __init__(self, *sent: object) -> None:
+        self.sent = list(sent)
+
+    def broadcast(self, mine: object) -> object:
+        return self.sent.pop(0)
+
+    def all_reduce(self, value: torch.Tensor, reduce_op: str) -> torch.Tensor:
+        return value
+
+
+def test_an_error_of_the_first_process_is_raised_at_all_of_them():
+    with pytest.raises(MachineError, match="no space"):
+        Team(OneOfTwo((None, MachineError("no space")))).broadcast(lambda: 7)
+    assert Team(OneOfTwo((7, None))).broadcast(lambda: 8) == 7
+
+    class First(OneOfTwo):
+        global_rank = 0
+
+        def broadcast(self, mine: object) -> object:
+            self.sent.append(mine)
+            return mine
+
+    def fails() -> None:
+        raise ValueError("broken")
+
+    first = First()
+    with pytest.raises(ValueError, match="broken"):
+        Team(first).broadcast(fails)
+    ((value, error),) = first.sent
+    assert value is None
+    assert str(error) == "the first process of the team failed: ValueError: broken"
+
+
+def test_processes_that_train_different_things_refuse():
+    with pytest.raises(InputError, match="1 of the 2 processes of the team differ from the first one in the data"):
+        Team(OneOfTwo(("theirs", None))).same("the data", "ours")
+
+
+def test_a_process_without_a_checkpoint_goes_on_from_that_of_the_first(tmp_path):
+    """Each has a disk of its own; only the first one's holds the state."""
+    recipe = recipes.load("digits", {"train.epochs": 2})
+    found, options = data.load("digits"), {"seed": 1, "device": "cpu"}
+    fit(found, None, "ce", recipe, checkpoint_dir=tmp_path / "first", checkpoint_every=0, **options)
+    lone = Training(found, None, "ce", recipe, **options)
+    state, _ = checkpoint.newest(tmp_path / "first", lone._identity(), {})
+    second = Training(found, None, "ce", recipe, **options)
+    second.team = Team(OneOfTwo(((state, ()), None)))
+    second._resume(tmp_path / "second")
+    assert second.epoch == 2
+    assert not (tmp_path / "second").exists()
+    for name, tensor in second.network.state_dict().items():
+        assert torch.equal(tensor, state.tensors[f"model.{name}"])

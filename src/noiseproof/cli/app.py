@@ -40,27 +40,28 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS: dict[str, Callable[..., None]] = {
-    "compare": compare.compare,
-    "train": runs.train,
-    "sweep": runs.sweep,
-    "table": results.table,
-    "figure": results.figure,
-    "report": results.report,
-    "noise": noise.noise,
-    "theory": theory.theory,
-    "diagnose": diagnose.diagnose,
-    "clean": clean.clean,
-    "predict": predict.predict,
-    "evaluate": predict.evaluate,
-    "export": predict.export,
-    "list": lists.list_names,
+# Each command with the line that `noiseproof --help` shows of it.
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "diagnose": (diagnose.diagnose, "Find wrong labels and estimate how many there are."),
+    "clean": (clean.clean, "Drop, relabel or weight suspects; write a new copy."),
+    "train": (runs.train, "Train once; leave a record and a model."),
+    "predict": (predict.predict, "Label new items with a trained model."),
+    "evaluate": (predict.evaluate, "Measure a model, also against noisy labels."),
+    "export": (predict.export, "Write a model as ONNX or torch.export file."),
+    "compare": (compare.compare, "Train several methods and print their table."),
+    "sweep": (runs.sweep, "Run a grid on this machine or many; resumable."),
+    "table": (results.table, "Print the table of a results folder."),
+    "figure": (results.figure, "Draw a figure of a results folder."),
+    "report": (results.report, "Write one page with tables and figures."),
+    "noise": (noise.noise, "Make noisy labels out of clean ones."),
+    "theory": (theory.theory, "Say whether a loss tolerates a noise, and why."),
+    "list": (lists.list_names, "List losses, methods, noises, data and models."),
 }
-for name, command in COMMANDS.items():
-    app.command(name)(command)
-app.add_typer(data.app, name="data", help="Download data sets and check what lies on the disk.")
-app.add_typer(records.app, name="records", help="Verify folders of records and put them together.")
-app.add_typer(bench.app, name="bench", help="Our speed beside the alternatives, measured in one process.")
+for name, (command, line) in COMMANDS.items():
+    app.command(name, short_help=line)(command)
+app.add_typer(data.app, name="data", help="Download data sets; check what lies on the disk.")
+app.add_typer(records.app, name="records", help="Verify and merge folders of records.")
+app.add_typer(bench.app, name="bench", help="Measure our speed beside the alternatives.")
 accept_imports(app)
 accept_reading_options(app)
 

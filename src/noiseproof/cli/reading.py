@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
@@ -41,8 +42,9 @@ def accept_reading_options(app: typer.Typer) -> None:
 def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(command, eval_str=True)
     data = signature.parameters.get("data")
-    if data is None or not any(isinstance(each, ArgumentInfo) for each in get_args(data.annotation)):
-        return command
+    said = () if data is None else get_args(data.annotation)
+    if not any(isinstance(each, ArgumentInfo) for each in said) or said[0] is Path:
+        return command  # a path alone: `predict` reads new items, which have no labels
     free = [name for name in _OPTIONS if name not in signature.parameters]
 
     @wraps(command)

@@ -24,6 +24,9 @@ def table(
         str | None, typer.Option("--format", help="md, latex, csv or html; without it, for the terminal.")
     ] = None,
     paper: Annotated[bool, typer.Option("--paper", help="Beside the numbers of the paper's tables 3 to 6.")] = False,
+    board: Annotated[
+        bool, typer.Option("--leaderboard", help="Methods by last epoch, beside the best test epoch and the cost.")
+    ] = False,
 ) -> None:
     """Print the table of a results folder: means and deviations over the seeds, best and second best marked."""
     from noiseproof.reporting import paper as beside
@@ -31,6 +34,12 @@ def table(
 
     if form is not None:
         one_of("--format", form, ["md", "latex", "csv", "html"])
+    if board:
+        from noiseproof.reporting import leaderboard
+
+        found = _records(_read(folder, whole=True), folder)
+        typer.echo(leaderboard.render(leaderboard.leaderboard(found)), nl=False)
+        return
     records = _records(_read(folder, whole=False), folder)
     if form is None and sys.stdout.isatty():
         from rich.console import Console

@@ -42,13 +42,13 @@ def samples_of(
         InputError: no labels, as many labels as samples there are not, or inputs of no kind that is known.
     """
     if isinstance(data, Data):
-        return data.name, data.everything()
+        return _name(data), data.everything()
     if isinstance(data, Split):
         return "samples", data
     if isinstance(data, str | Path) and labels is None:
         options = {**reading, **({"label": label} if label is not None else {})}
         found = load(data, root=root, **options)
-        return found.name, found.everything()
+        return _name(found), found.everything()
     if is_frame(data):
         return "frame", _of_frame(data, labels, label)
     if labels is None:
@@ -57,6 +57,11 @@ def samples_of(
     given, classes = labels_of(labels)
     _same_length(len(inputs) if isinstance(inputs, tuple) else inputs.shape[0], len(given))
     return "samples", Split(inputs, torch.from_numpy(given), None, classes, _positions("X", inputs))
+
+
+def _name(data: Data) -> str:
+    """The file or folder of own data, without options of its reading; the name of any other data set."""
+    return data.name if data.reading is None or not data.reading.source else data.reading.source
 
 
 def vectors_of(inputs: Any, *, on_progress: Progress | None = None) -> Vectors:

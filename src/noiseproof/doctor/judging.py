@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from noiseproof.doctor.blend import blend, tempered
@@ -18,7 +17,6 @@ from noiseproof.doctor.judges.discriminant import Discriminant
 from noiseproof.doctor.judges.forests import ExtraTrees, RandomForest
 from noiseproof.doctor.judges.kernel_ridge import KernelRidge
 from noiseproof.doctor.judges.linear import LogisticRegression
-from noiseproof.doctor.neighbours import neighbour_doubt
 from noiseproof.doctor.posterior import posterior, refined_transition
 from noiseproof.doctor.probabilities import Labels, Probabilities, best_exponent
 from noiseproof.doctor.verdict import Evidence, Opinion, opinion_of
@@ -44,7 +42,7 @@ class Judgement:
     evidence: Evidence
     opinion: Opinion
     suspicion: npt.NDArray[np.float64] | None = None
-    """Of wide vectors, the ranking by the posterior and by the posteriors of neighbours."""
+    """Of wide vectors, log-odds by the posterior of the first round: there it ranks better than p of the given label."""
 
 
 def judge_vectors(
@@ -85,8 +83,7 @@ def judge_vectors(
         opinion = opinion_of(second, given, refined, 1.0)
         suspicion = None
         if wide:
-            alone = opinion_of(p, given, evidence.transition, exponent).log_odds
-            suspicion = rankdata(alone) + rankdata(neighbour_doubt(task.vectors, soft, given))
+            suspicion = opinion_of(p, given, evidence.transition, exponent).log_odds
     return Judgement(p, weights, evidence, opinion, suspicion)
 
 

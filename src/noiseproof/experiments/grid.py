@@ -45,7 +45,7 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['fashion-mnist', 'paper', 'precision', 'small-cifar10', 'table3', 'table4', 'table5', 'table6']
+        ['fashion-mnist', 'leaderboard', 'paper', 'precision', 'small-cifar10', 'table3', 'table4', 'table5', 'table6']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
@@ -87,13 +87,14 @@ def load(
     found, sources = list[Run](), Sources(root)
     for number, part in enumerate(content.get("part", [{}]), 1):
         where = f"{grid}, part {number}" if part else str(grid)
-        _check(part, where, _AXES)
+        _check(part, where, (*_AXES, "recipe"))
         axes = above | part
+        named = words | {key: part[key] for key in ("recipe",) if key in part}
         if missing := [key for key in _AXES if key not in axes]:
             raise InputError(f"{where}: {missing[0]} is missing; write for example {_EXAMPLES[missing[0]]}")
         overridden = set_here | dict(overrides or {})
         found += runs(
-            *(axes[key] for key in _AXES), overrides=overridden, sources=sources, on_bad_data=on_bad_data, **words
+            *(axes[key] for key in _AXES), overrides=overridden, sources=sources, on_bad_data=on_bad_data, **named
         )
     return list(dict.fromkeys(found))
 

@@ -156,6 +156,46 @@ class Loss(nn.Module):
             f"torch.jit.script cannot compile losses.parse({str(self)!r}): use torch.compile, or torch.jit.trace"
         )
 
+    # Range
+
+    def minimum(self, num_classes: int) -> float:
+        """The value of a perfect fit: the loss of the given label where it is certain.
+
+        A log that shows the loss above its minimum reads 0 for a perfect fit of any loss. (For a few losses some
+        other scores give less; `vce`, `sym` and `ldr` can be negative.)
+
+        Args:
+            num_classes: K.
+
+        Example:
+            >>> from noiseproof import losses
+            >>> round(losses.parse("nce + amse(a=30)").minimum(10), 4)        # (30 - 1)^2 / 10
+            84.1
+        """
+        return float(self.per_class(_certain(num_classes))[0, 0])
+
+    def span(self, num_classes: int) -> float:
+        """The loss of a label that is out of the question, less `minimum`; inf where that grows without bound.
+
+        The larger of two: another label is certain, or all others are equally likely.
+
+        Args:
+            num_classes: K.
+
+        Example:
+            >>> from noiseproof import losses
+            >>> [round(losses.parse(text).span(10), 6) for text in ("mae", "nce", "ce")]
+            [2.0, 1.0, inf]
+        """
+
+        def wrong(size: float) -> float:
+            sure, excluded = self.per_class(_certain(num_classes, size)), self.per_class(_certain(num_classes, -size))
+            return max(float(sure[0, 1]), float(excluded[0, 0]))
+
+        first, further = wrong(_CERTAIN), wrong(2 * _CERTAIN)
+        bounded = abs(further - first) <= 1e-4 * max(1.0, abs(first))
+        return further - self.minimum(num_classes) if bounded else float("inf")
+
     # Text and arithmetic
 
     def options(self) -> Options:
@@ -224,6 +264,16 @@ class Loss(nn.Module):
         if not self._registered() or str(self) != str(other):
             return self is other
         return _same_options(self.options(), other.options())
+
+
+_CERTAIN = 1e12  # a lead in scores beyond which no probability changes in float64
+
+
+def _certain(num_classes: int, lead: float = _CERTAIN) -> Tensor:
+    """Scores (1, K) that leave no doubt of class 0."""
+    scores = torch.zeros(1, num_classes, dtype=torch.float64, device="cpu")
+    scores[0, 0] = lead
+    return scores
 
 
 # torch takes only int64 and uint8 as class indices; the others are widened.

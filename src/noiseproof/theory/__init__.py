@@ -2,6 +2,7 @@
 
     is_symmetric, is_active, is_passive, asymmetry_ratio    what kind of loss it is
     is_asymmetric(loss, weights)                            does the noise leave the minimiser where it belongs
+    variation_ratio                                         how unevenly it pulls implausible and certain labels
     amse_condition, smallest_a                              the same for AMSE, in closed form
     tolerance(loss, transition)                             class by class of a transition matrix
     excess_risk_bound                                       how wrong a classifier can be, from its noisy risk
@@ -28,3 +29,4 @@ from noiseproof.theory.kinds import is_symmetric as is_symmetric
 from noiseproof.theory.tolerance import ClassTolerance as ClassTolerance
 from noiseproof.theory.tolerance import Tolerance as Tolerance
 from noiseproof.theory.tolerance import tolerance as tolerance
+from noiseproof.theory.variation import variation_ratio as variation_ratio
