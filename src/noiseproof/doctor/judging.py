@@ -42,7 +42,7 @@ class Judgement:
     evidence: Evidence
     opinion: Opinion
     suspicion: npt.NDArray[np.float64] | None = None
-    """Of wide vectors, log-odds by the posterior of the first round: there it ranks better than p of the given label."""
+    """Of wide vectors, log-odds by the posterior of the first round: there it ranks better than p of the given one."""
 
 
 def judge_vectors(
