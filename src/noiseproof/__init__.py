@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 # Loaded on first use, so that `import noiseproof` costs next to nothing.
 _PARTS = ("data", "losses", "methods", "models", "noise", "recipes", "testing", "theory", "train")
 _NAMES = {
+    "CleanedClassifier": "noiseproof.integrations.cleaned",
     "NoisyLabelClassifier": "noiseproof.integrations.sklearn",
     "diagnose": "noiseproof.doctor",
     "find_label_issues": "noiseproof.doctor",
@@ -24,7 +25,7 @@ _NAMES = {
     "suggest": "noiseproof.selection.suggest",
 }
 
-__all__ = ["NoisyLabelClassifier", "__version__", "diagnose", "find_label_issues", "load_model", "suggest", *_PARTS]
+__all__ = ["__version__", *_NAMES, *_PARTS]
 
 
 def __getattr__(name: str) -> Any:

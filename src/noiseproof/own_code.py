@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from noiseproof import own_parts
 
@@ -30,8 +31,8 @@ def code_of(part: object) -> str:
         part: a class, a function, or an object of a class.
 
     Returns:
-        64 hexadecimal digits; nothing for noiseproof's and torch's own classes; "unnamed ..." and a number that never
-        comes again where there is no source, or where the source has changed since it was imported.
+        64 hexadecimal digits; nothing for noiseproof's and torch's own classes; "unnamed ..." and a number that no
+        other class or process has where there is no source, or where the source has changed since it was imported.
     """
     kind: Any = part if inspect.isclass(part) or inspect.isroutine(part) else type(part)
     own = [one for one in (inspect.getmro(kind) if inspect.isclass(kind) else [kind]) if _is_own(one)]
@@ -46,15 +47,18 @@ def code_of(part: object) -> str:
     for name in sorted(modules):
         source = _source(modules[name])
         if source is None:
-            return _unnamed()
+            return _unnamed(kind)
         digest.update(b"\0" + source)
     if any(_is_stale(one) for one in own):
-        return _unnamed()
+        return _unnamed(kind)
     return digest.hexdigest()
 
 
-def _unnamed() -> str:
-    return f"unnamed {uuid.uuid4().hex}"
+_numbers: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def _unnamed(kind: Any) -> str:
+    return _numbers.setdefault(kind, f"unnamed {uuid.uuid4().hex}")
 
 
 def _is_own(kind: object) -> bool:

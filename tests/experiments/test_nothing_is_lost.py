@@ -12,7 +12,7 @@ import pytest
 from noiseproof import data, models, noise, recipes
 from noiseproof.errors import DataError
 from noiseproof.experiments import bulk, changes, grid, records
-from noiseproof.experiments.driver import run_all, run_one
+from noiseproof.experiments.driver import pending, run_all, run_one
 from noiseproof.experiments.executors.local import LocalPool
 from noiseproof.experiments.specification import Run
 from noiseproof.experiments.upgrade import upgrade
@@ -177,6 +177,13 @@ def test_records_of_schema_1_are_taken_over_where_their_content_can_be_checked(t
     assert records.read(records.location(tmp_path, run.run_id))["schema"] == 2
     assert len(records.read_folder(tmp_path).records) == 3
     assert upgrade(tmp_path).taken_over == 0
+
+
+def test_a_record_of_other_files_than_the_official_ones_is_none_of_theirs(tmp_path):
+    (run,) = runs(1)
+    other = {"name": "digits", "fingerprint": "1" * 64, "notes": ["not the official digits files: train"]}
+    records.write(tmp_path, {**made(), "schema": 1, "data": other})
+    assert pending([run], tmp_path) == ([run], [])
 
 
 def test_the_same_weights_are_known_by_their_bytes(tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,29 @@ def test_a_cluster_that_cannot_be_reached_is_one_sentence():
         RayPool("127.0.0.1:1")
     with pytest.raises(InputError, match=r"--ray takes local, HOST:PORT or ray://HOST:PORT, got 'somewhere'"):
         RayPool("somewhere")
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_something_else_that_answers_is_one_sentence(scheme, answer, monkeypatch):
+    """A web server, one that hangs up, one that says nothing."""
+    monkeypatch.setattr(ray_executor, "_ANSWER", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as side:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                if answer is None:
+                    connection.recv(100)  # until the other side has had enough
+                else:
+                    connection.sendall(answer)
+
+        served = side.submit(serve)
+        address = f"{scheme}127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(MachineError, match=rf"cannot reach a Ray cluster at {address}: (something else|timed out)"):
+            RayPool(address)
+        served.result()
 
 
 def test_an_old_or_missing_ray_says_what_to_install(monkeypatch):

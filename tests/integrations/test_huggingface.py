@@ -156,13 +156,111 @@ def test_the_trainer_with_the_fused_head_trains_and_evaluates_the_same(tmp_path)
     assert fused.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-5)
 
 
-def test_a_head_whose_scores_are_changed_afterwards_is_refused():
-    model, ids = language_model(), tokens(2)
-    model.config.final_logit_softcapping = 30.0
-    with pytest.raises(InputError, match="changes its head's scores"):
-        causal_loss("ce", model, {"input_ids": ids, "labels": ids})
+def capped(model: torch.nn.Module) -> torch.nn.Module:
+    """The language model with something behind its head, under no name that a configuration has."""
+    usual = model.forward
+
+    def forward(*args, **named):
+        outputs = usual(*args, **named)
+        outputs.logits = 2 * torch.tanh(outputs.logits / 2)
+        return outputs
+
+    model.forward = forward
+    return model
+
+
+def test_a_model_whose_logits_are_not_its_heads_is_refused():
+    ids = tokens(2)
+    with pytest.raises(InputError, match="logits of LlamaForCausalLM are not its head's output"):
+        causal_loss("ce", capped(language_model()), {"input_ids": ids, "labels": ids})
     with pytest.raises(InputError, match=r"plain \.\.\.ForCausalLM"):
         causal_loss("ce", torch.nn.Linear(2, 2), {"input_ids": ids, "labels": ids})
+
+
+def test_a_head_with_layers_in_front_of_it_gives_the_models_own_loss():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.BertConfig(vocab_size=50, max_position_embeddings=32, is_decoder=True, **SIZES)
+        model = transformers.BertLMHeadModel(config).eval()
+    ids = tokens(3)
+    expected = compute_loss("ce", shift_labels=True)(model(ids), ids)
+    torch.testing.assert_close(causal_loss("ce", model, {"input_ids": ids, "labels": ids}), expected)
+
+
+def with_lora() -> torch.nn.Module:
+    peft = pytest.importorskip("peft")
+    return peft.get_peft_model(
+        language_model(), peft.LoraConfig(task_type=peft.TaskType.CAUSAL_LM, r=2, lora_dropout=0.0)
+    )
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # between peft and transformers
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_lora_trains_through_the_fused_head_in_any_precision(precision):
+    plain, fused, ids = with_lora(), with_lora(), tokens(3)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16):
+        value = compute_loss("nce + amse(a=30)", shift_labels=True)(plain(input_ids=ids), ids)
+        ours = causal_loss("nce + amse(a=30)", fused, {"input_ids": ids, "labels": ids})
+    value.backward()
+    ours.backward()
+    torch.testing.assert_close(ours, value, rtol=1e-5 if precision is torch.float32 else 2e-2, atol=1e-6)
+    assert len(gradients(fused)) == len(gradients(plain)) > 0
+
+
+def test_a_compiled_model_gives_the_same_loss_and_is_compiled_once():
+    model, ids = language_model(), tokens(3)
+    expected = causal_loss("ce", model, {"input_ids": ids, "labels": ids})
+    count = [0]
+
+    def backend(graph, inputs):
+        count[0] += 1
+        return graph.forward
+
+    compiled = torch.compile(model, backend=backend)
+    first = causal_loss("ce", compiled, {"input_ids": ids, "labels": ids})
+    graphs = count[0]
+    second = causal_loss("ce", compiled, {"input_ids": ids, "labels": ids})
+    torch.testing.assert_close(first, expected)
+    torch.testing.assert_close(second, expected)
+    assert count[0] == graphs > 0
+
+
+def test_a_count_for_two_gpus_without_torchrun_gives_half_of_what_the_trainer_doubles():
+    logits, labels = torch.randn(4, 3, generator=seeded(1)), torch.tensor([0, 1, 2, 0])
+    one = compute_loss("gce")({"logits": logits}, labels, torch.tensor(4))
+    two = compute_loss("gce")({"logits": logits}, labels, torch.tensor([[4], [4]]))
+    assert two.shape == ()
+    torch.testing.assert_close(2 * two, one)
+
+
+def test_soft_labels_and_several_labels_a_sample():
+    logits = torch.randn(4, 3, generator=seeded(1))
+    soft = torch.rand(4, 3, generator=seeded(2)).softmax(1)
+    torch.testing.assert_close(compute_loss("gce")({"logits": logits}, soft), losses.parse("gce")(logits, soft))
+    marks, sigmoid = (soft > 0.3).long(), losses.SigmoidLoss("gce")
+    torch.testing.assert_close(compute_loss(sigmoid)({"logits": logits}, marks), sigmoid(logits, marks))
+
+
+def test_the_robust_trainers_eval_loss_is_its_training_loss(tmp_path):
+    from noiseproof.integrations.huggingface import HealthCallback
+    from noiseproof.integrations.huggingface import RobustTrainer as Trainer
+
+    rows, loss = examples("CausalLM"), losses.parse("nce + amse(a=30)")
+    arguments = transformers.TrainingArguments(
+        tmp_path, max_steps=2, learning_rate=0.1, report_to=[], use_cpu=True, save_strategy="no", disable_tqdm=True,
+        logging_steps=1, per_device_train_batch_size=8, dataloader_pin_memory=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # transformers' own
+        trainer = Trainer(
+            loss, language_model(), arguments, train_dataset=rows, eval_dataset=rows, callbacks=[HealthCallback(loss)],
+        )  # fmt: skip
+        trainer.train()
+        found = trainer.evaluate()["eval_loss"]
+    ids, labels = (torch.stack([row[name] for row in rows]) for name in ("input_ids", "labels"))
+    expected = compute_loss(loss, shift_labels=True)(trainer.model.eval()(ids), labels)
+    assert found == pytest.approx(expected.item(), rel=0.05)  # batches hold different numbers of labels
+    assert any("health_fitted" in row for row in trainer.state.log_history)
 
 
 def test_what_the_trainer_cannot_count_is_refused():
@@ -170,8 +268,8 @@ def test_what_the_trainer_cannot_count_is_refused():
         compute_loss(losses.parse("ce", ignore_index=-1))
     with pytest.raises(InputError, match="no `labels`"):
         compute_loss("ce")({"logits": torch.zeros(2, 3)}, None)
-    with pytest.raises(InputError, match="do not index scores"):
-        compute_loss("ce")({"logits": torch.zeros(2, 3)}, torch.zeros(2, 3))
+    with pytest.raises(InputError, match="do not fit logits"):
+        compute_loss("ce")({"logits": torch.zeros(2, 3)}, torch.zeros(2, 4))
 
 
 def test_an_output_without_logits_is_refused():

@@ -236,7 +236,56 @@ class Claims(Own):
     name = "claims"
 
 
+class KeepsTheLabelsToItself(Own):
+    """Labels and gradient kept on the node, where autograd sees neither."""
+
+    class Node(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, scores, target, reduction):
+            ctx.save_for_backward(scores)
+            ctx.target, ctx.reduction, ctx.made = target, reduction, torch.zeros_like(scores)
+            return F.cross_entropy(scores, target, reduction=reduction)
+
+        @staticmethod
+        def backward(ctx, upstream):
+            (scores,) = ctx.saved_tensors
+            with torch.enable_grad():
+                leaf = scores.detach().requires_grad_()
+                value = F.cross_entropy(leaf, ctx.target, reduction=ctx.reduction)
+            return torch.autograd.grad(value, leaf, upstream)[0], None, None
+
+    def forward(self, input, target):
+        plain = not target.is_floating_point() and self.weight is None and not self.label_smoothing
+        if plain and input.dtype == torch.float32 and input.dim() == 2:
+            return self.Node.apply(input, target, self.reduction)
+        return super().forward(input, target)
+
+
+class EqualByValue(Own):
+    def __eq__(self, other):
+        return type(self) is type(other)
+
+    def __hash__(self):
+        return 1
+
+
+class HidesInfinity(Own):
+    def per_class(self, logits):
+        return -logits.clamp(max=1e6).log_softmax(1)
+
+
+class SmoothingTakesMemory(Own):
+    def forward(self, input, target):
+        if self.label_smoothing:
+            input = torch.stack([input * (1 + i) / (1 + i) for i in range(12)]).mean(0)
+        return super().forward(input, target)
+
+
 FAULTS = {
+    KeepsTheLabelsToItself: {"labels_changed_after_the_call_do_no_harm", "checkpointed_call_holds_nothing"},
+    EqualByValue: {"equal_copies_in_one_model_are_all_moved"},
+    HidesInfinity: {"infinite_scores_are_not_hidden"},
+    SmoothingTakesMemory: {"options_take_no_more_memory"},
     WrongReduction: {"mean_is_the_average_over_the_samples", "reduction_mean_averages"},
     NoIgnoreIndex: {"ignored_samples_leave_the_mean", "ignored_samples_get_no_gradient", "sum_over_nothing_is_zero"},
     ClampKillsGradient: {"wrong_samples_still_pull"},

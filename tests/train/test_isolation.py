@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import noiseproof
 from noiseproof import NoisyLabelClassifier, data, recipes
 from noiseproof.isolation import isolated
 from noiseproof.train import fit
@@ -40,6 +41,19 @@ def own(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
 def estimated(seed: int = 0, module: Callable[..., torch.nn.Module] | None = None) -> str:
     model = NoisyLabelClassifier("gce", epochs=2, random_state=seed, module=module).fit(X, Y)
     return digest(model.net_.module_) + hashlib.sha256(model.predict_proba(X).tobytes()).hexdigest()
+
+
+def diagnosed() -> str:
+    found = noiseproof.diagnose(X, Y)
+    return hashlib.sha256(np.asarray(found.scores).tobytes() + np.asarray(found.ranking).tobytes()).hexdigest()
+
+
+def test_a_diagnosis_is_the_same_under_all_of_them():
+    alone = diagnosed()
+    with ExitStack() as stack:
+        for surroundings in SURROUNDINGS.values():
+            stack.enter_context(surroundings())
+        assert diagnosed() == alone
 
 
 @contextmanager

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from noiseproof.data.dataset import Inputs, Origin, Texts, is_frame
+from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.features import features
+from noiseproof.data.readers.image_files import IMAGE_ENDINGS
+from noiseproof.data.readers.table import Column, Table
+from noiseproof.data.readers.tables import ENDINGS, is_table, read_table
 from noiseproof.errors import DataError, DataMissingError, InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Items", "as_inputs", "read_items"]
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
-_TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet", ".xlsx", ".xls")
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path", "picture", "img")
 _TEXT_COLUMNS = ("text", "sentence", "message", "body", "content", "review", "comment")
 
@@ -110,79 +110,91 @@ def read_items(
     kind: str,
     columns: list[str],
     *,
-    path_column: str | None = None,
-    text_column: str | None = None,
-    key: str | None = None,
-    delimiter: str | None = None,
-    root: Path | None = None,
+    categories: frozenset[str] = frozenset(),
+    options: ReadingOptions | None = None,
 ) -> Items:
     """Read items without labels.
 
     Args:
-        source: a folder of pictures, a picture, a table (CSV, TSV, JSON, JSON lines, Parquet, Excel), a file with a
-            text a line, or an .npz or .npy of arrays.
+        source: a folder of pictures, a picture, a table (CSV, JSON, Parquet, Excel, ...), a .txt with a text a line,
+            or an .npz or .npy of arrays.
         kind: of the model's inputs.
         columns: of training, for a table.
-        path_column, text_column, key: columns of the table, where they have unusual names.
-        delimiter: of a CSV, where it is unusual.
-        root: folder of the pictures that a table names; the table's own unless given.
+        categories: those of them that hold categories.
+        options: of reading; a column that they name as label or drop is left out.
 
     Raises:
         DataMissingError, DataError: there is no such file, or it cannot be read.
         InputError: it holds nothing of this kind.
     """
+    options = options or ReadingOptions()
     if not source.exists():
         raise DataMissingError(f"no file or folder {source}; give the path of new items")
     name = source.name.lower().removesuffix(".gz")
-    if source.is_dir() or name.endswith(_ENDINGS):
+    if source.is_dir() or name.endswith(IMAGE_ENDINGS):
         if kind != "pictures":
             raise InputError(f"this model takes {kind}, and {source} is a {'folder' if source.is_dir() else 'picture'}")
-        return (
-            _folder(source)
-            if source.is_dir()
-            else Items((source,), Origin(str(source), np.arange(1), paths=(str(source),)))
-        )
+        if source.is_dir():
+            return _folder(source)
+        return Items((source,), Origin(str(source), np.arange(1), paths=(str(source),)))
     if name.endswith((".npz", ".npy")):
         return _arrays(source, kind)
     if kind == "text" and name.endswith(".txt"):
-        lines = source.read_text(encoding="utf-8").splitlines()
+        lines = source.read_text(encoding=options.encoding or "utf-8").splitlines()
         return Items(Texts(lines), Origin(str(source), np.arange(len(lines)), rows=np.arange(1, len(lines) + 1)))
-    if not name.endswith(_TABLES):
-        raise InputError(f"{source}: cannot be read; give a folder, a picture or a table ({', '.join(_TABLES)})")
-    frame = _frame(source, delimiter)
-    first = 1 if name.endswith((".json", ".jsonl")) else 2  # the header is row 1
-    keys = None
-    if key is not None:
-        keys = tuple(map(str, frame[_column(frame, key, (), source, "--id")]))
-    origin = Origin(str(source), np.arange(len(frame)), np.arange(first, first + len(frame)), keys, key or "")
+    if not is_table(source):
+        raise InputError(f"{source}: cannot be read; give a folder, a picture or a table ({', '.join(ENDINGS)})")
+    table = read_table(source, options)
+    keys = None if options.id is None else tuple(table[options.id].texts)
+    index = np.arange(table.count) if table.index is None else table.index
+    rows = None if table.rows is None else np.asarray(table.rows, np.int64)
+    origin = Origin(str(source), index, rows, keys, options.id or "")
     if kind == "pictures":
-        chosen = _column(frame, path_column, _PATH_COLUMNS, source, "--path")
-        names = tuple(map(str, frame[chosen]))
-        base = root or source.parent
-        paths = Origin(origin.source, origin.index, origin.rows, origin.keys, origin.key, names)
-        return Items(tuple(base / name for name in names), paths)
+        named = tuple(_column(table, options.path, _PATH_COLUMNS, "--path").texts)
+        base = options.root or source.parent
+        return Items(tuple(base / one for one in named), replace(origin, paths=named))
     if kind == "text":
-        chosen = _column(frame, text_column, _TEXT_COLUMNS, source, "--text")
-        return Items(Texts(map(str, frame[chosen])), origin)
-    extra = [str(name) for name in frame.columns if str(name) not in columns and str(name) != key]
-    if columns and all(name.isdigit() for name in columns) and not set(columns) & set(map(str, frame.columns)):
-        rest = frame.drop(columns=[name for name in (key,) if name])
-        if rest.shape[1] == len(columns):
-            return Items(rest.set_axis(columns, axis=1), origin)
+        return Items(Texts(_column(table, options.text, _TEXT_COLUMNS, "--text").texts), origin)
+    return Items(*_rows(table, columns, categories, options, origin))
+
+
+def _rows(
+    table: Table, columns: list[str], categories: frozenset[str], options: ReadingOptions, origin: Origin
+) -> tuple[Any, Origin, list[tuple[str, str]], list[str]]:
+    """A frame with the columns of training, as far as they are there, and a note of those that are not known."""
+    import pandas as pd
+
+    known = set(options.columns())
+    names = [name for name in table.names if name not in known]
+    if not set(columns) & set(names) and len(names) == len(columns) and all(name.isdigit() for name in columns):
+        wanted = dict(zip(columns, names, strict=True))  # a model of arrays, whose columns have no names
+    else:
+        wanted = {name: name for name in columns if name in names}
+    frame = {}
+    for name, here in wanted.items():
+        (values,) = features(table, [here])
+        numeric = np.asarray(values).dtype.kind in "biuf"
+        frame[name] = np.asarray(table[here].texts, object) if name in categories and numeric else values
+    extra = [name for name in names if name not in wanted.values()]
     notes = [f"columns that the model does not know are ignored: {', '.join(extra[:8])}"] if extra else []
-    return Items(frame, origin, notes=notes)
+    return pd.DataFrame(frame), origin, [], notes
 
 
 def _folder(source: Path) -> Items:
     found = sorted(
         path
         for path in source.rglob("*")
-        if path.name.lower().endswith(_ENDINGS) and not any(p.startswith(".") for p in path.relative_to(source).parts)
+        if path.name.lower().endswith(IMAGE_ENDINGS)
+        and not any(p.startswith(".") for p in path.relative_to(source).parts)
     )
     if not found:
-        raise DataError(f"{source}: holds no pictures ({', '.join(_ENDINGS)})")
+        raise DataError(f"{source}: holds no pictures ({', '.join(IMAGE_ENDINGS)})")
     names = tuple(str(path.relative_to(source)) for path in found)
     return Items(tuple(found), Origin(str(source), np.arange(len(found)), paths=names))
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _arrays(source: Path, kind: str) -> Items:
@@ -197,44 +209,12 @@ def _arrays(source: Path, kind: str) -> Items:
     return Items(as_inputs(held, kind), Origin(str(source), np.arange(len(held))))
 
 
-def _frame(source: Path, delimiter: str | None) -> pd.DataFrame:
-    """A table, every cell of a text format as text."""
-    import pandas as pd
-
-    name = source.name.lower().removesuffix(".gz")
-    try:
-        if name.endswith(".parquet"):
-            return pd.read_parquet(source)
-        if name.endswith((".xlsx", ".xls")):
-            return pd.read_excel(source, dtype=object)
-        if name.endswith((".json", ".jsonl")):
-            return pd.read_json(source, lines=name.endswith(".jsonl"), dtype=False, convert_dates=False)
-        return pd.read_csv(source, sep=delimiter or _delimiter(source), dtype=str, keep_default_na=False)
-    except ImportError as error:
-        raise InputError(f"{source}: reading it needs another package ({error})") from None
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{source}: cannot be read as a table ({str(error)[:160]})") from None
-
-
-def _delimiter(source: Path) -> str:
-    """The delimiter that cuts the header into most columns."""
-    import gzip
-
-    with gzip.open(source, "rt") if source.name.endswith(".gz") else source.open() as file:
-        header = file.readline()
-    return max(",;\t|", key=header.count)
-
-
-def _column(frame: pd.DataFrame, named: str | None, usual: tuple[str, ...], source: Path, option: str) -> Any:
-    found = {str(name).strip().lower(): name for name in frame.columns}
+def _column(table: Table, named: str | None, usual: tuple[str, ...], option: str) -> Column:
+    """The column that an option names, or the one with a usual name, or the only one."""
     if named is not None:
-        if named.lower() not in found:
-            raise InputError(f"{source}: no column {named!r}; found {', '.join(map(str, frame.columns))[:200]}")
-        return found[named.lower()]
-    fitting = [found[name] for name in usual if name in found]
-    if not fitting and frame.shape[1] == 1:
-        fitting = [frame.columns[0]]
+        return table[named]
+    found = {name.strip().lower(): name for name in table.names}
+    fitting = [found[name] for name in usual if name in found] or (table.names if len(table.names) == 1 else [])
     if not fitting:
-        shown = ", ".join(map(str, frame.columns))[:200]
-        raise InputError(f"{source}: which column? type {option} COLUMN; found {shown}")
-    return fitting[0]
+        raise InputError(f"{table.source}: which column? type {option} COLUMN; found {', '.join(table.names)[:200]}")
+    return table[fitting[0]]

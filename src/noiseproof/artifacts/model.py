@@ -47,6 +47,11 @@ class Model:
         return self.architecture.kind
 
     @property
+    def categories(self) -> frozenset[str]:
+        """Columns of a table that hold categories."""
+        return frozenset(getattr(getattr(self.architecture, "extractor", None), "levels", ()))
+
+    @property
     def module(self) -> nn.Module:
         """Plain module to logits (N, K): from raw pixels (N, 3, H, W) of any size, coded rows, or weighted terms."""
         return self.architecture.module()

@@ -153,6 +153,7 @@ def _json(found: Sequence[Record], chosen: Choice | None) -> dict[str, Any]:
             "accuracies": list(row.accuracies),
             "diverged": list(row.diverged),
             "failed": list(row.failed),
+            "computed_with": {name: list(values) for name, values in row.computed_with.items()},
             **{key: row.shared.get(key) for key in facts},
         }
         for row in tables.aggregate(found)

@@ -86,6 +86,8 @@ def diagnose(
     written = diagnosis.write(out) if out is not None else []
     if as_json or format_ is Format.json:
         content = {**diagnosis.to_json(), "twins": [one.to_json() for one in twins]}
+        if found.reading is not None:
+            content["reading"] = found.reading.to_json()
         if gated:
             content["gate"] = verdict.to_json()
         if comparison is not None:

@@ -18,7 +18,7 @@ Rows = list[dict[str, str]]
 
 
 def list_names(
-    what: Annotated[str, typer.Argument(help="losses, methods, noise, data, models or recipes")],
+    what: Annotated[str, typer.Argument(help="losses, methods, noise, data, models, features or recipes")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     recipe: Annotated[str, typer.Option(help="The recipe whose methods are listed.")] = "cifar10",
 ) -> None:
@@ -29,6 +29,7 @@ def list_names(
         "noise": _noise,
         "data": _data,
         "models": _models,
+        "features": _features,
         "recipes": _recipes,
     }
     rows = listings[one_of("what to list", what, listings)]()
@@ -45,6 +46,12 @@ def list_names(
     for row in rows:
         table.add_row(*(value.replace("[", r"\[") for value in row.values()))
     Console().print(table)
+
+
+def _features() -> Rows:
+    from noiseproof.features import EXTRACTORS
+
+    return _registered(EXTRACTORS)
 
 
 def _registered(registry: Registry[Any], *claims: str) -> Rows:

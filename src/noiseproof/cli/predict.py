@@ -22,14 +22,17 @@ ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A model fold
 
 def predict(
     model: ModelFolder,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="New items: a folder, a picture, a table or an array.")],
+    items: Annotated[Path, typer.Argument(metavar="DATA", help="New items: a folder, a picture, a table or an array.")],
     out: Annotated[Path | None, typer.Option(help="Write a .csv, .parquet or .json file instead of printing.")] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Also the probability of each class, a column each.")] = False,
     top: Annotated[int | None, typer.Option(min=1, metavar="N", help="Also the N most probable classes.")] = None,
-    path_column: Annotated[str | None, typer.Option("--path", help="Column of a table with the pictures.")] = None,
-    text_column: Annotated[str | None, typer.Option("--text", help="Column of a table with the texts.")] = None,
-    key: Annotated[str | None, typer.Option("--id", help="Column that names each row in the output.")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Of a CSV. [the one that cuts its header]")] = None,
+    key: Annotated[str | None, typer.Option("--id", help="Column that names each item in the output.")] = None,
+    path: Annotated[str | None, typer.Option("--path", help="Column of the pictures' paths.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Column of the texts.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of labels, which is left out.")] = None,
+    drop: Annotated[list[str] | None, typer.Option("--drop", help="Columns that are left out.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between the values of a row; tab for a tab.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file, as latin-1. [utf-8]")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the pictures that a table names.")] = None,
 ) -> None:
     """Label new items with a trained model; items that cannot be read are listed and skipped.
@@ -40,16 +43,20 @@ def predict(
     """
     from noiseproof.artifacts import load_model, predictions
     from noiseproof.artifacts.inputs import read_items
+    from noiseproof.data.readers.base import ReadingOptions
 
     opened = load_model(model)
-    items = read_items(
-        data, opened.kind, opened.architecture.columns,
-        path_column=path_column, text_column=text_column, key=key, delimiter=delimiter, root=data_root,
-    )  # fmt: skip
-    for note in items.notes:
+    dropped = tuple(name.strip() for names in drop or [] for name in names.split(","))
+    options = ReadingOptions(
+        label=label, path=path, text=text, id=key, drop=dropped, delimiter=delimiter, encoding=encoding, root=data_root
+    )
+    found_items = read_items(
+        items, opened.kind, opened.architecture.columns, categories=opened.categories, options=options
+    )
+    for note in found_items.notes:
         typer.echo(note, err=True)
     with shown("predicted") as progress:
-        found = predictions.predict(opened, items, proba=proba, top=top, progress=progress)
+        found = predictions.predict(opened, found_items, proba=proba, top=top, progress=progress)
     for what, why in found.skipped[:20]:
         typer.echo(f"skipped {what}: {why}", err=True)
     if len(found.skipped) > 20:
@@ -62,7 +69,7 @@ def predict(
     if found.skipped:
         typer.echo(f"{len(found.skipped)} of {len(found.skipped) + len(found)} items skipped", err=True)
     if not len(found) and found.skipped:
-        raise InputError(f"{data}: none of its {len(found.skipped)} items could be read")
+        raise InputError(f"{items}: none of its {len(found.skipped)} items could be read")
 
 
 def evaluate(

@@ -54,8 +54,8 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 
         said = {name: given.pop(name) for name in free}
         given["data"] = with_options(given["data"], **said) if given["data"] is not None else None
-        form = given.get("format") or given.get("output_format") or "text"
-        to_stderr = bool(given.get("as_json")) or str(form) != "text"
+        form = given.get("format_") or given.get("format") or "text"
+        to_stderr = bool(given.get("as_json")) or getattr(form, "value", form) != "text"
         with reading.listening(lambda found: _tell(found.lines(), to_stderr)):
             command(**given)
 

@@ -145,7 +145,7 @@ class Origin:
         if self.paths is not None and self.rows is None:
             return self.paths[position]
         if self.rows is None:
-            return f"{self.source}, index {self.index[position]}"
+            return f"{self.source}, record {self.index[position]}"
         return f"{self.source}, row {self.rows[position]}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -127,7 +128,8 @@ def near_equal(names: Sequence[str]) -> list[str]:
     """
     groups: dict[str, list[str]] = {}
     for name in names:
-        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ").split())
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        plain = re.sub(r"(?<=\w)[_-](?=\w)", " ", plain)
         groups.setdefault(plain or name, []).append(name)
     return [
         f"classes {' and '.join(map(ascii_quoted, group))} differ in case, spaces or Unicode form only; "

@@ -26,6 +26,7 @@ from noiseproof.doctor.judges.network import Progress, cross_fit
 from noiseproof.doctor.judging import JudgeProgress, judge_vectors
 from noiseproof.doctor.review.page import review_page
 from noiseproof.errors import InputError
+from noiseproof.isolation import isolated
 from noiseproof.selection.suggest import suggest
 from noiseproof.storage import files
 
@@ -210,6 +211,7 @@ class Diagnosis:
         return [folder / name for name in contents]
 
 
+@isolated()
 def diagnose(
     data: Any,
     y: Any = None,

@@ -71,7 +71,9 @@ def pending(
         path, why = records.location(folder, run.run_id), ""
         try:
             record = records.read(path)
-            if not (retry_failed and record["status"] == "failed"):
+            if records.is_of_other_files(record):
+                why = "was computed on files that are not the official ones"
+            elif not (retry_failed and record["status"] == "failed"):
                 known.append(record)
                 continue
         except DataMissingError:

@@ -223,6 +223,12 @@ def _schema(text: bytes) -> int:
     return 0
 
 
+def is_of_other_files(record: Record) -> bool:
+    """Test for a record of schema 1, whose name did not cover that its files were not the official ones."""
+    notes = (record["data"] or {"notes": []})["notes"]
+    return record["schema"] == 1 and any("the official" in note for note in notes)
+
+
 # A folder of records
 
 

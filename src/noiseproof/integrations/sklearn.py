@@ -7,9 +7,9 @@ joblib, and cleanlab's CleanLearning. Needs the extra `noiseproof[sklearn]`.
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Self
 
@@ -18,15 +18,18 @@ import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
-from torch.utils.data import Sampler
 
 from noiseproof import losses, recipes
-from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range
+from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range, one_of
+from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
+from noiseproof.integrations._network import Module, Standardized, network_for, seeded
 from noiseproof.isolation import isolated
 from noiseproof.train import device
+from noiseproof.train.health import LIMIT, health
 
 try:
     from skorch import NeuralNetClassifier
@@ -35,9 +38,12 @@ try:
 except ImportError as error:
     raise ImportError("NoisyLabelClassifier needs skorch; type: pip install 'noiseproof[sklearn]'") from error
 
-__all__ = ["NoisyLabelClassifier"]
+__all__ = ["NoisyLabelClassifier", "UnderfitWarning"]
 
 _LOSS = "loss__"
+_OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+_FIRST_RATE = 0.01  # of `partial_fit`, which cannot look ahead
+_JUDGED = 10  # epochs; a shorter training says nothing about the loss
 _FLOATS = (np.float64, np.float32)  # trained in the precision of the features
 
 
@@ -51,11 +57,17 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         loss: a method such as "jal-ce", whose loss has the parameters of the paper's recipe for 10 or for 100 classes,
             whichever is nearer; a loss text such as "nce + 4*agce(a=6, q=1.5)"; or a loss.
         loss_params: parameters to change in it, `{"a": 20}`; also set as `loss__a` (GridSearchCV).
-        module: called as `module(features, classes)` with the shape of one sample and the number of classes, it
-            returns the network, from samples (N, ...) to scores (N, classes); None: a perceptron.
+        module: a function `(shape, classes) -> nn.Module` of one sample's shape and the number of classes, a class, a
+            network, or "my_model:Net"; from samples (N, ...) to logits (N, classes). A network is copied for every
+            fit, so cross-validation starts each fold from the network as it was given. None: a perceptron.
         hidden: widths of the perceptron's hidden layers, such as (128,) or (256, 256).
-        epochs, batch_size, lr, momentum, weight_decay: stochastic gradient descent with a cosine schedule and
-            gradients clipped at norm 5.
+        epochs, batch_size, momentum, weight_decay: of the training, with a cosine schedule and gradients clipped at
+            norm 5.
+        lr: learning rate; "auto" is 0.05 where a short trial with it predicts held-out given labels as well as a linear
+            model, else the best of 0.05, 0.01 and 0.002 (for Adam a tenth of these).
+        optimizer: "sgd", "adam", "adamw" or a class of torch.optim.
+        class_weight: None, "balanced" or {label: factor}, multiplied into the samples' weights.
+        warm_start: `fit` goes on from the network of the last fit.
         validation_fraction: share of the samples held out to stop early; their given labels are all that is looked
             at. 0 trains for all epochs.
         patience: epochs without a better validation accuracy after which training stops.
@@ -66,6 +78,9 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     Attributes:
         classes_: the labels, sorted.
         loss_: the loss that was trained.
+        lr_: the learning rate that was used.
+        n_iter_: epochs that were trained.
+        health_: shares of the training samples that are fitted, stuck and without gradient, and `advice`.
         net_: the fitted skorch net; `net_.history` holds the epochs.
 
     Example:
@@ -80,13 +95,16 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         loss: str | losses.Loss = "jal-ce",
         *,
         loss_params: dict[str, Any] | None = None,
-        module: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        module: Module | None = None,
         hidden: Sequence[int] = (128,),
         epochs: int = 60,
         batch_size: int = 128,
-        lr: float = 0.05,
+        lr: float | str = "auto",
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
+        optimizer: str | type[torch.optim.Optimizer] = "sgd",
+        class_weight: dict[Any, float] | str | None = None,
+        warm_start: bool = False,
         validation_fraction: float = 0.0,
         patience: int = 10,
         device: str = "cpu",
@@ -102,6 +120,9 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.lr = lr
         self.momentum = momentum
         self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.device = device
@@ -134,27 +155,84 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             sample_weight: (N,) factor for each sample's loss; 0 leaves it out.
 
         Raises:
-            InputError: a loss that does not exist, a number out of range.
+            InputError: a loss that does not exist, a number out of range, a network that returns no logits.
             ValueError, TypeError: data that no scikit-learn classifier takes; sparse features.
+
+        Warns:
+            UnderfitWarning: the network fits its training labels less than a linear model predicts unseen ones.
         """
+        goes_on = self.warm_start and hasattr(self, "net_")
+        rows, seed = self._prepared(X, y, sample_weight, None, first=not goes_on)
+        reference = linear_reference(rows.features, rows.codes, seed)
+        with isolated(), seeded(self.module, seed):
+            if not goes_on:
+                self.lr_ = self._rate(rows, seed, reference)
+                self.net_ = self._net(self._network(rows, seed), rows, seed)
+            self._run(self.net_, rows, goes_on)
+            self.n_iter_ = len(self.net_.history)
+            self._look_at(rows, reference)
+        return self
+
+    def partial_fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        classes: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Train for one more epoch on these samples, at a constant rate; the first batch standardises the features.
+
+        Args:
+            X: as in `fit`.
+            y: as in `fit`.
+            classes: all labels that will ever come; needed the first time.
+            sample_weight: as in `fit`.
+        """
+        first = not hasattr(self, "net_")
+        if first and classes is None:
+            raise ValueError("classes must be given the first time partial_fit is called, such as classes=[0, 1]")
+        rows, seed = self._prepared(X, y, sample_weight, classes, first=first)
+        with isolated(), seeded(self.module, seed):
+            if first:
+                self.lr_ = _FIRST_RATE * self._scale() if self.lr == "auto" else float(self.lr)
+            network = self._network(rows, seed) if first else self.net_.module_
+            epochs = 0 if first else self.n_iter_
+            net = self._net(network, rows, seed, epochs=1)
+            self._run(net, rows, goes_on=False)
+            self.net_, self.n_iter_ = net, epochs + 1
+        return self
+
+    def _prepared(self, X: Any, y: Any, sample_weight: Any, classes: Any, *, first: bool) -> tuple[_Rows, int]:
+        """The checked samples with their codes and weights, and the seed of this fit."""
         self._check_numbers()
-        features, labels = validate_data(self, X, y, dtype=_FLOATS, ensure_min_samples=2, allow_nd=True)
+        wanted = _FLOATS if first else vars(self)["dtype_"]
+        features, labels = validate_data(
+            self,
+            X,
+            y,
+            dtype=wanted,
+            ensure_min_samples=2 if classes is None and first else 1,
+            allow_nd=True,
+            reset=first,
+        )
         check_classification_targets(labels)
-        self.dtype_ = features.dtype
-        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if first:
+            self.dtype_ = features.dtype
+            self.classes_ = np.unique(labels if classes is None else classes)
+        if unknown := set(np.unique(labels)) - set(self.classes_):
+            raise ValueError(
+                f"labels {sorted(map(str, unknown))[:3]} are none of the classes {list(self.classes_)[:10]}"
+            )
         weights = _check_sample_weight(sample_weight, features, dtype=features.dtype, ensure_non_negative=True)
+        if self.class_weight is not None:
+            weights = weights * compute_sample_weight(self.class_weight, labels).astype(weights.dtype)
         kept = weights > 0
-        if len(np.unique(codes[kept])) < 2:
+        codes = np.searchsorted(self.classes_, labels[kept]).astype(np.int64)
+        if first and classes is None and len(np.unique(codes)) < 2:
             raise ValueError(f"training needs samples of at least 2 classes; got one class: {labels[kept][:1]}")
-        features, weights, codes = features[kept], weights[kept], codes[kept].astype(np.int64)
         self.loss_ = self._loss(len(self.classes_))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        generator = torch.Generator().manual_seed(seed)
-        with isolated(), _stream_of(self.module, generator):
-            self.net_ = self._net(features, weights, seed, None if self.module else generator)
-            self.net_.fit({"X": features, "sample_weight": weights}, codes)
-        self.net_.forget_generator()
-        return self
+        return _Rows(features[kept], codes, weights[kept]), seed
 
     def _check_numbers(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -164,10 +242,13 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             raise InputError(f"hidden must be widths such as (128,) or (256, 256), got hidden={self.hidden!r}")
         for width in widths:
             _whole("a width of hidden", width)
-        in_range("lr", self.lr, 0, above=True)
+        if self.lr != "auto":
+            in_range("lr", self.lr, 0, above=True)  # type: ignore[arg-type]
         in_range("momentum", self.momentum, 0, 1, below=True)
         in_range("weight_decay", self.weight_decay, 0)
         in_range("validation_fraction", self.validation_fraction, 0, 1, below=True)
+        if isinstance(self.optimizer, str):
+            one_of("optimizer", self.optimizer, _OPTIMIZERS)
 
     def _loss(self, classes: int) -> losses.Loss:
         if isinstance(self.loss, str):
@@ -183,45 +264,103 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             loss = _with_parameter(loss, name, value)
         return loss.with_options(reduction="none")
 
+    def _scale(self) -> float:
+        """How much smaller than that of SGD the optimiser's learning rate is."""
+        return 1.0 if self.optimizer in ("sgd", torch.optim.SGD) else 0.1
+
+    def _rate(self, rows: _Rows, seed: int, reference: Reference) -> float:
+        if self.lr != "auto":
+            return float(self.lr)
+
+        def agreement(rate: float, train: npt.NDArray[np.int64], held_out: npt.NDArray[np.int64]) -> float:
+            part = rows.take(train)
+            net = self._net(
+                self._network(part, seed),
+                part,
+                seed,
+                lr=rate * self._scale(),
+                epochs=max(3, self.epochs // 5),
+                trial=True,
+            )
+            self._run(net, part, goes_on=False)
+            predicted = _logits(net, rows.features[held_out]).argmax(1).cpu().numpy()
+            return float((predicted == rows.codes[held_out]).mean())
+
+        return choose_rate(rows.codes, seed, reference, agreement) * self._scale()
+
+    def _network(self, rows: _Rows, seed: int) -> Standardized:
+        network = network_for(self.module, rows.features.shape[1:], len(self.classes_), self.hidden, seed)
+        return Standardized.around(network, rows.features, rows.weights, len(self.classes_))
+
     def _net(
         self,
-        X: npt.NDArray[np.floating[Any]],
-        weights: npt.NDArray[np.floating[Any]],
+        network: nn.Module,
+        rows: _Rows,
         seed: int,
-        generator: torch.Generator | None,
+        *,
+        lr: float | None = None,
+        epochs: int | None = None,
+        trial: bool = False,
     ) -> Any:
-        held_out = math.ceil(self.validation_fraction * len(X))
-        left_alone = (len(X) - held_out) % self.batch_size == 1 < len(X) - held_out
-        callbacks: list[Callback] = [
-            GradientNormClipping(5.0),
-            LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=self.epochs),
-        ]
+        """A skorch net around the network; with `epochs` for a part of the training: no early stopping."""
+        part = epochs is not None
+        held_out = 0 if part else math.ceil(self.validation_fraction * len(rows.codes))
+        left_alone = (len(rows.codes) - held_out) % self.batch_size == 1 < len(rows.codes) - held_out
+        callbacks: list[Callback] = [GradientNormClipping(5.0)]
+        if trial or not part:
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR
+            callbacks.append(LRScheduler(schedule, T_max=epochs or self.epochs))
         if held_out:
             callbacks.append(EarlyStopping("valid_acc", patience=self.patience, lower_is_better=False, load_best=True))
-        module = self.module or (lambda shape, classes: perceptron(shape, classes, self.hidden, generator))
-        mean = np.average(X, axis=0, weights=weights)
-        spread = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weights))
-        network = Standardized(module(X.shape[1:], len(self.classes_)), mean, spread)
+        optimizer = _OPTIMIZERS[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
+        momentum = {"optimizer__momentum": self.momentum} if optimizer is torch.optim.SGD else {}
+        loud = self.verbose and not trial
         return _WeightedNet(
             network,
             criterion=self.loss_,
-            optimizer=torch.optim.SGD,
-            optimizer__momentum=self.momentum,
+            optimizer=optimizer,
             optimizer__weight_decay=self.weight_decay,
-            lr=self.lr,
-            max_epochs=self.epochs,
+            **momentum,
+            lr=self.lr_ if lr is None else lr,
+            max_epochs=epochs or self.epochs,
             batch_size=self.batch_size,
-            iterator_train__generator=generator,
-            iterator_valid__generator=generator,
+            iterator_train__shuffle=True,
+            iterator_train__generator=torch.Generator().manual_seed(seed),
+            iterator_valid__generator=torch.Generator().manual_seed(seed),  # else torch's global stream is drawn from
             iterator_train__drop_last=left_alone,  # batch normalisation cannot train on one sample
             train_split=ValidSplit(self.validation_fraction, stratified=True, random_state=seed) if held_out else None,
             classes=np.arange(len(self.classes_)),
             callbacks=callbacks,
             device=str(device.choose(self.device, "fp32", network).device),
-            verbose=self.verbose,
+            verbose=self.verbose if loud else 0,
             # Not by `verbose` alone: where Ray has put a print of its own in place, skorch's log takes no notice of it.
-            **({} if self.verbose else {"callbacks__print_log": None}),
+            **({} if loud else {"callbacks__print_log": None}),
         )
+
+    def _run(self, net: Any, rows: _Rows, goes_on: bool) -> None:
+        data = {"X": rows.features, "sample_weight": rows.weights}
+        if goes_on:
+            for group in net.optimizer_.param_groups:
+                group["lr"] = self.lr_
+            net.partial_fit(data, rows.codes)
+        else:
+            net.fit(data, rows.codes)
+
+    def _look_at(self, rows: _Rows, reference: Reference) -> None:
+        """Health of the fit, and a warning if it underfits."""
+        chosen = slice(None, None, math.ceil(len(rows.codes) / LIMIT))
+        logits = _logits(self.net_, rows.features[chosen])
+        given = torch.from_numpy(rows.codes[chosen]).to(logits.device)
+        self.health_ = health(self.loss_.with_options(reduction="mean"), logits, given, None)
+        fitted = self.health_.get("fitted", 0.0)
+        if fitted < reference.agreement - 2 * reference.error:
+            remedy = f"lr={self.lr_ / 5:g}" if self.lr != "auto" else f"epochs={3 * self.epochs}"
+            self.health_["advice"] = (
+                f"underfits: {self.loss_} fits {fitted:.0%} of its training labels, where a linear model predicts "
+                f"{reference.agreement:.0%} of labels it has not seen; try {remedy} or loss='gce'"
+            )
+            if self.epochs >= _JUDGED:
+                warnings.warn(self.health_["advice"], UnderfitWarning, stacklevel=3)
 
     # Predicting
 
@@ -229,10 +368,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """The probability of each class of `classes_`, (N, K)."""
         check_is_fitted(self)
         features = validate_data(self, X, dtype=self.dtype_, reset=False, allow_nd=True)
-        network = self.net_.module_.eval()
-        with isolated(), torch.inference_mode():
-            parts = [network(part.to(self.net_.device)) for part in torch.split(torch.from_numpy(features), 1024)]
-        p: npt.NDArray[np.float64] = torch.cat(parts).double().softmax(1).cpu().numpy()
+        p: npt.NDArray[np.float64] = _logits(self.net_, features).double().softmax(1).cpu().numpy()
         return p
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -242,70 +378,22 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return chosen
 
 
-class Standardized(nn.Module):
-    """A network behind (x - mean) / spread; features that never change are passed on as 0."""
+@dataclass(frozen=True)
+class _Rows:
+    """Training samples: features (N, ...), codes of their given labels (N,), weights (N,)."""
 
-    mean: Tensor
-    scale: Tensor
+    features: npt.NDArray[np.floating[Any]]
+    codes: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.floating[Any]]
 
-    def __init__(self, network: nn.Module, mean: npt.NDArray[Any], spread: npt.NDArray[Any]) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", torch.from_numpy(mean))
-        varies = spread > 1e-6 * np.abs(mean).clip(1e-30)
-        self.register_buffer("scale", torch.from_numpy(np.where(varies, 1 / np.where(varies, spread, 1), 0)))
-        self.to(self.mean.dtype)
-
-    def forward(self, X: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        scores: Tensor = self.network((X - self.mean) * self.scale)
-        return scores
+    def take(self, index: npt.NDArray[np.int64]) -> _Rows:
+        return _Rows(self.features[index], self.codes[index], self.weights[index])
 
 
-def perceptron(
-    shape: tuple[int, ...], classes: int, hidden: Sequence[int], generator: torch.Generator | None = None
-) -> nn.Module:
-    """A multilayer perceptron on the flattened features; torch's own initial weights, from the generator."""
-    width = int(np.prod(shape))
-    layers: list[nn.Module] = [nn.Flatten()]
-    for wider in hidden:
-        layers += [_linear(width, wider, generator), nn.ReLU()]
-        width = wider
-    return nn.Sequential(*layers, _linear(width, classes, generator))
-
-
-def _linear(width: int, wider: int, generator: torch.Generator | None) -> nn.Linear:
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, width, wider)  # type: ignore[no-untyped-call]
-    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-    nn.init.uniform_(layer.bias, -1 / math.sqrt(width), 1 / math.sqrt(width), generator=generator)
-    return layer
-
-
-_global_stream = threading.RLock()
-
-
-@contextmanager
-def _stream_of(module: object, generator: torch.Generator) -> Iterator[None]:
-    """Torch's global stream, which a module of the user's own draws from, lent to one fit at a time and put back."""
-    if module is None:
-        yield
-        return
-    with _global_stream, torch.random.fork_rng():
-        torch.manual_seed(generator.initial_seed())
-        yield
-
-
-class _Shuffled(Sampler[int]):
-    """A new order every epoch, as `shuffle=True` draws it, but from a generator of its own."""
-
-    def __init__(self, count: int, generator: torch.Generator | None) -> None:
-        self.count, self.generator = count, generator
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        seed = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator).item())
-        yield from torch.randperm(self.count, generator=torch.Generator().manual_seed(seed)).tolist()
+def _logits(net: Any, features: npt.NDArray[Any]) -> Tensor:
+    network = net.module_.eval()
+    with isolated(), torch.no_grad():
+        return torch.cat([network(part.to(net.device)) for part in torch.split(torch.from_numpy(features), 1024)])
 
 
 def _whole(name: str, value: Any) -> None:
@@ -334,16 +422,6 @@ def _with_parameter(loss: losses.Loss, name: str, value: Any) -> losses.Loss:
 
 class _WeightedNet(NeuralNetClassifier):  # type: ignore[misc]
     """skorch's classifier with the mean loss weighted by `sample_weight`."""
-
-    def forget_generator(self) -> None:
-        """Leave no generator in the fitted net: it cannot be pickled."""
-        self.iterator_train__generator = self.iterator_valid__generator = None
-        self.iterator_train__sampler: _Shuffled | None = None
-
-    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        if training:
-            self.iterator_train__sampler = _Shuffled(len(dataset), self.iterator_train__generator)
-        return super().get_iterator(dataset, training=training)
 
     def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
         weights = X["sample_weight"].to(y_pred.device)

@@ -5,6 +5,7 @@ Source: Geurts, Ernst & Wehenkel, Machine Learning 63, 2006 (extra trees).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,9 @@ def extra_trees(
         trees, min_samples_leaf=min(_LEAF, max(1, len(given) // (4 * classes))), bootstrap=True, oob_score=True,
         max_features="sqrt", random_state=seed, n_jobs=1,
     )  # fmt: skip
-    forest.fit(vectors, given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a row in no bag's rest: every class is as likely
+        forest.fit(vectors, given)
     found = np.zeros((len(given), classes))
     judged = np.nan_to_num(forest.oob_decision_function_, nan=1 / len(forest.classes_))
     found[:, forest.classes_] = judged

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from noiseproof.losses import _kernels
+from noiseproof.losses._kernels.context import small_graph
 from noiseproof.losses.base import Loss
 
 __all__ = ["value_and_grad"]
@@ -60,7 +61,7 @@ def value_and_grad(
             if not logits.is_inference():
                 increment_version(logits)
             return value, logits
-    with torch.inference_mode(False), torch.enable_grad():
+    with small_graph():
         leaf = logits.clone().requires_grad_()
         value = loss.formula(leaf, target.clone())
         ones = torch.ones_like(value)

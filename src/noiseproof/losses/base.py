@@ -221,6 +221,9 @@ class Loss(nn.Module):
         """
         self._check(options)
         twin = copy.deepcopy(self)
+        if "weight" in options and "weight" in twin._parameters and not isinstance(options["weight"], nn.Parameter):
+            del twin.weight  # learned so far; no longer
+            twin.register_buffer("weight", None)
         for name, value in options.items():
             setattr(twin, name, value)
         return twin

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import Function
 
 from noiseproof.errors import InputError
-from noiseproof.losses._kernels.context import graph_is_kept, is_batched, transforms_are_active
+from noiseproof.losses._kernels.context import graph_is_kept, is_batched, small_graph, transforms_are_active
 from noiseproof.losses.base import LOSSES, Loss, parse
 
 __all__ = ["SigmoidLoss"]
@@ -78,14 +78,15 @@ class SigmoidLoss(nn.Module):
         self._refuse_what_torch_refuses(input, target)
         scores = input if input.dtype in (torch.float32, torch.float64) else input.float()
         t = target.to(scores.dtype)
-        factors = [None if each is None else each.expand(scores.shape) for each in (self.weight, self.pos_weight)]
-        if scores.numel() > _BLOCK and self._is_plain(scores, t, *factors):
+        weight = None if self.weight is None else self.weight.expand(scores.shape)
+        pos_weight = None if self.pos_weight is None else self.pos_weight.expand(scores.shape)
+        if scores.numel() > _BLOCK and self._is_plain(scores, t, weight, pos_weight):
             loss = copy.deepcopy(self.loss)
             if not (scores.requires_grad and torch.is_grad_enabled()):
-                return _sweep(loss, scores, t, *factors, self.reduction, None)
-            value: Tensor = _Blocks.apply(scores, t, *factors, loss, self.reduction)  # type: ignore[no-untyped-call]
+                return _sweep(loss, scores, t, weight, pos_weight, self.reduction, None)
+            value: Tensor = _Blocks.apply(scores, t, weight, pos_weight, loss, self.reduction)  # type: ignore[no-untyped-call]
             return value
-        return _reduced(_each(self.loss, scores, t, *factors), self.reduction)
+        return _reduced(_each(self.loss, scores, t, weight, pos_weight), self.reduction)
 
     def _refuse_what_torch_refuses(self, input: Tensor, target: Tensor) -> None:
         fits = target.shape == input.shape and input.is_floating_point() and target.is_floating_point()
@@ -154,10 +155,10 @@ def _sweep(
         if grad is None:
             value = _each(loss, scores[rows], t[rows], *factors)
         else:
-            with torch.enable_grad():
+            with small_graph():
                 leaf = scores[rows].detach().requires_grad_()
                 value = _each(loss, leaf, t[rows], *factors)
-            (grad[rows],) = torch.autograd.grad(value, leaf, torch.full_like(value, share))
+                (grad[rows],) = torch.autograd.grad(value, leaf, torch.full_like(value, share))
             value = value.detach()
         if values is not None:
             values[rows] = value

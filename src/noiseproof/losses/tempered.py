@@ -20,8 +20,8 @@ _STEPS = 60  # bisections: float64 has no more bits
 def log_tempered_softmax(logits: Logits, *, t: float) -> Tensor:
     """ln of exp_t(z - c), c such that it sums to one; exp_t(u) = max(0, 1 + (1-t) u)^(1/(1-t)), t >= 1.
 
-    Heavier tails than softmax for t > 1. c is found by bisection without a gradient; one Newton step adds the gradient
-    of the equation it solves, so derivatives of the first order are exact.
+    Heavier tails than softmax for t > 1. c is found by bisection without a gradient; two Newton steps add the
+    derivatives of the equation it solves, exact to the second order.
 
     Example:
         >>> log_tempered_softmax(torch.tensor([[1.0, 0.0, 0.0]]), t=2.0).exp().sum().item()
@@ -41,10 +41,11 @@ def log_tempered_softmax(logits: Logits, *, t: float) -> Tensor:
             over = _log_exp(behind - middle, t).logsumexp(1, keepdim=True) > 0
             low, high = torch.where(over, middle, low), torch.where(over, high, middle)
         shift = (low + high) / 2
+    for _ in range(2):
+        log_p = _log_exp(behind - shift, t)
         # d ln p_k / d u_k = p_k^(t-1): the slope of the sum in c is -sum p^t
-        slope = (t * _log_exp(behind - shift, t)).exp().sum(1, keepdim=True)
-    total = _log_exp(behind - shift, t).exp().sum(1, keepdim=True)
-    return _log_exp(behind - (shift + (total - 1) / slope), t)
+        shift = shift + (log_p.exp().sum(1, keepdim=True) - 1) / (t * log_p).exp().sum(1, keepdim=True)
+    return _log_exp(behind - shift, t)
 
 
 def _log_exp(u: Tensor, t: float) -> Tensor:

@@ -8,13 +8,14 @@ from importlib import import_module
 from noiseproof.models import cnn, mlp, resnet
 from noiseproof.models.base import MODELS, Network
 from noiseproof.models.construction import build
-from noiseproof.models.own import entry_of, option_names
+from noiseproof.models.own import OwnNetwork, entry_of, option_names
 from noiseproof.models.student import StudentHead
 from noiseproof.models.weights import load_weights, weights_content
 
 __all__ = [
     "MODELS",
     "Network",
+    "OwnNetwork",
     "StudentHead",
     "build",
     "cnn",

@@ -15,7 +15,7 @@ from noiseproof.errors import InputError
 from noiseproof.models.base import MODELS, Network
 from noiseproof.text import Entry
 
-__all__ = ["OwnNetwork", "entry_of", "option_names"]
+__all__ = ["OwnNetwork", "check_logits", "entry_of", "option_names"]
 
 # What a constructor may call the facts of the data; all other parameters are the recipe's to set.
 _FACTS: Mapping[str, Callable[[Sequence[int], int], Any]] = {
@@ -44,6 +44,19 @@ def entry_of(name: str) -> Entry[Any]:
 def option_names(entry: Entry[Any]) -> list[str]:
     """The parameters that a recipe's [model] may set: the constructor's, but for the facts of the data."""
     return [name for name in entry.parameters if name not in _FACTS]
+
+
+def check_logits(logits: Any, rows: int, classes: int, who: str) -> None:
+    """Refuse what a network returns if it cannot be the logits of so many samples.
+
+    Raises:
+        InputError: no tensor, another shape, or probabilities.
+    """
+    if not isinstance(logits, Tensor) or logits.shape != (rows, classes):
+        got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(f"{who} must return logits of shape ({rows}, {classes}) for {rows} samples, got {got}")
+    if classes > 1 and logits.min() >= 0 and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0])):
+        raise InputError(f"{who} returns probabilities; leave out its softmax, losses take logits")
 
 
 class OwnNetwork(Network):
@@ -76,11 +89,7 @@ class OwnNetwork(Network):
         self.body.eval()
         with torch.no_grad():
             logits = self.body(trial)
-            if not isinstance(logits, Tensor) or logits.shape != (2, classes):
-                got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-                raise InputError(f"model {name} must return logits (N, {classes}); inputs (2, {shape}) gave {got}")
-            if classes > 1 and logits.min() >= 0 and torch.allclose(logits.sum(1), torch.ones(2)):
-                raise InputError(f"model {name} returns probabilities; leave out its softmax, losses take logits")
+            check_logits(logits, 2, classes, f"model {name}")
             self._split(trial, logits)
         self.body.train(training)
 

@@ -1,12 +1,13 @@
 """Aggregation of records over seeds: which runs may share a mean, and which may not.
 
-Two runs share a mean only if everything but the seed is equal: data, noise and its convention, method, recipe settings,
-selection rule, precision, mode.
+Two runs share a mean only if everything but the seed is equal: the content of data, matrices, weights and code; noise
+and its convention, method, recipe settings, selection rule, precision, mode. Versions and devices may differ.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from noiseproof.errors import InputError
+from noiseproof.experiments.names import words
 from noiseproof.text import parse_call, write_value
 
 __all__ = ["Aggregate", "Record", "aggregate", "flat", "method_order", "noise_order", "plain", "short_noise"]
@@ -70,6 +72,17 @@ class Aggregate:
         return len(self.records)
 
     @cached_property
+    def computed_with(self) -> dict[str, tuple[str, ...]]:
+        """Versions and devices of the runs that the mean is over; they may differ."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for record in self.records:
+            for name, version in (record.get("versions") or {}).items():
+                found[name].add(str(version))
+            if device := str(record.get("device") or ""):
+                found["device"].add(_GPU.sub(r"\1", device))
+        return {name: tuple(sorted(values)) for name, values in sorted(found.items())}
+
+    @cached_property
     def mean(self) -> float | None:
         """The mean accuracy in percent; None without a finished run."""
         return fmean(self.accuracies) if self.records else None
@@ -78,6 +91,9 @@ class Aggregate:
     def std(self) -> float | None:
         """The sample standard deviation (n-1); None with fewer than two finished runs."""
         return stdev(self.accuracies) if self.n > 1 else None
+
+
+_GPU = re.compile(r"cuda:\d+ \((.*)\)")  # whichever of several alike
 
 
 def aggregate(records: Iterable[Record]) -> list[Aggregate]:
@@ -114,17 +130,17 @@ def _tests(record: Record) -> Iterator[Record]:
 
 def _protocol(record: Record, measured: Mapping[str, Any]) -> str:
     """Everything but the seed, as text: what a mean may be taken over. "auto" counts as what it turned out to be."""
-    run = {key: value for key, value in record["run"].items() if key not in ("seed", "precision", "mode")}
+    run = {key: value for key, value in words(record["run"]).items() if key not in ("seed", "precision", "mode")}
     return json.dumps([run, *measured.values()], sort_keys=True, separators=(",", ":"))
 
 
 def _measured(record: Record) -> dict[str, Any]:
     """Facts established by the run itself: these too must agree before numbers are averaged."""
-    told = record["run"]
+    spec = record["run"]
     return {
         "selection": record.get("selection", ""),
-        "precision": record.get("precision") or told.get("precision", ""),
-        "mode": record.get("mode") or told.get("mode", ""),
+        "precision": record.get("precision") or spec.get("precision", ""),
+        "mode": record.get("mode") or spec.get("mode", ""),
         "convention": (record.get("noise") or {}).get("convention") or "",
         "fingerprint": (record.get("data") or {}).get("fingerprint") or "",
     }
@@ -154,9 +170,16 @@ def _row(group: Sequence[Record]) -> Aggregate:
         lost = record["status"] == "done" and record["result"]["accuracy"] is None  # no finite score on this test set
         of["diverged" if lost else record["status"]].append(seed)
     first = group[0]
-    shared = flat({key: value for key, value in first["run"].items() if key != "seed"}) | _measured(first)
+    shared = flat({key: value for key, value in first["run"].items() if key not in ("seed", "content")})
+    shared |= _content(first["run"]) | _measured(first)
     done = tuple(by_seed[seed] for seed in of["done"])
     return Aggregate(shared, done, tuple(of["diverged"]), tuple(of["failed"]))
+
+
+def _content(run: Mapping[str, Any]) -> dict[str, str]:
+    """The hashes of what the run's words stand for, shortened; that of the data is its fingerprint."""
+    content: Mapping[str, str] = run.get("content") or {}
+    return {key: digest[:8] for key, digest in content.items() if key not in ("data", "files")}
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -220,6 +220,18 @@ def _remarks(group: Sequence[Aggregate], usual: int, lines: Sequence[TableRow]) 
         if len(by_value) > 1:
             said = "; ".join(f"{value} for {', '.join(methods)}" for value, methods in sorted(by_value.items()))
             yield f"Not all rows were trained alike: {plain(key)} is {said}."
+    yield from _computed_with(group)
+
+
+def _computed_with(group: Iterable[Aggregate]) -> Iterator[str]:
+    """A closing sentence where versions or devices differ between the runs."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in group:
+        for name, values in row.computed_with.items():
+            found[name] |= set(values)
+    parts = [f"{name} {' and '.join(sorted(values))}" for name, values in sorted(found.items()) if len(values) > 1]
+    if parts:
+        yield f"Not all runs were computed alike: {'; '.join(parts)}."
 
 
 _PROTOCOL = ("settings.model.", "settings.train.", "settings.augment.")

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,7 @@ FOCAL = ("nfl(detach=true)", "nfl(detach=true) + amse", "5*nfl(detach=true) + 5*
 COMPILED = ("ce", "nce + amse", "5*nce + 5*nnce", "nfl(detach=true) + amse")
 SIZES = ((128, 10), (128, 100), (8192, 1000), (2048, 32000))
 LINEAR = (1024, 256, 32000)  # rows, features, classes
+OPTIONS = (8192, 1000)
 JAL, ANL = "nce + amse", "5*nce + 5*nnce"
 SMALL = 1e6  # scores; up to there a turn has many calls
 LARGE = 1e7  # from there on only these losses are written the usual way, too
@@ -65,6 +67,7 @@ def run(
     texts: Sequence[str] = (*ONE_PASS, *FOCAL),
     compiled: Sequence[str] = COMPILED,
     linear: tuple[int, int, int] = LINEAR,
+    options: Size = OPTIONS,
     rounds: int = 7,
     output: str | Path | None = None,
 ) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def run(
         texts: the losses.
         compiled: the losses that are compiled, too; each takes a while at each size.
         linear: rows, features and classes of the fused linear layer.
+        options: (rows, classes) of the calls with an option.
         rounds: how often each way takes its turn at the largest sizes; twice as often at middle ones, ten times at
             small ones.
         output: a JSON file that takes the result.
@@ -82,7 +86,8 @@ def run(
     rows = [row for size in sizes for row in _rows(size, texts, compiled, rounds)]
     memory = _apart(_memory, max(sizes, key=math.prod))
     fused = _apart(_linear, *linear, max(1, rounds // 2))
-    goals = _goals(rows, memory, fused)
+    measured = _apart(_options, options, max(1, rounds // 2))
+    goals = [*_goals(rows, memory, fused), *_option_goals(measured)]
     result = {
         "what": "losses forward and backward: CPU time as a multiple of F.cross_entropy's, one thread",
         "device": processor(),
@@ -94,6 +99,7 @@ def run(
         "rows": rows,
         "memory": memory,
         "linear": fused,
+        "options": measured,
         "goals": goals,
         "goal": f"{len(goals)} goals",
         "reached": all(goal["reached"] for goal in goals),
@@ -180,6 +186,59 @@ def _turn(way: Way, repeats: int) -> float:
     return (time.process_time() - started) / repeats
 
 
+# Options: each beside torch's own loss with the same option
+
+
+def _options(size: Size, rounds: int) -> list[dict[str, Any]]:
+    """Time and memory with label smoothing, probabilities, float64, and of the sigmoid form."""
+    scores, target = _batch(*size)
+    soft = torch.randn(size, generator=torch.Generator().manual_seed(2)).softmax(1)
+    smooth = partial(F.cross_entropy, label_smoothing=0.1)
+    cases: dict[str, tuple[Loss, Callable[[str], Loss], Tensor, Tensor]] = {
+        "label_smoothing": (smooth, lambda text: losses.parse(text, label_smoothing=0.1), scores, target),
+        "probabilities": (F.cross_entropy, losses.parse, scores, soft),
+        "float64": (F.cross_entropy, losses.parse, scores.detach().double().requires_grad_(), target),
+        "sigmoid": (F.binary_cross_entropy_with_logits, losses.SigmoidLoss, scores, soft),
+    }
+    measured = []
+    for name, (usual, make, given, labels) in cases.items():
+        ways = {text: _step(make(text), given, labels) for text in ("ce", JAL, ANL, FOCAL[1])}
+        unit, times = _side_by_side(_step(usual, given, labels), ways, rounds, 1)
+        for text, way in ways.items():
+            given.grad = None
+            extra = _peak(way)
+            measured.append(
+                {
+                    "size": f"{size[0]} x {size[1]}",
+                    "option": name,
+                    "loss": text,
+                    "time": round(times[text], 3),
+                    "torch_ms": round(unit * 1e3, 2),
+                    "extra": None if extra is None else round(extra / given.nbytes, 3),
+                }
+            )
+    return measured
+
+
+def _option_goals(options: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    goals = []
+    for name in dict.fromkeys(row["option"] for row in options):
+        rows = [row for row in options if row["option"] == name]
+        for what, limit, column in (
+            ("one-pass losses, of torch's time", 0.6, [row["time"] for row in rows if row["loss"] not in FOCAL]),
+            ("normalized focal losses, of torch's time", 1.0, [row["time"] for row in rows if row["loss"] in FOCAL]),
+            (
+                "memory beyond the scores, in their size",
+                1.1,
+                [row["extra"] for row in rows if row["extra"] is not None],
+            ),
+        ):
+            if column:
+                most = max(column)
+                goals.append({"goal": f"{name}: {what}", "limit": limit, "measured": most, "reached": most <= limit})
+    return goals
+
+
 # Memory
 
 
@@ -236,6 +295,7 @@ def _linear(rows: int, features: int, classes: int, rounds: int) -> list[dict[st
     weight = (torch.randn(classes, features, generator=generator) / features**0.5).requires_grad_()
     target = torch.randint(classes, (rows,), generator=generator)
     jal = losses.parse(JAL)
+    chunked: Any = getattr(F, "linear_cross_entropy", None)  # torch's own, from 2.13 on
 
     def step(value: Callable[[], Tensor]) -> Way:
         def way() -> None:
@@ -249,6 +309,15 @@ def _linear(rows: int, features: int, classes: int, rounds: int) -> list[dict[st
 
     cross_entropy = separate(F.cross_entropy)
     ways = {
+        **(
+            {
+                "F.linear_cross_entropy": step(
+                    lambda: chunked(hidden, weight, target, options=torch.nn.LinearCrossEntropyOptions())
+                )
+            }
+            if chunked
+            else {}
+        ),
         f"linear + usual {JAL}": separate(usual_loss(jal)),
         f"linear + {JAL}": separate(jal),
         f"linear_loss {JAL}": step(lambda: losses.linear_loss(jal, hidden, weight, target)),
@@ -301,6 +370,7 @@ def _goals(
     most("memory beyond the scores, in their size", 1.05, (row["extra"] for row in ours))
     most("the same in place", 0.05, (row["extra"] for row in memory if row["way"].endswith("in place")))
     most("linear_loss, of linear + F.cross_entropy's time", 0.85, [fused[-1]["time"]])
-    if fused[1]["extra_mb"] and fused[-1]["extra_mb"]:
-        most("linear_loss, of the usual way's memory", 1 / 15, [fused[-1]["extra_mb"] / fused[1]["extra_mb"]])
+    usual = next(row for row in fused if "usual" in row["way"])
+    if usual["extra_mb"] and fused[-1]["extra_mb"]:
+        most("linear_loss, of the usual way's memory", 1 / 15, [fused[-1]["extra_mb"] / usual["extra_mb"]])
     return goals

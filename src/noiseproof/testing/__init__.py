@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean
+from noiseproof.testing.autograd import CHECKS as AUTOGRAD
 from noiseproof.testing.case import Case, Check, Skip
 from noiseproof.testing.numerics import CHECKS as NUMERICS
 from noiseproof.testing.objects import CHECKS as OBJECTS
@@ -35,7 +36,7 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'noiseproof.testing' has no attribute {name!r}")
 
 
-CHECKS: tuple[Check, ...] = (*VALUES, *OPTIONS, *SHAPES, *NUMERICS, *OBJECTS)
+CHECKS: tuple[Check, ...] = (*VALUES, *OPTIONS, *SHAPES, *NUMERICS, *OBJECTS, *AUTOGRAD)
 """Every check, in the order in which they run."""
 
 

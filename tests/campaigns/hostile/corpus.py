@@ -135,15 +135,20 @@ def tables() -> Iterator[tuple[str, bytes]]:
     yield "a field of a megabyte", f"a,label\n{rows}{'1' * (1 << 20)},0\n".encode()
     yield "a row too short", f"a,label\n{rows}1\n".encode()
     yield "a row too long", f"a,label\n{rows}1,0,0\n".encode()
-    yield "two columns of one name", f"a,a,label\n{rows.replace(',', ',1,')}".encode()
+    yield "two label columns", f"a,class,label\n{rows.replace(',', ',1,')}1,0,0\n".encode()
+    yield "an endless number", f"a,label\n{rows}{'9' * 4000},0\n".encode()
+    yield "two delimiters", b"a,label;b\n" + b"1,0;2\n2,1;3\n" * 9
+    yield "no header", rows.encode()
+    yield "no label at all", b"a,label\n" + b"1,\n" * 20
     yield "no label column", f"a,labell\n{rows}".encode()
     yield "a formula", f"a,label\n{rows}=cmd(),0\n".encode()
-    for text in ("nan", "inf", "1e999", "1_000", "\u0661", "0x10", "", "1,5"):
+    for text in ("inf", "-inf", "1e999", "1_000", "\u0661", "0x10", "1;5", "1,5,5"):
         cell = f'"{text}"' if "," in text else text
         yield f"the number {text!r}", f"a,label\n{rows}{cell},0\n".encode()
-    for text in ("-1", "-100", "3.0", "nan", "", "1e3", "cat", "99999999", "\u202ecat", "c\x07t"):
+    for text in ("\u202ecat", "c\x07t", "c\x1bt", "\u2028cat", "c\x7ft"):
         yield f"the label {text!r}", f"a,label\n{rows}1,{text}\n".encode()
-    yield "the split 'val'", b"a,label,split\n1,0,train\n2,1,val\n"
+    yield "the split 'north'", b"a,label,split\n1,0,train\n2,1,north\n"
+    yield "no training part", b"a,label,split\n1,0,test\n2,1,val\n"
     for text in (
         "../secret.png",
         "/etc/passwd",

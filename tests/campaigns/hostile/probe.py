@@ -51,6 +51,7 @@ def read(reader: str, folder: Path) -> str:
     from noiseproof import data
     from noiseproof.data.check import check
     from noiseproof.data.dataset import fingerprint
+    from noiseproof.data.readers.base import ReadingOptions
     from noiseproof.errors import DataError
 
     if reader in ("human", "dependent"):
@@ -74,7 +75,7 @@ def read(reader: str, folder: Path) -> str:
     if reader in ("own.csv", "own.npz"):
         loaded = data.load(folder / reader)
     elif reader == "folder":
-        report = check(str(folder))
+        report = check(str(folder), options=ReadingOptions(strict=True))  # without it they are left out
         if not report.usable:
             raise DataError(str(report.wrong + report.unreadable))
         loaded = data.load(folder)

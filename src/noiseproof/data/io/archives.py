@@ -18,10 +18,22 @@ from typing import BinaryIO
 
 from noiseproof.errors import DataError, DataMissingError
 
-__all__ = ["MIB", "read_bytes", "read_text", "regular", "tar_members", "web_page", "zip_members"]
+__all__ = [
+    "MIB",
+    "believable",
+    "read_bytes",
+    "read_text",
+    "regular",
+    "tar_members",
+    "too_dense",
+    "web_page",
+    "zip_members",
+]
 
 MIB = 1 << 20
 _BLOCK = 512
+_DENSEST = 100  # text packs to a tenth; what packs to less than a hundredth is made to fill the memory
+_SLACK = 64 * MIB
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -38,14 +50,29 @@ def read_bytes(path: Path, limit: int) -> bytes:
     with _opened(path) as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
+        expected, limit = limit, min(limit, believable(path)) if packed else limit
         source = gzip.GzipFile(fileobj=file) if packed else file
         try:
             content = _at_most(limit + 1, source)  # type: ignore[arg-type]
         except (EOFError, OSError, zlib.error) as error:
             raise DataError(f"{path}: {'the gzip file is damaged' if packed else 'cannot be read'} ({error})") from None
+    if len(content) > expected:
+        raise DataError(f"{path}: at most {_size(expected)} is expected here, the file holds more")
     if len(content) > limit:
-        raise DataError(f"{path}: at most {_size(limit)} is expected here, the file holds more")
+        raise too_dense(path)
     return content
+
+
+def believable(path: Path) -> int:
+    """The most bytes that a compressed file may hold: `_DENSEST` times its own, and a few more for small files."""
+    return _SLACK + _DENSEST * path.stat().st_size
+
+
+def too_dense(path: Path) -> DataError:
+    """The refusal of a compressed file that holds more than is believable."""
+    return DataError(
+        f"{path}: holds more than {_DENSEST} times its size; if that is right, unpack it and give the file"
+    )
 
 
 def read_text(path: Path, limit: int) -> str:

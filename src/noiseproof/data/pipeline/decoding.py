@@ -48,7 +48,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 MOST_PIXELS = 64_000_000
 _IN_MEMORY = 4 * 2**30  # bytes
-_FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "MPO", "JPEG2000"]  # none that runs other programs
+_FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "JPEG2000"]  # none that runs other programs
 _PLUGINS = {
     ".avif": ("AVIF", "PIL.AvifImagePlugin"),
     ".heic": ("HEIF", "pillow_heif"),

@@ -25,6 +25,7 @@ __all__ = ["read_csv"]
 _LONGEST = 2048 * MIB
 _LARGE = 4 * MIB  # from here on through Arrow, where the file is plain enough
 _SAMPLE = 256 * 1024
+_PACKED = (b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b", b"PK", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # or UTF-16
 
 
 def read_csv(path: Path, options: ReadingOptions, *, large: int = _LARGE) -> Table:
@@ -115,33 +116,27 @@ def _first(head: str, delimiter: str) -> Any:
 
 def _facts(path: Path) -> tuple[str, int] | None:
     """The first lines of a file and the number of its lines; None if lines are not simply one record each."""
-    lines, last, blank = 0, b"", False
+    lines, last, ended = 0, b"\n", False
     with path.open("rb") as file:
         head = file.read(_SAMPLE)
-        if head.startswith(
-            (b"#", b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b", b"PK", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-        ):
+        if head.startswith((b"#", b"\n", b"\r", *_PACKED)):
             return None
         file.seek(0)
         while piece := file.read(8 * MIB):
-            if blank and piece.strip():
-                return None
-            if b"\0" in piece:
-                return None
-            whole = last + piece
-            body = whole.rstrip(b"\r\n \t")
-            if b"\n\n" in body or b"\n\r\n" in body or body[:1] in b"\r\n":
-                return None
-            blank = False
-            tail = whole[len(body) :]
             lines += piece.count(b"\n")
-            if tail.count(b"\n") > 1:
-                blank, lines = True, lines - tail.count(b"\n") + 1
-            if b"\r" in piece and piece.count(b"\r\n") + piece.endswith(b"\r") < piece.count(b"\r"):
+            joint = last[-2:] + piece[:2]
+            if ended and piece.strip():
+                return None  # a blank line among the records
+            returns = b"\r" in piece
+            if b"\n\n" in piece or (returns and b"\n\r\n" in piece) or b"\n\n" in joint or b"\n\r\n" in joint:
+                blank = min(at for at in (piece.find(b"\n\n"), piece.find(b"\n\r\n"), len(piece)) if at >= 0)
+                if piece[blank:].strip() or not piece[:blank]:
+                    return None
+                lines, ended = lines - piece.count(b"\n", blank) + 1, True
+            if b"\0" in piece or (returns and piece.count(b"\r\n") + piece.endswith(b"\r") < piece.count(b"\r")):
                 return None
-            last = piece[-1:]
-        if not last.endswith((b"\n", b"\r")):
-            lines += 1
+            last = piece
+        lines += not last.endswith(b"\n")
     cut = head if len(head) < _SAMPLE else head[: head.rfind(b"\n") + 1]
     try:
         text = cut.decode("utf-8-sig")
@@ -228,15 +223,19 @@ def _column(name: str, values: Any, texts: Callable[[], list[str]]) -> Column:
     def coded() -> tuple[list[str], npt.NDArray[np.int64]]:
         whole = values.combine_chunks().dictionary_encode()
         whole = whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
-        return whole.dictionary.to_pylist(), whole.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        codes = np.frombuffer(whole.indices.buffers()[1], np.int32, whole.indices.offset + len(whole))
+        return whole.dictionary.to_pylist(), codes[whole.indices.offset :].astype(np.int64)
 
     return Column(name, lambda: values.to_pylist(), None, coded)
 
 
 def _floats(values: Any) -> npt.NDArray[np.float32]:
+    """Numbers of an Arrow column, NaN for a gap; without pandas, which Arrow would import."""
     found = np.empty(len(values), np.float32)
     at = 0
     for chunk in values.chunks:
-        found[at : at + len(chunk)] = chunk.to_numpy(zero_copy_only=False)
-        at += len(chunk)
+        plain = chunk.fill_null(float("nan")) if chunk.null_count else chunk
+        stored = np.frombuffer(plain.buffers()[1], np.float32, plain.offset + len(plain))
+        found[at : at + len(plain)] = stored[plain.offset :]
+        at += len(plain)
     return found

@@ -7,7 +7,7 @@ import lzma
 from collections.abc import Callable
 from pathlib import Path
 
-from noiseproof.data.io.archives import read_bytes, zip_members
+from noiseproof.data.io.archives import believable, read_bytes, too_dense, zip_members
 from noiseproof.errors import DataError
 
 __all__ = ["PACKED", "inner_name", "members", "unpacked"]
@@ -38,11 +38,13 @@ def unpacked(path: Path, limit: int) -> bytes:
     for magic, unpack in steps:
         if content.startswith(magic):
             try:
-                content = unpack(content, limit + 1)
+                content = unpack(content, min(limit, believable(path)) + 1)
             except Exception as error:
                 raise DataError(f"{path}: the compressed file is damaged ({str(error)[:100]})") from None
             if len(content) > limit:
                 raise DataError(f"{path}: at most {limit:,} bytes are expected here, the file holds more")
+            if len(content) > believable(path):
+                raise too_dense(path)
     return content
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from noiseproof.data.readers.listing import walk
 __all__ = ["Pictures", "broken"]
 
 _HEAD = 32
+_MOST_PIXELS = 64_000_000  # more are not decoded
 _DEEP = 4  # folders below the table in which pictures are looked for
 
 
@@ -143,7 +145,8 @@ def _looks_whole(path: str) -> bool:
     if head.startswith(b"\xff\xd8\xff"):
         return tail.endswith(b"\xff\xd9")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return tail[-8:-4] == b"IEND"
+        width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
+        return tail[-8:-4] == b"IEND" and 0 < width * height <= _MOST_PIXELS
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return int.from_bytes(head[4:8], "little") + 8 <= size
     if head.startswith((b"GIF87a", b"GIF89a")):
@@ -158,7 +161,9 @@ def _fault(path: str) -> str:
     from noiseproof.errors import DataError
 
     try:
-        opened(Path(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of decoders, about metadata
+            opened(Path(path))
     except DataError as error:
         return str(error)
     return ""

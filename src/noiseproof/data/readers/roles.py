@@ -12,7 +12,7 @@ import numpy as np
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.listing import PICTURE_ENDINGS
 from noiseproof.data.readers.names import role_of_name
-from noiseproof.data.readers.numbers import is_missing
+from noiseproof.data.readers.numbers import is_missing, to_numbers
 from noiseproof.data.readers.table import Column, Table, shown
 from noiseproof.errors import DataError
 
@@ -195,11 +195,11 @@ def _may_be_label(column: Column) -> bool:
 
 def _find_votes(table: Table, left: list[Column], roles: Roles, options: ReadingOptions) -> None:
     """Columns of several annotators, or of a probability a class, where there is no label column."""
-    if roles.label is not None or roles.votes or roles.annotator:
+    if roles.votes or roles.annotator or roles.soft:
         return
-    named = [column for column in left if role_of_name(column.name) == "label"]
+    named = [roles.label] if roles.label else [c.name for c in left if role_of_name(c.name) == "label"]
     annotator = [column for column in left if role_of_name(column.name) == "annotator"]
-    if len(named) == 1 and len(annotator) == 1 and options.label is None and _repeats(table, left, annotator[0]):
+    if len(named) == 1 and len(annotator) == 1 and _repeats(table, roles, named[0]):
         roles.annotator = annotator[0].name
         roles.assumed["--annotators"] = roles.annotator
         return
@@ -225,10 +225,11 @@ def _find_votes(table: Table, left: list[Column], roles: Roles, options: Reading
             return
 
 
-def _repeats(table: Table, left: list[Column], annotator: Column) -> bool:
-    """Whether records repeat items: some column beside label and annotator names the item, several times."""
-    for column in left:
-        if column is not annotator and role_of_name(column.name) in ("id", "path", "text"):
+def _repeats(table: Table, roles: Roles, label: str) -> bool:
+    """Whether records repeat items: some column that names an item holds the same value several times."""
+    items = (roles.id, roles.path, roles.text)
+    for column in table:
+        if column.name != label and (column.name in items or role_of_name(column.name) in ("id", "path", "text")):
             texts, codes = column.coded
             if 1 < len(texts) < len(codes):
                 return True
@@ -244,8 +245,6 @@ def _share_values(group: Sequence[Column]) -> bool:
 
 
 def _sum_to_one(group: Sequence[Column]) -> bool:
-    from noiseproof.data.readers.numbers import to_numbers
-
     total: np.ndarray | float = 0.0
     for column in group:
         values = column.numbers
@@ -392,7 +391,8 @@ def is_text(column: Column) -> bool:
 
 def _is_words(column: Column) -> bool:
     known = [text for text in column.different if not is_missing(text)][:2000]
-    return sum(any(c.isalpha() for c in text) for text in known) * 2 > len(known)
+    words = to_numbers(known, ".")[1] & to_numbers(known, ",")[1]
+    return int(words.sum()) * 2 > len(known)
 
 
 def _is_constant(column: Column) -> bool:

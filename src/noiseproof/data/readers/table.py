@@ -113,8 +113,8 @@ class Table:
         raise DataError(f"{self.source}: no column {name!r}{hint}; there are: {shown(self.names)}")
 
     def place(self, position: int) -> str:
-        """One record, for a message: `row 14`."""
-        return f"row {position if self.rows is None else int(self.rows[position])}"
+        """One record, for a message: `row 14`, or `record 12` counted from 0 where the source has no rows."""
+        return f"record {position}" if self.rows is None else f"row {int(self.rows[position])}"
 
     def offenders(self, bad: npt.NDArray[np.bool_], texts: Sequence[str]) -> str:
         """The first five records that are wrong: `row 3: 'x', row 7: 'y' (and 40 more)`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from noiseproof.losses._kernels.context import small_graph
 from noiseproof.losses._kernels.plan import Call
 from noiseproof.losses.reduction import denominator, reduce
 
@@ -56,7 +57,7 @@ def run(
         if grad is None:
             values[part] = by_formula(call, scores[part], target[part], weight, "none")
             continue
-        with torch.inference_mode(False), torch.enable_grad():
+        with small_graph():
             leaf = scores[part].detach().to(wide, copy=True).requires_grad_()
             value = by_formula(call, leaf, target[part].clone(), None if weight is None else weight.clone(), "none")
             shares = factor[part] if factor.dim() else factor.expand(len(value))

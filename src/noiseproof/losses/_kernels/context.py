@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.autograd.graph import saved_tensors_hooks
 from torch.compiler import is_compiling
 
-__all__ = ["graph_is_kept", "is_batched", "transforms_are_active"]
+__all__ = ["graph_is_kept", "is_batched", "small_graph", "transforms_are_active"]
 
 _functorch_is_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
@@ -36,3 +38,18 @@ def transforms_are_active() -> bool:
 def graph_is_kept() -> bool:
     """Whether backward may be called again on the graph that runs now."""
     return _graph_task() < 0 or _keeps_graph()
+
+
+@contextmanager
+def small_graph() -> Iterator[None]:
+    """A graph that is made and differentiated on the spot, whatever surrounds it.
+
+    Hooks on saved tensors do not see it: activation checkpointing would compute it anew for its own backward.
+    What is saved is detached, or a result that is saved would hold the node that saves it.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), saved_tensors_hooks(Tensor.detach, _as_it_is):
+        yield
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor

@@ -151,7 +151,7 @@ def _reader(cls: type) -> Callable[[dict[str, Any]], Any] | None:
 def _make(terms: Sequence[tuple[float, Any]]) -> Plan | None:
     named = []
     for factor, term in terms:
-        cls = type(term)
+        cls: Any = type(term)
         values = {name: term.__dict__[name] for name in _names(cls) or ()}
         if not all(isinstance(value, Real) for value in values.values()):
             return None

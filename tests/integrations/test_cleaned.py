@@ -1,0 +1,84 @@
+"""Any classifier around which the doctor cleans the labels stays a scikit-learn classifier."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from conftest import count
+from noiseproof import CleanedClassifier, noise
+from noiseproof.errors import InputError, UnknownNameError
+
+CHECKS = ("check_estimators_pickle", "check_classifiers_classes", "check_fit2d_1sample", "check_n_features_in")
+CHECKS += (
+    "check_estimator_sparse_array",
+    "check_dtype_object",
+    "check_estimators_unfitted",
+    "check_classifiers_one_label",
+)
+
+
+def test_it_obeys_scikit_learns_contract():
+    model = CleanedClassifier(LogisticRegression(), how="drop", random_state=0)
+    for estimator, check in estimator_checks_generator(model):
+        name = check.func.__name__
+        if name in CHECKS or count(0, 1):
+            check(estimator)
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    features, labels = load_breast_cancer(return_X_y=True)
+    train, test, train_y, test_y = train_test_split(features, labels, test_size=0.4, random_state=0, stratify=labels)
+    return train, noise.corrupt(train_y, "symmetric(0.3)", num_classes=2, seed=0).labels, test, test_y
+
+
+def test_trees_on_cleaned_labels_beat_trees_on_given_ones(cancer):
+    train, given, test, truth = cancer
+    trees = HistGradientBoostingClassifier(max_iter=40, random_state=0)
+    model = CleanedClassifier(trees, random_state=0).fit(train, given)
+    assert set(model.agreement_) == {"none", "drop", "relabel", "weight"}
+    assert model.how_ == max(model.agreement_, key=model.agreement_.get) != "none"
+    assert model.score(test, truth) > clone(trees).fit(train, given).score(test, truth) + 0.05
+    assert abs(model.issues_.rate - 0.3) < 0.1
+    assert len(model.issues_.score) == len(given)
+
+
+def test_frames_text_labels_and_grid_search():
+    pandas = pytest.importorskip("pandas")
+    data = load_iris(as_frame=True)
+    labels = pandas.Series(np.array(["a", "b", "c"])[data.target])
+    search = GridSearchCV(
+        CleanedClassifier(DecisionTreeClassifier(random_state=0), how="drop", folds=3, random_state=0),
+        {"estimator__max_depth": [1, 3]}, cv=2,
+    ).fit(data.data, labels)  # fmt: skip
+    assert search.best_params_ == {"estimator__max_depth": 3}
+    assert set(search.predict(data.data)) == {"a", "b", "c"}
+    assert list(search.best_estimator_.feature_names_in_) == list(data.data.columns)
+
+
+def test_sample_weights_reach_the_classifier_or_are_refused(cancer):
+    train, given, *_ = cancer
+    weight = np.ones(len(given))
+    weight[::2] = 0
+    model = CleanedClassifier(DecisionTreeClassifier(random_state=0), how="none", random_state=0)
+    weighted = model.fit(train[:60], given[:60], sample_weight=weight[:60]).predict(train)
+    alone = DecisionTreeClassifier(random_state=0).fit(train[:60], given[:60], sample_weight=weight[:60])
+    np.testing.assert_array_equal(weighted, alone.predict(train))
+    with pytest.raises(InputError, match="takes no sample_weight"):
+        CleanedClassifier(KNeighborsClassifier()).fit(train, given, sample_weight=weight)
+    with pytest.raises(InputError, match="how='drop' or 'relabel'"):
+        CleanedClassifier(KNeighborsClassifier(), how="weight").fit(train, given)
+
+
+def test_a_way_that_does_not_exist_is_refused():
+    with pytest.raises(UnknownNameError, match="must be one of auto, none, drop, relabel, weight; got 'remove'"):
+        CleanedClassifier(how="remove").fit(np.eye(4), [0, 1, 0, 1])
