@@ -31,6 +31,7 @@ def page(found: Evaluation, title: str) -> str:
     )
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f'<meta http-equiv="Content-Security-Policy" content="{escaping.page_policy([_STYLE])}">'
         f"<title>{_name(title)}</title><style>{_STYLE}</style></head><body><h1>{_name(title)}</h1>{paragraphs}"
         "<h2>Classes</h2><div class=wide><table><thead><tr><th>class<th>samples<th>recall %<th>precision %</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>{_matrix(found)}</body></html>\n"

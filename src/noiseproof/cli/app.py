@@ -20,6 +20,7 @@ from noiseproof.cli import (
     data,
     diagnose,
     lists,
+    new,
     noise,
     predict,
     records,
@@ -55,6 +56,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "report": (results.report, "Write one page with tables and figures."),
     "noise": (noise.noise, "Make noisy labels out of clean ones."),
     "theory": (theory.theory, "Test a loss for noise tolerance, and say why."),
+    "new": (new.new, "Write a file to start a part of your own from."),
     "list": (lists.list_names, "List losses, methods, noises, data and models."),
 }
 for name, (command, line) in COMMANDS.items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noiseproof.cli import options, sweeping
-from noiseproof.errors import DataError
+from noiseproof.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from noiseproof.experiments.executors.base import Pool
@@ -43,7 +43,7 @@ def train(
         str | None, typer.Option(help="Own data: this one, such as discriminant. [by held-out given labels]")
     ] = None,
     time_limit: Annotated[
-        str | None, typer.Option("--time-limit", metavar="TIME", help="Be done by then: 90s, 10m, 2h.")
+        str | None, typer.Option("--time-limit", metavar="TIME", help="Own data: begin nothing new after 90s, 10m, 2h.")
     ] = None,
 ) -> None:
     """Train once; leave a record and `model/`, which predict, evaluate and export open.
@@ -72,6 +72,11 @@ def train(
                 features=features, learner=learner, time_limit=seconds,
             )  # fmt: skip
         return
+    if seconds is not None or features or learner:
+        raise InputError(
+            "--time-limit, --features and --learner go with your own data on frozen features; for a network, leave "
+            "them out and set --epochs, or leave --method, --recipe, --epochs and --set out"
+        )
     (run,) = grid.runs(
         [data],
         [noise],

@@ -7,7 +7,6 @@ it, and no script at all. Jinja escapes every value; names come from users and t
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import torch
 
 from noiseproof.data import Split
 from noiseproof.doctor.issues import LabelIssues
-from noiseproof.escaping import visible
+from noiseproof.escaping import page_policy, visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,25 +27,31 @@ _SIDE = 112  # pixels of a picture on it
 _CLASSES = 20  # of the matrix and the list of classes; beyond, the hardest
 
 _STYLE = """
-body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 74rem; color: #1b1f24; background: #fff;
+:root { --ink: #1b1f24; --paper: #fff; --soft: #5b6470; --line: #d9dde2; --given: #9d2b00; --likely: #0b5c94; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e8eb; --paper: #16191d; --soft: #9aa4b0; --line: #363c44; --given: #ff9b73; --likely: #7cc0f5; }
+}
+body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 74rem; color: var(--ink); background: var(--paper);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif;
   overflow-wrap: anywhere; }
 h1 { margin: 0 0 .25rem; font-size: 1.75rem; line-height: 1.2; }
 h2 { margin: 2.5rem 0 .75rem; font-size: 1.2rem; }
 p, li { max-width: 46rem; }
-.soft { color: #5b6470; font-size: .9rem; }
-.warning { color: #9d2b00; }
+.soft { color: var(--soft); font-size: .9rem; }
+.warning { color: var(--given); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #d9dde2; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line);
+  overflow-wrap: normal; }
 th:first-child, td.name { text-align: left; }
 .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: 1rem;
   padding: 0; list-style: none; }
 .sheet li { font-size: .8rem; line-height: 1.3; }
-.sheet img { display: block; width: 7rem; height: 7rem; object-fit: contain; background: #f6f7f8;
+.sheet img { display: block; width: 7rem; height: 7rem; object-fit: contain;
+  background: color-mix(in srgb, var(--ink) 6%, transparent);
   image-rendering: pixelated; }
-.given { color: #9d2b00; }
-.likely { color: #0b5c94; }
+.given { color: var(--given); }
+.likely { color: var(--likely); }
 """
 
 _PAGE = """<!doctype html>
@@ -115,9 +120,8 @@ def page(name: str, lead: str, split: Split, issues: LabelIssues) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["clip"] = lambda text, longest=80: visible(text, longest)
     rows = sorted(issues.classes, key=lambda one: one.margin)[:_CLASSES]
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     return environment.from_string(_PAGE).render(
-        policy=f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'",
+        policy=page_policy([_STYLE]),
         style=Markup(_STYLE),
         name=visible(name),
         lead=lead,

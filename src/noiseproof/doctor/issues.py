@@ -282,11 +282,12 @@ def issues_from(
     evidence: Evidence,
     opinion: Opinion,
     *,
+    suspicion: Matrix | None = None,
     recipe: Recipe | None = None,
     names: tuple[str, ...] = (),
 ) -> LabelIssues:
     """The verdict on given labels, with all that it rests on."""
-    found = verdict(evidence, opinion, given)
+    found = verdict(evidence, opinion, given, suspicion)
     return LabelIssues(
         ranking=found.ranking,
         score=found.score,

@@ -41,6 +41,8 @@ class Judgement:
     weights: dict[str, float]
     evidence: Evidence
     opinion: Opinion
+    suspicion: npt.NDArray[np.float64] | None = None
+    """Of wide vectors, log-odds by the posterior of the first round: there it ranks better than p of the given one."""
 
 
 def judge_vectors(
@@ -66,7 +68,8 @@ def judge_vectors(
         _standardised(vectors), given, one_hot(given, classes), folds_of(given, min(folds, len(given)), seed), seed
     )
     judges: list[Judge] = [LogisticRegression(), RandomForest(), ExtraTrees(), KernelRidge()]
-    if task.vectors.shape[1] >= Discriminant.fewest_columns:
+    wide = task.vectors.shape[1] >= Discriminant.fewest_columns
+    if wide:
         judges.append(Discriminant())
     first = [*judges, Boosting()] if classes <= Boosting.most_classes else judges
     progress = _Clock([*first, *judges], task, on_progress)
@@ -78,7 +81,10 @@ def judge_vectors(
         second, _ = _round(judges, replace(task, targets=soft), progress)
         refined = refined_transition(second, given, evidence.transition)
         opinion = opinion_of(second, given, refined, 1.0)
-    return Judgement(p, weights, evidence, opinion)
+        suspicion = None
+        if wide:
+            suspicion = opinion_of(p, given, evidence.transition, exponent).log_odds
+    return Judgement(p, weights, evidence, opinion, suspicion)
 
 
 def _round(judges: Sequence[Judge], task: Task, progress: _Clock) -> tuple[Probabilities, dict[str, float]]:

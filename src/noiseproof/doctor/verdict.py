@@ -139,20 +139,27 @@ class Verdict:
     informed: bool
 
 
-def verdict(evidence: Evidence, opinion: Opinion, given: Labels) -> Verdict:
-    """Rank, score and flag the given labels, and estimate how many are wrong."""
+def verdict(evidence: Evidence, opinion: Opinion, given: Labels, suspicion: Matrix | None = None) -> Verdict:
+    """Rank, score and flag the given labels, and estimate how many are wrong.
+
+    Args:
+        evidence: of the first round.
+        opinion: posterior of the true label.
+        given: labels (N,).
+        suspicion: ranking where labels have no direction; the evidence's own unless given.
+    """
     wrong = 1 / (1 + np.exp(-np.clip(opinion.log_odds, -700, 700)))
     disagreement = evidence.disagreement(given)
     by_posterior = float(wrong.mean())
     rate = 0.6 * by_posterior + 0.4 * disagreement
-    base = evidence.suspicion()
+    base = evidence.suspicion() if suspicion is None else suspicion
     if evidence.direction.strong:
-        suspicion = opinion.log_odds
+        order = opinion.log_odds
     elif evidence.direction.significant:
-        suspicion = 2 * rankdata(base) + rankdata(opinion.log_odds)
+        order = 2 * rankdata(base) + rankdata(opinion.log_odds)
     else:
-        suspicion = base
-    ranking = np.lexsort((-opinion.log_odds, -suspicion)).astype(np.int64)
+        order = base
+    ranking = np.lexsort((-opinion.log_odds, -order)).astype(np.int64)
     informed = evidence.is_informed(given)
     flagged = round(len(given) * max(evidence.joint_rate, 0.75 * disagreement)) if informed else 0
     is_issue = np.zeros(len(given), bool)

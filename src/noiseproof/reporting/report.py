@@ -8,7 +8,6 @@ keeps out everything else. Names from records are text wherever they stand; Jinj
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
@@ -18,7 +17,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from noiseproof.errors import DataError, InputError
-from noiseproof.escaping import visible
+from noiseproof.escaping import page_policy, visible
 from noiseproof.reporting import figure_style, figures, output_figures, paper
 from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, short_noise
 from noiseproof.reporting.humanize import counted, duration
@@ -80,8 +79,7 @@ def page(
     return _template().render(
         css=_trusted(css),
         script=_trusted(script),
-        policy="default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src '{_digest(css)}'; script-src '{_digest(script)}'",
+        policy=page_policy([css], [script]),
         title=_title(records),
         lead=_lead(records),
         headlines=list(_headlines(records)),
@@ -128,10 +126,6 @@ def _trusted(text: str) -> object:
     from markupsafe import Markup
 
     return Markup(text)
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 # What it says

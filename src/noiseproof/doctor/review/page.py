@@ -21,7 +21,7 @@ import torch
 
 from noiseproof.data.dataset import Origin, Split, Texts, is_frame
 from noiseproof.doctor.issues import LabelIssues
-from noiseproof.escaping import visible
+from noiseproof.escaping import page_policy, visible
 
 __all__ = ["review_page"]
 
@@ -61,13 +61,9 @@ def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *,
         "suspects": [_suspect(split, issues, origin, columns, i) for i in chosen],
     }
     style, script = (_file(name) for name in ("review.css", "review.js"))
-    policy = (
-        "default-src 'none'; img-src data: file: blob:; base-uri 'none'; form-action 'none'; "
-        f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    )
     values = {
         "TITLE": _html(f"Review of {visible(name)}"),
-        "POLICY": policy,
+        "POLICY": page_policy([style], [script], images="data: file: blob:"),
         "STYLE": style,
         "SCRIPT": script,
         "CONTENT": json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"),
@@ -122,10 +118,6 @@ def _picture(source: Path | torch.Tensor) -> str | None:
 
 def _file(name: str) -> str:
     return resources.files("noiseproof.doctor.review").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _html(text: str) -> str:
