@@ -15,6 +15,7 @@ __all__ = ["KINDS", "new"]
 _FOLDER = Path(__file__).parent / "templates"
 KINDS = {
     "loss": "noiseproof train digits --import {file} --method {name} --epochs 5",
+    "method": "noiseproof train digits --import {file} --method {name} --epochs 5",
     "noise": 'noiseproof noise digits "{name}(0.2)" --import {file}',
     "model": "noiseproof train digits --set model.name={file}:{title} --epochs 5",
     "data": "noiseproof train {name} --import {file} --recipe digits --epochs 5",
@@ -23,11 +24,11 @@ KINDS = {
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help="loss, noise, model, data or recipe")],
+    kind: Annotated[str, typer.Argument(help="loss, method, noise, model, data or recipe")],
     name: Annotated[str, typer.Argument(help="Its name in texts, such as my-loss.")],
     out: Annotated[Path | None, typer.Option(help="The file to write. [NAME.py, or NAME.toml for a recipe]")] = None,
 ) -> None:
-    """Write a small commented file that runs: a loss, noise, network, data set or recipe of your own."""
+    """Write a small commented file that runs: a loss, method, noise, network, data set or recipe of your own."""
     one_of("the kind of part", kind, KINDS)
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*", name):
         raise InputError(f"a name has small letters, digits and hyphens, such as my-loss; got {name!r}")

@@ -26,7 +26,7 @@ from noiseproof.doctor.judges.network import Progress, cross_fit
 from noiseproof.doctor.judging import JudgeProgress, judge_vectors
 from noiseproof.doctor.review.page import review_page
 from noiseproof.errors import InputError
-from noiseproof.isolation import isolated
+from noiseproof.runtime.isolation import isolated
 from noiseproof.selection.suggest import suggest
 from noiseproof.storage import files
 
