@@ -170,7 +170,7 @@ class Diagnosis:
             "agreement": self.agreement,
             "seconds": self.seconds,
             **{("findings" if key == "classes" else key): value for key, value in self.issues.to_json().items()},
-            "suspects": [
+            "flagged": [
                 {
                     **{name: values[index] for name, values in columns.items()},
                     "given": self.classes[int(self.issues.given[index])],
