@@ -20,8 +20,9 @@ from noiseproof.data.dataset import stratified
 from noiseproof.doctor.diagnosis import diagnose
 from noiseproof.doctor.inputs import vectors_of
 from noiseproof.errors import InputError
+from noiseproof.learners.corrected import corrected_accuracy
 
-__all__ = ["WAYS", "Way", "Ways", "compare_ways", "corrected_accuracy"]
+__all__ = ["WAYS", "Way", "Ways", "compare_ways"]
 
 Vectors = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -38,8 +39,6 @@ _CLEANING = ("drop", "relabel", "weight")
 _STEPS = 300
 _KNOTS = 400  # rows that an RBF map of a table is made of
 _FEW = 64  # columns up to which a table gets such a map
-_BOOTSTRAP = 200
-_UNSTABLE = 0.05  # smallest singular value of a matrix that can still be inverted
 
 
 @dataclass(frozen=True)
@@ -187,40 +186,6 @@ def _way(several: list[Judged]) -> Way:
     low, high = np.quantile(draws, [0.025, 0.975]) if np.isfinite(draws).all() else (np.nan, np.nan)
     clean = tuple(one[3] for one in several if one[3] is not None)
     return Way(tuple(one[0] for one in several), tuple(one[1] for one in several), (float(low), float(high)), clean)
-
-
-def corrected_accuracy(
-    predicted: Labels, given: Labels, transition: npt.NDArray[np.float64], *, seed: int = 1
-) -> tuple[float, npt.NDArray[np.float64]]:
-    """Accuracy on the true labels from predictions and noisy labels, under a known noise matrix.
-
-    With M[k, j] the share of samples predicted k and called j, M T^-1 holds the shares predicted k and truly j; its
-    trace is the accuracy.
-
-    Args:
-        predicted: (N,), 0 to K-1, by a model that has not seen `given`.
-        given: noisy labels, (N,).
-        transition: T[i, j] = P(given j | true i), (K, K).
-        seed: of the bootstrap.
-
-    Returns:
-        The accuracy in [0, 1] and its bootstrap draws (200,); NaN where T is close to singular.
-
-    Example:
-        >>> p = np.array([0] * 50 + [1] * 50)                   # always right, of labels of which a fifth is wrong
-        >>> g = np.array([0] * 40 + [1] * 50 + [0] * 10)
-        >>> round(corrected_accuracy(p, g, np.array([[0.8, 0.2], [0.2, 0.8]]))[0], 6)
-        1.0
-    """
-    classes = len(transition)
-    if np.linalg.svd(transition, compute_uv=False)[-1] < _UNSTABLE:
-        return float("nan"), np.full(_BOOTSTRAP, np.nan)
-    inverse = np.linalg.inv(transition)
-    value = inverse.T[predicted, given]  # of each sample: entry (given, predicted) of T^-1
-    draws = np.random.Generator(np.random.Philox(rng.key(seed, "bootstrap")))
-    index = draws.integers(0, len(given), (_BOOTSTRAP, len(given)))
-    assert classes > int(max(predicted.max(), given.max()))
-    return float(np.clip(value.mean(), 0, 1)), np.clip(value[index].mean(1), 0, 1)
 
 
 def _mapped(vectors: Vectors, train: Labels) -> Vectors:
