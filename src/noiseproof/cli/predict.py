@@ -31,6 +31,7 @@ def predict(
     text: Annotated[str | None, typer.Option("--text", help="Column of the texts.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of labels, which is left out.")] = None,
     drop: Annotated[list[str] | None, typer.Option("--drop", help="Columns that are left out.")] = None,
+    annotators: Annotated[list[str] | None, typer.Option("--annotators", help="Columns of answers, left out.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between the values of a row; tab for a tab.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file, as latin-1. [utf-8]")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the pictures that a table names.")] = None,
@@ -46,7 +47,7 @@ def predict(
     from noiseproof.data.readers.base import ReadingOptions
 
     opened = load_model(model)
-    dropped = tuple(name.strip() for names in drop or [] for name in names.split(","))
+    dropped = tuple(name.strip() for names in [*(drop or []), *(annotators or [])] for name in names.split(","))
     options = ReadingOptions(
         label=label, path=path, text=text, id=key, drop=dropped, delimiter=delimiter, encoding=encoding, root=data_root
     )
@@ -97,7 +98,7 @@ def evaluate(
         from noiseproof.storage import files
 
         contents = {
-            "evaluation.html": page(result, f"{found.name}: evaluation"),
+            "evaluation.html": page(result, f"{result.data}: evaluation"),
             "evaluation.json": json.dumps(result.to_json(), indent=1) + "\n",
             "confusion.csv": result.confusion_csv(),
         }
