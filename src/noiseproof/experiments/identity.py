@@ -74,10 +74,16 @@ class Sources:
             `weights`: of the file of starting weights. `code KIND NAME`: of the source of a part of the user's own.
         """
         return {
-            **self._once(("data", text), lambda: self._of_data(text)),
-            **self._once(("noise", text, noise_text), lambda: self._of_noise(text, noise_text)),
+            **self.inputs(text, noise_text),
             **self._once(("model", recipe.model.name, str(recipe.model.weights)), lambda: _of_model(recipe)),
             **_of_method(method),
+        }
+
+    def inputs(self, text: str, noise_text: str) -> dict[str, str]:
+        """The part of `content` that comes from data and noise."""
+        return {
+            **self._once(("data", text), lambda: self._of_data(text)),
+            **self._once(("noise", text, noise_text), lambda: self._of_noise(text, noise_text)),
         }
 
     def _once(self, key: tuple[str, ...], make: Any) -> dict[str, str]:
