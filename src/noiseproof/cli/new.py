@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from noiseproof.errors import InputError, one_of
+from noiseproof.storage import files
 
 __all__ = ["KINDS", "new"]
 
@@ -36,9 +37,6 @@ def new(
     path = out or Path(name.replace("-", "_") + suffix)
     title = "".join(word.capitalize() for word in name.split("-"))
     text = (_FOLDER / f"{kind}{suffix}.txt").read_text(encoding="utf-8")
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text.replace("TITLE", title).replace("NAME", name))
-    except FileExistsError:
-        raise InputError(f"{path} is there already; give another name, or --out FILE") from None
+    if not files.create_once(path, text.replace("TITLE", title).replace("NAME", name)):
+        raise InputError(f"{path} is there already; give another name, or --out FILE")
     typer.echo(f"wrote {path}; try: {KINDS[kind].format(file=path, name=name, title=title)}")

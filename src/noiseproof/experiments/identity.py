@@ -20,7 +20,7 @@ from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.names import FILE
 from noiseproof.labels import CIFAR_N
 from noiseproof.methods.transition import File
-from noiseproof.own_code import code_of
+from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from noiseproof import artifacts, losses, recipes
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range, one_of
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
 from noiseproof.integrations._network import Module, Standardized, model_of, network_for, seeded
-from noiseproof.isolation import isolated
+from noiseproof.runtime.isolation import isolated
 from noiseproof.train import device
 from noiseproof.train.health import LIMIT, health
 
