@@ -78,7 +78,7 @@ def test_the_page_is_self_contained_and_names_stay_text(tmp_path):
         folds=2,
     )
     written = found.write(tmp_path / "out")
-    assert [path.name for path in written] == ["issues.csv", "diagnosis.json", "diagnosis.html"]
+    assert [path.name for path in written] == ["issues.csv", "diagnosis.json", "diagnosis.html", "review.html"]
     page = written[2].read_text()
     assert "default-src 'none'" in html.unescape(page)
     assert "<script" not in page

@@ -215,7 +215,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "uses the network",
     ): "knocks at the address of the Ray cluster that the user typed",
     (
-        "own_code.py",
+        "runtime/own_code.py",
         "runs code",
     ): "compiles the source of the user's own part, which it never runs, to see whether it is what was imported",
     ("losses/_kernels/gpu.py", "runs code"): "the source of a Triton kernel, made from the library's own forms alone",
@@ -228,10 +228,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("features/frozen_network.py", "runs a pickle"): "published weights of a known SHA-256, weights_only",
     ("models/construction.py", "draws from a global stream"): "networks of the user know no other; inside fork_rng",
     (
-        "own_parts.py",
+        "runtime/own_parts.py",
         "runs a pickle",
     ): "the call that the parent process packed, beside the user's own code",
-    ("own_parts.py", "writes files"): "the user's own modules, for a worker that does not have their files",
+    ("runtime/own_parts.py", "writes files"): "the user's own modules, for a worker that does not have their files",
     ("selection/tune.py", "removes files"): "the checkpoints of a trial that is recorded",
     (
         "artifacts/evaluation.py",

@@ -8,7 +8,8 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV, cross_val_predict, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -16,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from noiseproof import losses, noise
+from noiseproof import load_model, losses, noise
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.integrations.sklearn import NoisyLabelClassifier
 
@@ -216,3 +217,35 @@ def test_it_survives_clone_and_pickle(digits):
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict_proba(test_x), model.predict_proba(test_x))
     assert clone(model).get_params()["loss__a"] == 20
+
+
+@pytest.mark.parametrize("hidden", [(32,), (), (16, 8)])
+def test_a_saved_classifier_predicts_from_its_folder_as_before(hidden, tmp_path):
+    features, labels = load_digits(return_X_y=True)  # whose first pixel never changes
+    names = np.array([f"digit {label}" for label in range(10)])
+    trained = NoisyLabelClassifier("gce", hidden=hidden, epochs=5, random_state=0).fit(
+        features[:600], names[labels[:600]]
+    )
+    model = load_model(trained.save(tmp_path / "model"))
+    changed = np.where(features[600:900] == 0, 1.0, features[600:900])
+    assert model.classes == tuple(names)
+    assert model.predict(changed).tolist() == trained.predict(changed).tolist()
+    np.testing.assert_allclose(model.predict_proba(changed), trained.predict_proba(changed), atol=1e-4)
+
+
+def test_a_saved_classifier_knows_its_columns_and_numeric_classes(tmp_path):
+    frame, labels = load_iris(return_X_y=True, as_frame=True)
+    trained = NoisyLabelClassifier("ce", epochs=5, random_state=0).fit(frame, labels)
+    model = load_model(trained.save(tmp_path))
+    shuffled = frame[frame.columns[::-1]]
+    assert model.classes == ("0", "1", "2")
+    assert model.predict(shuffled).tolist() == trained.predict(frame).astype(str).tolist()
+
+
+def test_a_network_of_the_users_own_is_refused_with_the_way_to_keep_it(tmp_path):
+    features, labels = load_iris(return_X_y=True)
+    trained = NoisyLabelClassifier("ce", module=nn.Linear(4, 3), epochs=1, random_state=0).fit(features, labels)
+    with pytest.raises(InputError, match="joblib"):
+        trained.save(tmp_path)
+    with pytest.raises(NotFittedError):
+        NoisyLabelClassifier().save(tmp_path)

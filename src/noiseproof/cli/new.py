@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 
 from noiseproof.errors import InputError, one_of
+from noiseproof.storage import files
 
 __all__ = ["KINDS", "new"]
 
 _FOLDER = Path(__file__).parent / "templates"
 KINDS = {
     "loss": "noiseproof train digits --import {file} --method {name} --epochs 5",
+    "method": "noiseproof train digits --import {file} --method {name} --epochs 5",
     "noise": 'noiseproof noise digits "{name}(0.2)" --import {file}',
     "model": "noiseproof train digits --set model.name={file}:{title} --epochs 5",
     "data": "noiseproof train {name} --import {file} --recipe digits --epochs 5",
@@ -23,11 +25,11 @@ KINDS = {
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help="loss, noise, model, data or recipe")],
+    kind: Annotated[str, typer.Argument(help="loss, method, noise, model, data or recipe")],
     name: Annotated[str, typer.Argument(help="Its name in texts, such as my-loss.")],
     out: Annotated[Path | None, typer.Option(help="The file to write. [NAME.py, or NAME.toml for a recipe]")] = None,
 ) -> None:
-    """Write a small commented file that runs: a loss, noise, network, data set or recipe of your own."""
+    """Write a small commented file that runs: a loss, method, noise, network, data set or recipe of your own."""
     one_of("the kind of part", kind, KINDS)
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*", name):
         raise InputError(f"a name has small letters, digits and hyphens, such as my-loss; got {name!r}")
@@ -35,9 +37,6 @@ def new(
     path = out or Path(name.replace("-", "_") + suffix)
     title = "".join(word.capitalize() for word in name.split("-"))
     text = (_FOLDER / f"{kind}{suffix}.txt").read_text(encoding="utf-8")
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text.replace("TITLE", title).replace("NAME", name))
-    except FileExistsError:
-        raise InputError(f"{path} is there already; give another name, or --out FILE") from None
+    if not files.create_once(path, text.replace("TITLE", title).replace("NAME", name)):
+        raise InputError(f"{path} is there already; give another name, or --out FILE")
     typer.echo(f"wrote {path}; try: {KINDS[kind].format(file=path, name=name, title=title)}")

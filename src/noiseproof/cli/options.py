@@ -62,7 +62,7 @@ def _with_imports(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*, own_imports: list[str] | None = None, **given: Any) -> None:
-        from noiseproof import own_parts
+        from noiseproof.runtime import own_parts
 
         for spec in own_imports or []:
             own_parts.load(spec)

@@ -63,7 +63,7 @@ def calls(
     """What a worker is asked to do for a run."""
     from noiseproof.experiments import records
     from noiseproof.experiments.execution import execute
-    from noiseproof.own_parts import Carried
+    from noiseproof.runtime.own_parts import Carried
 
     def call(run: Run) -> Call:
         place = records.location(folder, run.run_id).parent

@@ -26,7 +26,7 @@ from noiseproof.doctor.judges.network import Progress, cross_fit
 from noiseproof.doctor.judging import JudgeProgress, judge_vectors
 from noiseproof.doctor.review.page import review_page
 from noiseproof.errors import InputError
-from noiseproof.isolation import isolated
+from noiseproof.runtime.isolation import isolated
 from noiseproof.selection.suggest import suggest
 from noiseproof.storage import files
 
@@ -170,7 +170,7 @@ class Diagnosis:
             "agreement": self.agreement,
             "seconds": self.seconds,
             **{("findings" if key == "classes" else key): value for key, value in self.issues.to_json().items()},
-            "suspects": [
+            "flagged": [
                 {
                     **{name: values[index] for name, values in columns.items()},
                     "given": self.classes[int(self.issues.given[index])],

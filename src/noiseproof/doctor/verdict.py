@@ -175,9 +175,9 @@ def _interval(
 ) -> tuple[float, float]:
     frequencies = np.bincount(given, minlength=len(evidence.transition)) / len(given)
     in_regions = 1 - float(frequencies @ evidence.regions.shares.diagonal())
-    margin = _MARGIN + 0.5 / np.sqrt(len(given))
-    low = min(in_regions, by_posterior, rate) - margin
-    high = max(disagreement, evidence.joint_rate, rate) + margin
+    chance = 0.5 / np.sqrt(len(given))  # the most that a share of so few samples strays by, one standard error
+    low = min(in_regions, by_posterior, rate) - _MARGIN - max(0.0, chance - 0.05)
+    high = max(disagreement, evidence.joint_rate, rate) + _MARGIN + chance
     return float(max(0.0, low)), float(min(1.0, high))
 
 

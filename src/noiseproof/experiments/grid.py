@@ -21,12 +21,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from noiseproof import own_parts, recipes
+from noiseproof import recipes
 from noiseproof.errors import DataError, DataMissingError, InputError, did_you_mean
 from noiseproof.experiments.execution import describe, recipe_for
 from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.specification import Run
 from noiseproof.recipes import Recipe
+from noiseproof.runtime import own_parts
 from noiseproof.storage import files
 
 __all__ = ["OnBadData", "load", "names", "runs"]

@@ -19,7 +19,7 @@ from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.names import FILE
 from noiseproof.labels import CIFAR_N
-from noiseproof.own_code import code_of
+from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
 
 if TYPE_CHECKING:

@@ -15,11 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof import models, rng
+from noiseproof.artifacts import Model, OnNetwork
+from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError
+from noiseproof.models.mlp import MLP
 from noiseproof.models.own import check_logits
 from noiseproof.text import Entry
 
-__all__ = ["Module", "Standardized", "network_for", "seeded"]
+__all__ = ["Module", "Standardized", "model_of", "network_for", "seeded"]
 
 #: What `module` may be: a factory `(shape, classes) -> nn.Module`, a class, a network to copy, or "my_model:Net".
 Module = Callable[[tuple[int, ...], int], nn.Module] | type[nn.Module] | nn.Module | str
@@ -97,3 +100,28 @@ class Standardized(nn.Module):
     def forward(self, X: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         logits: Tensor = self.network((X - self.mean) * self.scale)
         return logits
+
+
+def model_of(trained: Standardized, classes: npt.NDArray[Any], columns: Sequence[str], about: dict[str, Any]) -> Model:
+    """The model that a folder can hold, in float32; class names become text.
+
+    Raises:
+        InputError: the network is none of the package's for features (N, D), or two classes have the same name.
+    """
+    network, names = copy.deepcopy(trained.network), tuple(str(name) for name in classes.tolist())
+    if type(network) is not MLP or trained.mean.dim() != 1:
+        raise InputError(
+            "a model folder holds the built-in perceptron on features (N, D); "
+            f"keep a {type(network).__name__} on inputs {tuple(trained.mean.shape)} with pickle or joblib"
+        )
+    if len(set(names)) < len(names):
+        raise InputError(f"two classes have the same name as text: {', '.join(names[:10])}")
+    network, layers = network.cpu().float(), [part for part in network.modules() if isinstance(part, nn.Linear)]
+    scale = trained.scale.cpu().double()
+    varies = scale > 0
+    with torch.no_grad():
+        layers[0].weight[:, ~varies] = 0  # a feature that never changed counts for nothing
+    std = torch.where(varies, 1 / scale, 1.0)
+    augment = Augment(mean=tuple(trained.mean.cpu().tolist()), std=tuple(std.tolist()))
+    options = {"hidden": tuple(layer.out_features for layer in layers[:-1])}
+    return Model(OnNetwork(network, "mlp", options, (len(scale),), len(names), augment, list(columns)), names, about)

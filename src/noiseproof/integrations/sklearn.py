@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -23,11 +24,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from noiseproof import losses, recipes
+from noiseproof import artifacts, losses, recipes
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range, one_of
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
-from noiseproof.integrations._network import Module, Standardized, network_for, seeded
-from noiseproof.isolation import isolated
+from noiseproof.integrations._network import Module, Standardized, model_of, network_for, seeded
+from noiseproof.runtime.isolation import isolated
 from noiseproof.train import device
 from noiseproof.train.health import LIMIT, health
 
@@ -376,6 +377,26 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         check_is_fitted(self)
         chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
         return chosen
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model folder that `noiseproof.load_model` and `noiseproof predict` open; nothing in it runs code.
+
+        The model predicts as this classifier does, in float32; its classes are the labels as text.
+
+        Args:
+            folder: made if need be; an earlier model in it is replaced.
+
+        Returns:
+            The folder.
+
+        Raises:
+            NotFittedError: `fit` has not been called.
+            InputError: the network is not the built-in perceptron on features (N, D).
+        """
+        check_is_fitted(self)
+        columns = [str(name) for name in getattr(self, "feature_names_in_", ())]
+        about = {"method": self.loss if isinstance(self.loss, str) else str(self.loss), "loss": str(self.loss_)}
+        return artifacts.save(model_of(self.net_.module_, self.classes_, columns, about), folder)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noiseproof import own_parts
 from noiseproof.errors import InputError
 from noiseproof.models.base import MODELS, Network
+from noiseproof.runtime import own_parts
 from noiseproof.text import Entry
 
 __all__ = ["OwnNetwork", "check_logits", "entry_of", "option_names"]

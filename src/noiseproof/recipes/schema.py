@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from noiseproof import models, own_parts
+from noiseproof import models
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError, did_you_mean
+from noiseproof.runtime import own_parts
 from noiseproof.text import Entry
 
 __all__ = ["File", "MethodEntry", "Model", "Train", "When", "check", "written"]

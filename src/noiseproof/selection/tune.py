@@ -25,8 +25,8 @@ from noiseproof.data import Data, Split
 from noiseproof.data.dataset import stratified
 from noiseproof.errors import DataError, InputError
 from noiseproof.noise import NoisyLabels
-from noiseproof.own_code import code_of
 from noiseproof.recipes import Method, Recipe
+from noiseproof.runtime.own_code import code_of
 from noiseproof.storage import files
 from noiseproof.train import fit
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.errors import InputError, MachineError, one_of
-from noiseproof.isolation import Setting, isolated, process_wide, products
+from noiseproof.runtime.isolation import Setting, isolated, process_wide, products
 
 __all__ = ["DEVICES", "MODES", "PRECISIONS", "Place", "choose", "flags"]
 

@@ -23,13 +23,13 @@ from noiseproof.data.dataset import Data, Split
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
-from noiseproof.isolation import isolated
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
 from noiseproof.methods.ensemble import Ensemble
 from noiseproof.models import Network
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
+from noiseproof.runtime.isolation import isolated
 from noiseproof.train import checkpoint, evaluate, preparation
 from noiseproof.train.device import choose, flags
 from noiseproof.train.distributed import Team

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noiseproof import pulse, rng
+from noiseproof import rng
 from noiseproof.data.dataset import Split
 from noiseproof.data.pipeline.augment import Augment, crops, draw, normalise, pad
 from noiseproof.errors import InputError
+from noiseproof.runtime import pulse
 
 __all__ = ["Batches"]
 

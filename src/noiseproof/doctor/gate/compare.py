@@ -98,7 +98,7 @@ def read_baseline(path: str | Path) -> Baseline:
     path = Path(path)
     try:
         content = json.loads(read_text(path, _LONGEST))
-        listed, rate = content["suspects"], float(content["rate"])
+        listed, rate = content["flagged"], float(content["rate"])
         found = [
             Suspect(
                 {name: str(value) for name, value in one.items() if name not in _OWN},

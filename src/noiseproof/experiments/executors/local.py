@@ -20,7 +20,7 @@ from typing import Any
 
 from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised, Stalled
 from noiseproof.experiments.executors.patience import AwakeClock, Patience
-from noiseproof.machine import cores, free_memory
+from noiseproof.runtime.machine import cores, free_memory
 from noiseproof.storage.process import safe_environment
 
 __all__ = ["LocalPool", "sensible_workers"]

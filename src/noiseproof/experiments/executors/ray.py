@@ -16,12 +16,12 @@ import warnings
 from contextlib import suppress
 from typing import Any
 
-from noiseproof import pulse
 from noiseproof.errors import InputError, MachineError
 from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised, Stalled
 from noiseproof.experiments.executors.patience import AwakeClock, Patience
 from noiseproof.experiments.executors.worker import BEAT, portable
-from noiseproof.machine import cores
+from noiseproof.runtime import pulse
+from noiseproof.runtime.machine import cores
 from noiseproof.storage.process import Process, this_process
 
 __all__ = ["RayPool"]

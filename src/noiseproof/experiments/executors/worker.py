@@ -20,9 +20,9 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from noiseproof import pulse
 from noiseproof.errors import MachineError, NoiseproofError
 from noiseproof.experiments.executors.base import OutOfMemory
+from noiseproof.runtime import pulse
 
 __all__ = ["BEAT", "Failure", "main", "portable"]
 

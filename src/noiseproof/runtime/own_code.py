@@ -14,7 +14,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from noiseproof import own_parts
+from noiseproof.runtime import own_parts
 
 __all__ = ["code_of"]
 

@@ -14,7 +14,7 @@ import torch
 
 import noiseproof
 from noiseproof import NoisyLabelClassifier, data, recipes
-from noiseproof.isolation import isolated
+from noiseproof.runtime.isolation import isolated
 from noiseproof.train import fit
 
 DIGITS = data.load("digits")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from noiseproof import machine
 from noiseproof.experiments.executors.local import sensible_workers
+from noiseproof.runtime import machine
 
 GIB = 1 << 30
 

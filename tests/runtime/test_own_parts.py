@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from noiseproof import own_parts
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError
 from noiseproof.losses import LOSSES
+from noiseproof.runtime import own_parts
 
 LOSS = """
 from noiseproof.losses import LOSSES, Loss
