@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -16,6 +17,8 @@ copyright = "2026, the noiseproof authors"
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "generate"]
+if find_spec("sphinx_copybutton"):  # the pages read as well without the buttons
+    extensions.append("sphinx_copybutton")
 myst_enable_extensions = ["attrs_block", "dollarmath"]
 myst_heading_anchors = 3
 myst_url_schemes = {
@@ -24,6 +27,8 @@ myst_url_schemes = {
     "gh": {"url": "https://github.com/{{path}}/issues/{{fragment}}", "title": "{{path}}#{{fragment}}"},
 }
 exclude_patterns = ["_build", "examples", "import-diagram.md"]
+
+copybutton_prompt_text = "$ "  # of a console block the commands alone are copied
 
 html_theme = "furo"
 html_title = "noiseproof"

@@ -55,7 +55,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "figure": (results.figure, "Draw a figure of a results folder."),
     "report": (results.report, "Write one page with tables and figures."),
     "noise": (noise.noise, "Make noisy labels out of clean ones."),
-    "theory": (theory.theory, "Say whether a loss tolerates a noise, and why."),
+    "theory": (theory.theory, "Test a loss for noise tolerance, and say why."),
     "new": (new.new, "Write a file to start a part of your own from."),
     "list": (lists.list_names, "List losses, methods, noises, data and models."),
 }

@@ -16,9 +16,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of the 
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
-@app.command("losses")
+@app.command("losses", short_help="Measure every loss, forward and backward.")
 def losses_(device: Device = "cpu", rounds: Rounds = 7, out: Out = None, as_json: AsJson = False) -> None:
-    """Every loss forward and backward beside F.cross_entropy, its usual spelling and torch.compile; 15 minutes."""
+    """Measure every loss beside F.cross_entropy, its usual spelling and torch.compile; takes 15 minutes.
+
+    \b
+    Examples:
+    noiseproof bench losses
+    noiseproof bench losses --rounds 3 --out losses.json
+    """
     if device != "cpu":
         from noiseproof.speed.losses_gpu import run as run_on_gpu
 
@@ -33,9 +39,15 @@ def losses_(device: Device = "cpu", rounds: Rounds = 7, out: Out = None, as_json
     _show(result, as_json)
 
 
-@app.command()
+@app.command(short_help="Measure a training step and whole runs.")
 def train(device: Device = "cpu", rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None:
-    """A training step of CNN-8 beside the published loop; on a GPU whole runs too."""
+    """Measure a training step of CNN-8 beside the published loop; with --device cuda whole runs too.
+
+    \b
+    Examples:
+    noiseproof bench train
+    noiseproof bench train --rounds 3 --json
+    """
     from noiseproof.speed.training import run
 
     result = run(device=device, rounds=rounds, output=out)
@@ -46,9 +58,15 @@ def train(device: Device = "cpu", rounds: Rounds = 5, out: Out = None, as_json: 
     _show(result, as_json)
 
 
-@app.command()
+@app.command(short_help="Measure the loading of pictures.")
 def loader(rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None:
-    """Batches of small pictures and of image files beside Pillow's chain, on one thread."""
+    """Measure batches of small pictures and of image files beside Pillow's chain, on one thread.
+
+    \b
+    Examples:
+    noiseproof bench loader
+    noiseproof bench loader --out loader.json
+    """
     from noiseproof.speed.loader import run
 
     _show(run(rounds=rounds, output=out), as_json)

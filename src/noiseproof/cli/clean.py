@@ -33,12 +33,10 @@ def clean(
 ) -> None:
     """Write a cleaned copy of your data in its own form, with a log that reverses it.
 
+    \b
     Examples:
-
     noiseproof clean pets.csv --issues diagnosis/issues.csv --drop --out pets-clean.csv
-
     noiseproof clean photos --review decisions.csv --out photos-clean
-
     noiseproof clean --undo pets-clean.csv.clean-log.json --out pets.csv
     """
     from noiseproof.doctor import cleaning

@@ -50,7 +50,13 @@ def compare(
         typer.Option(metavar="best|all", help="Leave the model of the best run, or of all."),
     ] = None,
 ) -> None:
-    """Train several methods on the same wrong labels, print the table, draw the curves and write a report."""
+    """Train several methods on the same wrong labels, print the table, draw the curves and write a report.
+
+    \b
+    Examples:
+    noiseproof compare digits --noise "symmetric(0.4)" --methods ce,gce,jal-ce
+    noiseproof compare pets.csv --noise clean --tune --keep-model best
+    """
     named = split_list(methods)
     if not named:
         raise InputError("--methods needs at least one method, such as ce,jal-ce")

@@ -16,20 +16,28 @@ from noiseproof.escaping import visible
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Root = Annotated[Path, typer.Option("--root", "--data-root", help="The folder of the data sets.", show_default="data")]
+Root = Annotated[
+    Path | None, typer.Option("--root", "--data-root", help="The folder of the data sets. [$NOISEPROOF_DATA or data]")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command()
+@app.command(short_help="Check that a data set is complete.")
 def check(
     data: Annotated[
         str, typer.Argument(metavar="NAME", help="A data set, a path, or cifar10n, cifar100n, cifar10-instance, ...")
     ],
-    root: Root | None = None,
+    root: Root = None,
     images: Annotated[bool, typer.Option(help="Decode every image file.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Say whether a data set is all there and what is odd about it; exit code 2 if it cannot be used."""
+    """Check that a data set is complete and list what is odd about it; exit code 2 if it cannot be used.
+
+    \b
+    Examples:
+    noiseproof data check pets.csv
+    noiseproof data check clothing1m --root /data
+    """
     from noiseproof.data.check import check as look
 
     with _progress(not as_json) as show:
@@ -48,14 +56,20 @@ def check(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(short_help="Download a data set; hashes are checked.")
 def fetch(
     name: Annotated[str, typer.Argument(help="A data set, or cifar10n, cifar100n, cifar10-instance, ...")],
-    root: Root | None = None,
+    root: Root = None,
     mirror: Annotated[str | None, typer.Option(help="Take the files from this address; hashes are checked.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds without a byte after which a connection is dead.")] = 30,
 ) -> None:
-    """Download a data set from its official address, or go on with a download; hashes are checked."""
+    """Download a data set from its official address, or go on with a download; hashes are checked.
+
+    \b
+    Examples:
+    noiseproof data fetch cifar10 --root /data
+    noiseproof data fetch cifar10n --root /data
+    """
     from noiseproof.data.io.download import fetch as get
     from noiseproof.data.registry import default_root
 

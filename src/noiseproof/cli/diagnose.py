@@ -47,10 +47,9 @@ def diagnose(
 ) -> None:
     """Estimate the label noise, rank the suspect labels and suggest a method. Uses no clean label.
 
+    \b
     Examples:
-
     noiseproof diagnose pets.csv --out diagnosis
-
     noiseproof diagnose photos --before diagnosis/diagnosis.json --max-noise 5% --format github
     """
     from noiseproof import data as datasets

@@ -22,7 +22,13 @@ def list_names(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     recipe: Annotated[str, typer.Option(help="The recipe whose methods are listed.")] = "cifar10",
 ) -> None:
-    """List the losses, methods, noises, data sets, models or recipes that exist."""
+    """List the losses, methods, noises, data sets, models, features or recipes that exist.
+
+    \b
+    Examples:
+    noiseproof list losses
+    noiseproof list methods --recipe cifar100
+    """
     listings: dict[str, Callable[[], Rows]] = {
         "losses": _losses,
         "methods": lambda: _methods(recipe),

@@ -29,7 +29,13 @@ def new(
     name: Annotated[str, typer.Argument(help="Its name in texts, such as my-loss.")],
     out: Annotated[Path | None, typer.Option(help="The file to write. [NAME.py, or NAME.toml for a recipe]")] = None,
 ) -> None:
-    """Write a small commented file that runs: a loss, method, noise, network, data set or recipe of your own."""
+    """Write a small commented file that runs: a loss, method, noise, network, data set or recipe of your own.
+
+    \b
+    Examples:
+    noiseproof new loss my-loss
+    noiseproof new method my-method --out mine.py
+    """
     one_of("the kind of part", kind, KINDS)
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*", name):
         raise InputError(f"a name has small letters, digits and hyphens, such as my-loss; got {name!r}")

@@ -39,7 +39,13 @@ def noise(
         typer.Option("--spreadsheet", help="In a .csv, put ' before what a spreadsheet takes for a formula."),
     ] = False,
 ) -> None:
-    """Make given labels out of a data set's clean ones and describe them; of your own data all samples."""
+    """Make given labels out of a data set's clean ones and describe them; of your own data all samples.
+
+    \b
+    Examples:
+    noiseproof noise digits "symmetric(0.4)" --seed 1 --plot matrix.png
+    noiseproof noise pets.csv "pairflip(0.2)" --out pets-noisy.csv
+    """
     for path, endings in ((out, (".npy", ".csv", ".txt")), (plot, (".png", ".pdf", ".svg"))):
         if path is not None:
             one_of(f"the ending of {path.name}", path.suffix.lower(), endings)

@@ -37,8 +37,9 @@ def predict(
 ) -> None:
     """Label new items with a trained model; items that cannot be read are listed and skipped.
 
+    \b
+    Examples:
     noiseproof predict results/model new-photos --out predictions.csv --proba
-
     noiseproof predict results/model customers.csv --id customer --top 3
     """
     from noiseproof.artifacts import load_model, predictions
@@ -83,7 +84,10 @@ def evaluate(
 ) -> None:
     """Compare a model with labels: accuracy, each class, confusion matrix; corrected for wrong labels.
 
+    \b
+    Examples:
     noiseproof evaluate results/model test.csv --out evaluation
+    noiseproof evaluate results/model photos --json
     """
     from noiseproof import data as datasets
     from noiseproof.artifacts import evaluation, load_model
@@ -117,7 +121,10 @@ def export(
 ) -> None:
     """Write the model as one file with its preprocessing inside, checked against the original on the spot.
 
+    \b
+    Examples:
     noiseproof export results/model --format onnx -o pets.onnx
+    noiseproof export results/model --format torch
     """
     from noiseproof.artifacts import load_model
     from noiseproof.artifacts.export import export as write

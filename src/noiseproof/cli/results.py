@@ -28,7 +28,13 @@ def table(
         bool, typer.Option("--leaderboard", help="Methods by last epoch, beside the best test epoch and the cost.")
     ] = False,
 ) -> None:
-    """Print the table of a results folder: means and deviations over the seeds, best and second best marked."""
+    """Print the table of a results folder: means and deviations over the seeds, best and second best marked.
+
+    \b
+    Examples:
+    noiseproof table results --paper
+    noiseproof table results --format latex
+    """
     from noiseproof.reporting import paper as beside
     from noiseproof.reporting import render, tables
 
@@ -62,7 +68,13 @@ def figure(
     methods: Annotated[str | None, typer.Option(help="Only these methods, with commas between them.")] = None,
     classes: Annotated[int | None, typer.Option(help="For loss: how many classes. [the records', else 10]")] = None,
 ) -> None:
-    """Draw a figure of a results folder, as PNG and as PDF."""
+    """Draw a figure of a results folder, as PNG and as PDF.
+
+    \b
+    Examples:
+    noiseproof figure curves results
+    noiseproof figure loss 'ce, nce + amse(a=30)' --classes 10 -o pull.png
+    """
     from noiseproof.reporting import figures, output_figures
 
     one_of("the figure", what, FIGURES)
@@ -92,7 +104,13 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML file. [DIR/report.html]")] = None,
 ) -> None:
-    """Write one self-contained HTML page: tables, figures, what was run, what failed."""
+    """Write one self-contained HTML page: tables, figures, what was run, what failed.
+
+    \b
+    Examples:
+    noiseproof report results
+    noiseproof report results -o report.html
+    """
     from noiseproof.reporting import output_figures
     from noiseproof.reporting import report as page
 

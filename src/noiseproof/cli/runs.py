@@ -52,11 +52,12 @@ def train(
     Your own data are learned in minutes on frozen features, unless --method, --recipe, --epochs or --set ask for a
     network.
 
-    noiseproof train photos --out results
-
-    noiseproof train customers.csv --method jal-ce --out results
-
     Under torchrun its processes share the work: `torchrun --nproc-per-node 4 -m noiseproof train ...`.
+
+    \b
+    Examples:
+    noiseproof train photos --out results
+    noiseproof train customers.csv --method jal-ce --out results
     """
     from noiseproof.cli import learning, progress
     from noiseproof.experiments import grid, records
@@ -137,7 +138,13 @@ def sweep(
         bool, typer.Option("--keep-models", help="Leave the model of each run beside its record.")
     ] = False,
 ) -> None:
-    """Run a grid; what has a record is skipped, so the same command continues a sweep that was stopped."""
+    """Run a grid; what has a record is skipped, so the same command continues a sweep that was stopped.
+
+    \b
+    Examples:
+    noiseproof sweep table3 --data-root /data --out results --dry-run
+    noiseproof sweep my-grid.toml --out results --workers 4
+    """
     from noiseproof.cli import progress
     from noiseproof.experiments import grid as grids
     from noiseproof.experiments.executors.shard import WHOLE, Shard

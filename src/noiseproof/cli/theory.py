@@ -29,7 +29,13 @@ def theory(
         Path | None, typer.Option(help="Draw the risk on three classes and the pull of a sample (.png or .pdf).")
     ] = None,
 ) -> None:
-    """Say whether a loss tolerates a noise: class by class, with the margin and the smallest a of AMSE."""
+    """Test a loss for noise tolerance: class by class, with the margin and the smallest a of AMSE.
+
+    \b
+    Examples:
+    noiseproof theory "nce + amse(a=30)" --noise "symmetric(0.8)"
+    noiseproof theory ce --noise "asymmetric(0.4)" --data cifar10 --json
+    """
     from noiseproof import losses
     from noiseproof.noise import parse
     from noiseproof.theory import is_active, is_symmetric, tolerance

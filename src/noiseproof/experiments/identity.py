@@ -19,7 +19,6 @@ from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.names import FILE
 from noiseproof.labels import CIFAR_N
-from noiseproof.methods.transition import File
 from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
 
@@ -129,9 +128,7 @@ def _of_method(method: Method) -> dict[str, str]:
     matrix = getattr(rule, "transition", None)
     if matrix is not None:
         made |= _code("matrix", getattr(matrix, "name", type(matrix).__name__), matrix)
-    if isinstance(matrix, File):
-        made["method matrix"] = noise.matrix_content(matrix.path)
-    return made
+    return made | rule.content()
 
 
 def _code(kind: str, name: str, part: object) -> dict[str, str]:
