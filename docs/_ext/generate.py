@@ -182,6 +182,8 @@ def _properties(entry: Entry[Loss]) -> list[str]:
         lines.append("- depends on the scores themselves: one number added to all of them changes it")
     if "kinks" in claims:
         lines.append(f"- not smooth {claims['kinks']}")
+    if "gives_up" in claims:
+        lines.append(f"- gives up a label {claims['gives_up']}: loss and gradient are 0")
     return lines
 
 

@@ -177,8 +177,7 @@ def test_the_conformance_page_is_what_the_checks_find():
     assert all(head == ["check", "published code", *named, "torch"] for head in heads)
     checks = [row for row in rows if row[0] not in ("check", "---")]
     assert [row[0] for row in checks] == [check.name.replace("_", " ") for check in CHECKS]
-    gives_up = heads[0].index("`piecewise-zero`")  # by its definition: no pull on implausible labels
-    assert {mark for row in checks for place, mark in enumerate(row) if place > 1 and place != gives_up} <= {"✓", "·"}
+    assert {mark for row in checks for mark in row[2:]} <= {"✓", "·"}
     if count(0, 5):
         made = runpy.run_path(str(ROOT / "scripts" / "conformance"))["page"]()
         assert made == page, "scripts/conformance writes it anew"

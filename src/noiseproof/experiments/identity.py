@@ -19,7 +19,6 @@ from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.names import FILE
 from noiseproof.labels import CIFAR_N
-from noiseproof.methods.transition import File
 from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
 
@@ -74,10 +73,16 @@ class Sources:
             `weights`: of the file of starting weights. `code KIND NAME`: of the source of a part of the user's own.
         """
         return {
-            **self._once(("data", text), lambda: self._of_data(text)),
-            **self._once(("noise", text, noise_text), lambda: self._of_noise(text, noise_text)),
+            **self.inputs(text, noise_text),
             **self._once(("model", recipe.model.name, str(recipe.model.weights)), lambda: _of_model(recipe)),
             **_of_method(method),
+        }
+
+    def inputs(self, text: str, noise_text: str) -> dict[str, str]:
+        """The part of `content` that comes from data and noise."""
+        return {
+            **self._once(("data", text), lambda: self._of_data(text)),
+            **self._once(("noise", text, noise_text), lambda: self._of_noise(text, noise_text)),
         }
 
     def _once(self, key: tuple[str, ...], make: Any) -> dict[str, str]:
@@ -123,9 +128,7 @@ def _of_method(method: Method) -> dict[str, str]:
     matrix = getattr(rule, "transition", None)
     if matrix is not None:
         made |= _code("matrix", getattr(matrix, "name", type(matrix).__name__), matrix)
-    if isinstance(matrix, File):
-        made["method matrix"] = noise.matrix_content(matrix.path)
-    return made
+    return made | rule.content()
 
 
 def _code(kind: str, name: str, part: object) -> dict[str, str]:

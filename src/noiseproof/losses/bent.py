@@ -153,7 +153,8 @@ class PHuber(Loss):
     symmetric=False,
     active=True,
     bounded=True,
-    kinks="where p_k is c: the value jumps to 0",
+    kinks="where p_k is c (a jump)",
+    gives_up="where p_k is below c",
 )
 class PiecewiseZero(Loss):
     """Piecewise-zero cross-entropy, see `piecewise_zero`."""

@@ -262,6 +262,10 @@ class Method(nn.Module):
     def epoch_end(self, epoch: int, outputs: Sequence[Outputs], networks: Sequence[Network]) -> None:
         """Called after each epoch; `outputs` of every network where they were wanted, else empty."""
 
+    def content(self) -> dict[str, str]:
+        """Hashes of the files that the parameters name, by what they are: part of a run's identity."""
+        return {}
+
     def members(self, networks: Sequence[Network]) -> Sequence[Network]:
         """Networks that predict: those trained, or averages of them."""
         return networks

@@ -41,6 +41,9 @@ class Corrected(Method):
         self.transition = transition_of(transition)
         self.warmup = in_range("warmup", warmup, 0, above=True)
 
+    def content(self) -> dict[str, str]:
+        return self.transition.content()
+
     def setup(self, task: Task) -> None:
         self.register_buffer("matrix", torch.eye(task.classes, device=task.device))
 

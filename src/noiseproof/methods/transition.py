@@ -16,7 +16,7 @@ from torch import Tensor
 from noiseproof import rng
 from noiseproof.errors import InputError, in_range
 from noiseproof.methods.base import METHODS, Method, Outputs, Task, Trained, epochs_of
-from noiseproof.noise.transition import read_matrix
+from noiseproof.noise.transition import matrix_content, read_matrix
 from noiseproof.text import Expression, Registry, parse_call
 
 __all__ = [
@@ -54,6 +54,10 @@ class Matrix:
     def matrix(self, outputs: Outputs, task: Task) -> Tensor:
         """The matrix from the first network's outputs."""
         raise NotImplementedError
+
+    def content(self) -> dict[str, str]:
+        """Hashes of the files that it reads, by what they are."""
+        return {}
 
     def __str__(self) -> str:
         return TRANSITIONS.write(self)
@@ -240,6 +244,9 @@ class File(Matrix):
         if not isinstance(path, str) or isinstance(path, Expression):
             raise InputError(f'transition=file("T.csv") needs the name of a file in quotes, got {path!r}')
         self.path = path
+
+    def content(self) -> dict[str, str]:
+        return {"method matrix": matrix_content(self.path)}
 
     def estimate(self, task: Task, warmup: float) -> Estimate:
         matrix = torch.from_numpy(read_matrix(self.path))

@@ -213,14 +213,23 @@ def _remarks(group: Sequence[Aggregate], usual: int, lines: Sequence[TableRow]) 
     missing = f" {MISSING} means no record." if any(cell == Cell() for line in lines for cell in line.cells) else ""
     seeds = f"mean ± sample standard deviation over {usual} seeds" if usual > 1 else "one seed"
     yield f"Test accuracy in percent, {seeds}{of}.{missing}"
-    for key in sorted({key for row in group for key in row.shared if key.startswith(_PROTOCOL)}):
+    own = list(dict.fromkeys(row.method for row in group if _own_loop(row)))
+    if own:
+        yield f"Trained by a loop of the user's own, not by the recipe: {', '.join(own)}."
+    ours = [row for row in group if not _own_loop(row)]
+    for key in sorted({key for row in ours for key in row.shared if key.startswith(_PROTOCOL)}):
         by_value: dict[str, dict[str, None]] = defaultdict(dict)
-        for row in group:
+        for row in ours:
             by_value[str(row.shared.get(key))][row.method] = None
         if len(by_value) > 1:
             said = "; ".join(f"{value} for {', '.join(methods)}" for value, methods in sorted(by_value.items()))
             yield f"Not all rows were trained alike: {plain(key)} is {said}."
     yield from _computed_with(group)
+
+
+def _own_loop(row: Aggregate) -> bool:
+    """Test for the records of `experiments.Experiment`."""
+    return any(key.startswith("code loop ") for key in row.shared)
 
 
 def _computed_with(group: Iterable[Aggregate]) -> Iterator[str]:

@@ -160,6 +160,11 @@ class Case:
         terms = self.loss.terms() if hasattr(self.loss, "terms") else [(1.0, self.loss)]
         return any(getattr(term, "detach", False) is True for _, term in terms)
 
+    def must_pull(self) -> None:
+        """Skip a check that needs a gradient on implausible labels, where the loss is registered to give them up."""
+        if self.claims("gives_up", False):
+            raise Skip("it gives up implausible labels by definition")
+
     # Judging
 
     def equal(self, found: Tensor, expected: Tensor | float, *, tolerance: float = 1e-9) -> None:
