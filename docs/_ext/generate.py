@@ -117,6 +117,8 @@ Computed by `theory.tolerance` for the default parameters and ten classes; what 
 {settings}
 """
 
+DEPENDS = "For a loss inside: `theory.tolerance(losses.parse(text), transition)`."
+
 WITH = """```{{math}}
 {formula}
 ```
@@ -133,7 +135,8 @@ MEANING = {
 def _page(entry: Entry[Loss], presets: list[list[str]]) -> str:
     loss = entry.build(Call(entry.name))
     described = _function(entry) or entry.cls
-    held = {text: bool(theory.tolerance(loss, noise.parse(text).matrix(10))) for text in NOISES}
+    operator = hasattr(entry.cls, "positional")  # its tolerance is that of the loss inside
+    held = {} if operator else {text: bool(theory.tolerance(loss, noise.parse(text).matrix(10))) for text in NOISES}
     return PAGE.format(
         name=entry.name,
         title=_title(entry),
@@ -146,7 +149,7 @@ def _page(entry: Entry[Loss], presets: list[list[str]]) -> str:
         function=described.__name__,
         properties="\n".join(_properties(entry)),
         failures="\n".join(f"- {each}" for each in _failures(entry, loss, held)),
-        tolerance=_table(["noise", *held], [["tolerated", *map(_yes, held.values())]]),
+        tolerance=_table(["noise", *held], [["tolerated", *map(_yes, held.values())]]) if held else DEPENDS,
         settings=_table(["recipe", "method", "loss"], presets) if presets else "No recipe uses it.",
     )
 
@@ -209,7 +212,9 @@ def _failures(entry: Entry[Loss], loss: Loss, held: dict[str, bool]) -> list[str
     """Sentences about what goes wrong and when, each from numbers of the loss itself."""
     fails = [text for text, fine in held.items() if not fine]
     said = []
-    if fails:
+    if not held:
+        said.append("Which noise it tolerates depends on the loss inside.")
+    elif fails:
         which = "any of these noises" if len(fails) == len(held) else ", ".join(f"`{text}`" for text in fails)
         said.append(
             f"Under {which} its risk is not least at the clean label: trained long enough, it learns wrong labels."

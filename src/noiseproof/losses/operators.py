@@ -46,8 +46,18 @@ class Symmetrised(Loss):
         return values - mean
 
 
+_MOST = 1 << 22  # scores that are raised at a time: there are K x K for each sample
+
+
 def with_bias(loss: Loss, logits: Logits, eps: float) -> PerClass:
     """L_k at scores whose k-th is raised by eps, for every k; (N, K)."""
+    rows = max(1, _MOST // logits.shape[1] ** 2)
+    if len(logits) <= rows:
+        return _with_bias(loss, logits, eps)
+    return torch.cat([_with_bias(loss, part, eps) for part in logits.split(rows)])
+
+
+def _with_bias(loss: Loss, logits: Logits, eps: float) -> PerClass:
     count, classes = logits.shape
     raised = logits[:, None, :] + eps * torch.eye(classes, dtype=logits.dtype, device=logits.device)
     table: Tensor = loss.per_class(raised.reshape(count * classes, classes)).reshape(count, classes, classes)
