@@ -402,7 +402,6 @@ REFUSED: dict[str, Case] = {
     "issues: scores": (lambda _: issues(pred_probs=5 * np.eye(3)), "pred_probs", "5"),
     "issues: lengths": (lambda _: issues(given=[0, 1]), "given", "2 labels"),
     "issues: a label outside": (lambda _: issues(given=[0, 1, 3]), "given", "3 in row 2"),
-    "issues: a class nobody names": (lambda _: issues(given=[0, 1, 1]), "class 2", "pred_probs"),
     "issues: rows": (lambda _: issues(pred_probs=np.full((3, 3), 0.2)), "pred_probs", "0.6"),
     "issues: NaN": (lambda _: issues(pred_probs=np.full((3, 3), np.nan)), "pred_probs", "row 0"),
     "check_loss: unknown check": (

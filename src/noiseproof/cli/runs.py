@@ -62,9 +62,11 @@ def train(
     from noiseproof.cli import learning, progress
     from noiseproof.experiments import grid, records
     from noiseproof.experiments.driver import run_one
+    from noiseproof.experiments.execution import refuse_unnameable
     from noiseproof.train import Team
 
     seconds = learning.seconds_of(time_limit)
+    refuse_unnameable(data)
     if learning.is_own(data) and not (method or recipe or changes or epochs):
         with sweeping.stoppable("features that were read are kept"):
             learning.train_own(

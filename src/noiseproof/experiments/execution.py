@@ -30,6 +30,16 @@ __all__ = ["describe", "execute", "given_labels", "protocol", "recipe_for"]
 _SMALL = 64  # pixels a side: pictures that are taken as they are, without cutting
 
 
+def refuse_unnameable(data: str) -> None:
+    """Refuse a path that is not UTF-8: no record could name it.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not data.isascii() and data != data.encode(errors="replace").decode():
+        raise InputError(f"{data!r} is not UTF-8, so no record could name it; rename it")
+
+
 def describe(
     data: str,
     noise_text: str,
@@ -64,8 +74,7 @@ def describe(
         >>> str(run), run.spec["loss"], run.spec["settings"]["train"]["epochs"]
         ('digits symmetric(rate=0.4) jal-ce seed 1', 'nce + amse', 60)
     """
-    if not data.isascii() and data != data.encode(errors="replace").decode():
-        raise InputError(f"{data!r} is not UTF-8, so no record could name it; rename it")
+    refuse_unnameable(data)
     noise_text = str(noise.parse(noise_text))
     chosen = recipe.method(method, noise=noise_text)
     settings = chosen.settings()
