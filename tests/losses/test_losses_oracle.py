@@ -27,11 +27,16 @@ TEXTS = [
     *("lc", "lc(delta=2.5)", "ece", "ece(m=100)", "efl", "efl(detach=true)"),
     *("ldr", "ldr(lam=10)", "ldr(c=2, lam=0.1)", "nce + amse", "5*nce + 5*nnce", "0.01*ece + 5*mae"),
 ]
+# In float64 only: no kernel has a form of them, and the operators take K^2 numbers a row.
+FORMULAS = [
+    *("vce", "vce(a=0.01)", "taylor-ce", "taylor-ce(t=6)", "phuber", "phuber(tau=10)", "piecewise-zero"),
+    *("bi-tempered", "bi-tempered(t1=0.3, t2=2)", "sym", "logit-bias", "logit-bias(eps=-2)"),
+]
 MAGNITUDES = (0, 1e-3, 1.0, 5.0, 10.0, 20.0, 30.0, 88.0, 100.0, 709.0, 1e3, 1e4)
 
 
 def test_every_registered_loss_meets_the_textbook():
-    assert {call.name for text in TEXTS for _, call in parse_sum(text)} == set(losses.LOSSES.names())
+    assert {call.name for text in TEXTS + FORMULAS for _, call in parse_sum(text)} == set(losses.LOSSES.names())
 
 
 # Scores
@@ -84,7 +89,7 @@ def cancels(loss: losses.Loss, z: torch.Tensor) -> bool:
 # float64 and the textbook
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", TEXTS + FORMULAS)
 def test_float64_is_the_textbook(text):
     loss = losses.parse(text)
     terms = [(factor, call.name, dict(call.named)) for factor, call in parse_sum(text)]

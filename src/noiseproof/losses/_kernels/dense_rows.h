@@ -303,6 +303,7 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
     const int first = only ? (int)job->target[row] : 0, last = only ? first + 1 : k;
     static const int own[] = {BY_S, BY_Q, BY_U, BY_D, BY_E};
     double value = 0, by[5] = {0, 0, 0, 0, 0};
+    REAL alone = 0; /* G of the one class that counts: B - c b is 0 there, and its rounding may be more than c a */
     if (only) memset(room->g, 0, (size_t)k * sizeof(REAL));
     if (anew)
         for (int v = 0; v < LANES; v++) room->stat[K][v] = (REAL)k;
@@ -322,6 +323,7 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
             for (int v = 0; v < lanes; v++) g[v] = 0;
         else
             for (int v = 0; v < lanes; v++) g[v] = c[v] == 0 ? 0 : c[v] * room->stat[by_l][v];
+        if (only) alone = g[0];
         for (int t = 0; t < 5; t++) {
             if (program->results[own[t]] < 0) continue;
             const REAL *slope = room->stat[program->results[own[t]]], *l = room->l + from, *p = room->p + from;
@@ -361,11 +363,11 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
         if (u != 0)
 #pragma omp simd
             for (int j = from; j < to; j++) g[j] += l[j] >= floor ? u : 0;
+#pragma omp simd
+        for (int j = from; j < to; j++) g[j] += (l[j] > -(REAL)INFINITY ? s : 0) + q * p[j] * p[j];
+        if (only && first >= from && first < to) g[first] = alone;
 #pragma omp simd reduction(+ : part)
-        for (int j = from; j < to; j++) {
-            g[j] += (l[j] > -(REAL)INFINITY ? s : 0) + q * p[j] * p[j];
-            part += j == totals.top ? 0 : g[j];
-        }
+        for (int j = from; j < to; j++) part += j == totals.top ? 0 : g[j];
         all += (double)part;
     }
     const double of_top = g[totals.top], p_top = p[totals.top];
