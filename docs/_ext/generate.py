@@ -246,10 +246,10 @@ def _failures(entry: Entry[Loss], loss: Loss, held: dict[str, bool]) -> list[str
 
 
 def _pull_at_start(loss: Loss, classes: int) -> float:
-    """The pull on the given label where all scores are equal, the mean over the labels."""
-    scores = torch.zeros(classes, classes, dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(loss.per_class(scores).diagonal().sum(), scores)
-    return float(-slope.diagonal().mean())
+    """Pull on the given label where all scores are equal: the same for every label."""
+    scores = torch.zeros(1, classes, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(loss.per_class(scores)[0, 0], scores)
+    return float(-slope[0, 0])
 
 
 def _pulls(loss: Loss, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
