@@ -233,10 +233,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ): "the call that the parent process packed, beside the user's own code",
     ("runtime/own_parts.py", "writes files"): "the user's own modules, for a worker that does not have their files",
     ("selection/tune.py", "removes files"): "the checkpoints of a trial that is recorded",
-    (
-        "artifacts/evaluation.py",
-        "draws from a global stream",
-    ): "numpy's generator with a seed of its own, for a bootstrap",
     ("artifacts/export.py", "writes files"): "a temporary folder in which the exporter works",
     ("cli/compare.py", "writes files"): "the model folder of the best run, copied out of its run",
     ("cli/compare.py", "removes files"): "the model folder that a better run replaces",
