@@ -54,7 +54,7 @@ def with_bias(loss: Loss, logits: Logits, eps: float) -> PerClass:
     rows = max(1, _MOST // logits.shape[1] ** 2)
     if len(logits) <= rows:
         return _with_bias(loss, logits, eps)
-    return torch.cat([_with_bias(loss, part, eps) for part in logits.split(rows)])
+    return torch.cat([_with_bias(loss, part, eps) for part in torch.split(logits, rows)])
 
 
 def _with_bias(loss: Loss, logits: Logits, eps: float) -> PerClass:
