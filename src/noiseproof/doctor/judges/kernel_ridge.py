@@ -55,12 +55,12 @@ class KernelRidge:
     def judge(self, task: Task) -> Probabilities:
         if self._basis is None:
             self._basis = _basis(task.vectors, _width(task), task.seed)
-        samples = len(task.given)
+        basis, samples = self._basis, len(task.given)
         if samples <= MANY:
-            return max((_probabilities(self._basis, task, one) for one in _PENALTIES), key=lambda fit: fit[0])[1]
+            return max((_probabilities(basis, task, one) for one in _PENALTIES), key=lambda fit: fit[0])[1]
         few = np.sort(task.order[:_FOR_PENALTY])
-        best = max(_PENALTIES, key=lambda one: _probabilities(self._basis, task, one, few)[0])
-        return _probabilities(self._basis, task, best)[1]
+        best = max(_PENALTIES, key=lambda one: _probabilities(basis, task, one, few)[0])
+        return _probabilities(basis, task, best)[1]
 
     def seconds(self, samples: int, columns: int, classes: int) -> float:
         size = samples if samples <= _EXACT else _landmarks(samples)
@@ -112,11 +112,13 @@ def _landmarks(samples: int) -> int:
 def _kernel(left: Vectors, right: Vectors, width: float) -> Float32:
     kernel = _squared_distances(left, right)
     kernel *= np.float32(-width)
-    return np.exp(kernel, out=kernel)
+    np.exp(kernel, out=kernel)
+    return kernel
 
 
 def _squared_distances(left: Vectors, right: Vectors) -> Float32:
-    squares = left @ (-2 * right.T)
+    squares: Float32 = left @ (-2 * right.T)
     squares += np.einsum("nd,nd->n", left, left)[:, None]
     squares += np.einsum("nd,nd->n", right, right)
-    return np.maximum(squares, 0, out=squares)
+    np.maximum(squares, 0, out=squares)
+    return squares
