@@ -196,7 +196,7 @@ class Diagnosis:
         }
 
     def _unsuspected(self, columns: Mapping[str, list[str] | list[int]]) -> list[dict[str, Any]]:
-        """Keys of samples that are not flagged, evenly spaced: by them a later diagnosis knows that it is of this data."""
+        """Keys of samples that are not flagged, evenly spaced; a later diagnosis knows its data by them."""
         places = [index for index in range(len(self.issues)) if not self.is_issue[index]]
         step = max(1, len(places) // _KEYS)
         return [{name: values[index] for name, values in columns.items()} for index in places[::step][:_KEYS]]
