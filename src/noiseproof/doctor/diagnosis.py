@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Diagnosis", "diagnose"]
 
+_KEYS = 200  # of samples that are not flagged, in diagnosis.json
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
@@ -180,6 +182,7 @@ class Diagnosis:
                 for index in self.ranking.tolist()
                 if self.is_issue[index]
             ],
+            "unsuspected": self._unsuspected(columns),
             "most_suspect": [
                 {
                     **{name: values[index] for name, values in columns.items()},
@@ -191,6 +194,12 @@ class Diagnosis:
                 for index in self.issues.ranking[: min(100, len(self.issues))].tolist()
             ],
         }
+
+    def _unsuspected(self, columns: Mapping[str, list[str] | list[int]]) -> list[dict[str, Any]]:
+        """Keys of samples that are not flagged, evenly spaced; a later diagnosis knows its data by them."""
+        places = [index for index in range(len(self.issues)) if not self.is_issue[index]]
+        step = max(1, len(places) // _KEYS)
+        return [{name: values[index] for name, values in columns.items()} for index in places[::step][:_KEYS]]
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write a folder: `issues.csv` (every sample, worst first), `diagnosis.json`, `diagnosis.html`, `review.html`.
