@@ -16,12 +16,12 @@ import torch
 import typer.main
 
 from conftest import ROOT, count, seeded
-from support.commands import run_command
 from noiseproof import losses
 from noiseproof.cli.app import app
 from noiseproof.data import DATASETS
 from noiseproof.losses import LOSSES
 from noiseproof.testing import CHECKS
+from support.commands import run_command
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import formulas

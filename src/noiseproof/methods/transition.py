@@ -17,7 +17,8 @@ from noiseproof import rng
 from noiseproof.errors import InputError, in_range
 from noiseproof.methods.base import METHODS, Method, Outputs, Task, Trained, epochs_of
 from noiseproof.noise.transition import matrix_content, read_matrix
-from noiseproof.text import Expression, Registry, parse_call
+from noiseproof.registry import Registry
+from noiseproof.text import Expression, parse_call
 
 __all__ = [
     "TRANSITIONS",
