@@ -11,7 +11,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from noiseproof.doctor.blend import blend, tempered
-from noiseproof.doctor.judges.base import Judge, Task, folds_of, one_hot
+from noiseproof.doctor.judges.base import MANY, Judge, Task, folds_of, one_hot
 from noiseproof.doctor.judges.boosting import Boosting
 from noiseproof.doctor.judges.discriminant import Discriminant
 from noiseproof.doctor.judges.forests import ExtraTrees, RandomForest
@@ -71,16 +71,21 @@ def judge_vectors(
     wide = task.vectors.shape[1] >= Discriminant.fewest_columns
     if wide:
         judges.append(Discriminant())
-    first = [*judges, Boosting()] if classes <= Boosting.most_classes else judges
+    many = len(given) > MANY
+    first = [*judges, Boosting()] if classes <= Boosting.most_classes and not many else judges
     progress = _Clock([*first, *judges], task, on_progress)
     with threadpool_limits(1):
         p, weights = _round(first, task, progress)
         evidence = Evidence.of(p, given)
         exponent = best_exponent(p, given, evidence.transition)
-        soft = posterior(p, given, evidence.transition, exponent)
-        second, _ = _round(judges, replace(task, targets=soft), progress)
-        refined = refined_transition(second, given, evidence.transition)
-        opinion = opinion_of(second, given, refined, 1.0)
+        if many and not evidence.direction.significant:
+            refined = refined_transition(p, given, evidence.transition, exponent)
+            opinion = opinion_of(p, given, refined, exponent)
+        else:
+            soft = posterior(p, given, evidence.transition, exponent)
+            second, _ = _round(judges, replace(task, targets=soft), progress)
+            refined = refined_transition(second, given, evidence.transition)
+            opinion = opinion_of(second, given, refined, 1.0)
         suspicion = None
         if wide:
             suspicion = opinion_of(p, given, evidence.transition, exponent).log_odds
