@@ -1,4 +1,4 @@
-"""What needs no torch is answered without it; closed sets are shown, completed and checked; hints are of the right kind."""
+"""What needs no torch is answered without it; closed sets are shown, completed and checked."""
 
 from __future__ import annotations
 
