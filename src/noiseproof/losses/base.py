@@ -20,7 +20,8 @@ from noiseproof.losses.observed import node_of_fx, per_class_of_shards
 from noiseproof.losses.published import published_text
 from noiseproof.losses.reduction import reduce
 from noiseproof.losses.types import Logits, LogProbs, Options, PerClass
-from noiseproof.text import Registry, parse_sum, write_value
+from noiseproof.registry import Registry
+from noiseproof.text import parse_sum, write_value
 
 __all__ = ["LOSSES", "LogProbs", "Logits", "Loss", "Options", "PerClass", "WeightedSum", "parse"]
 
