@@ -297,7 +297,14 @@ def diagnose(
         described = f"{folds} networks that had not seen them, trained with {chosen.name}"
     else:
         found = judge_vectors(vectors_of(split.inputs), given, classes, folds=folds, seed=seed, on_progress=on_progress)
-        issues = issues_from(given, found.evidence, found.opinion, suspicion=found.suspicion, names=split.classes)
+        issues = issues_from(
+            given,
+            found.evidence,
+            found.opinion,
+            first=found.first,
+            suspicion=found.suspicion,
+            names=split.classes,
+        )
         judges = found.weights
         used = [f"{name} ({100 * weight:.0f} %)" for name, weight in judges.items() if weight > 0.005]
         described = f"{', '.join(used)}, each without their own labels"
