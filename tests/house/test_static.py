@@ -208,6 +208,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("testing/objects.py", "runs a pickle"): "the bytes it made of the loss under test a line before",
     ("models/weights.py", "runs a pickle"): "foreign .pt weights, weights_only; torch>=2.10 is required",
     ("experiments/driver.py", "removes files"): "the checkpoints of a run that is recorded",
+    (
+        "data/io/unpack.py",
+        "writes files",
+    ): "archives and pictures of the user's own, into the cache folder",
     ("data/io/download.py", "removes files"): "a download that is not what it should be",
     ("data/io/download.py", "uses the network"): "`noiseproof data fetch` is the one command that downloads",
     (
