@@ -162,7 +162,7 @@ def _fitted(
 
 
 def _without_header(header: Sequence[str], records: list[list[str]]) -> bool:
-    """Whether the first row is a record: numbers where the others have numbers, and a text that recurs below it."""
+    """True if the first row is a record: numbers where the others have numbers, and a text that recurs below it."""
     numbers = [place for place, cell in enumerate(header) if _is_number(cell)]
     words = [place for place, cell in enumerate(header) if not _is_number(cell)]
     if not numbers or not records:

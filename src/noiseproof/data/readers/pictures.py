@@ -73,7 +73,7 @@ class Pictures:
         return {}
 
     def _known(self, plain: str) -> bool:
-        """Whether a file of exactly this path lies under the root; links that lead out of it do not count."""
+        """True if a file of exactly this path lies under the root; links that lead out of it do not count."""
         home, _, name = plain.rpartition("/")
         if home not in self._folders:
             if len(plain) > 1024 or ".." in plain.split("/"):
