@@ -354,7 +354,11 @@ REFUSED: dict[str, Case] = {
     ),
     "train: unknown device": (lambda _: resolve_device("tpu", "fp32", torch.nn.Linear(1, 1)), "device", "'tpu'"),
     "train: unknown precision": (lambda _: resolve_device("cpu", "fp8", torch.nn.Linear(1, 1)), "precision", "'fp8'"),
-    "train: precision of another device": (lambda _: resolve_device("cpu", "tf32", torch.nn.Linear(1, 1)), "tf32", "cpu"),
+    "train: precision of another device": (
+        lambda _: resolve_device("cpu", "tf32", torch.nn.Linear(1, 1)),
+        "tf32",
+        "cpu",
+    ),
     "train: unknown mode": (lambda _: trained(mode="quick"), "mode", "'quick'"),
     # theory
     "theory: weights of one class": (lambda _: theory.amse_condition([1.0], a=3), "weights", "(1,)"),

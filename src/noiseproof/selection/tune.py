@@ -51,7 +51,7 @@ class Choice:
 
     trials: tuple[Trial, ...]
     held_out: int
-    """How many samples they were judged on."""
+    """Number of samples they were judged on."""
 
     @property
     def method(self) -> str:

@@ -11,7 +11,7 @@ from noiseproof.data.pipeline.batches import Batches
 from noiseproof.models import Network
 from noiseproof.train.device import DeviceConfig
 
-__all__ = ["features_and_scores", "refresh_statistics", "right"]
+__all__ = ["count_correct", "features_and_scores", "refresh_statistics"]
 
 
 @torch.inference_mode()

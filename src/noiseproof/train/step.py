@@ -15,7 +15,7 @@ from noiseproof.models import Network
 from noiseproof.recipes import Method, Train
 from noiseproof.train.device import DeviceConfig
 
-__all__ = ["Captured", "Step", "group_optimiser", "optimiser", "rate"]
+__all__ = ["Captured", "Step", "group_optimiser", "lr_at", "optimiser", "set_lr"]
 
 
 def optimiser(

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 from torch.compiler import is_compiling
 
-__all__ = ["graph_is_kept", "is_batched", "small_graph", "transforms_are_active"]
+__all__ = ["graph_is_kept", "is_batched", "is_compiling", "small_graph", "transforms_are_active"]
 
 _functorch_is_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
@@ -21,7 +21,7 @@ _graph_task: Callable[[], int] = torch._C._current_graph_task_id
 _keeps_graph: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
 
 is_batched: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
-"""Whether these are the rows of a Jacobian, all at once."""
+"""True if these are the rows of a Jacobian, all at once."""
 
 
 def transforms_are_active() -> bool:
