@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from noiseproof.errors import InputError, MachineError, one_of
 from noiseproof.runtime.isolation import Setting, isolated, process_wide, products
 
-__all__ = ["DEVICES", "MODES", "PRECISIONS", "DeviceConfig", "flags", "resolve"]
+__all__ = ["DEVICES", "MODES", "PRECISIONS", "DeviceConfig", "flags", "resolve_device"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
@@ -44,7 +44,7 @@ class DeviceConfig:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """How four-dimensional tensors lie in memory here."""
+        """Memory format of four-dimensional tensors here."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def laid_out(self, inputs: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class DeviceConfig:
         return str(self.device)
 
 
-def resolve(device: str, precision: str, network: nn.Module) -> DeviceConfig:
+def resolve_device(device: str, precision: str, network: nn.Module) -> DeviceConfig:
     """Resolve the device configuration of a run; "auto" takes the fastest device, and bf16 where it pays.
 
     Raises:

@@ -31,7 +31,7 @@ from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import checkpoint, evaluate, preparation
-from noiseproof.train.device import flags, resolve
+from noiseproof.train.device import flags, resolve_device
 from noiseproof.train.distributed import Team
 from noiseproof.train.initial import as_vectors, hold_out, load_images, network_for, with_input_stats
 from noiseproof.train.outcome import Outcome, outcome_of
@@ -140,7 +140,7 @@ class Training:
         self.folder: Path | None = None
         preparation.check_processes(rule, method.name, team.size)
         networks = [network_for(data, method, recipe, seed=seed, number=number) for number in range(rule.networks)]
-        self.config = resolve(team.device or device, precision, networks[0])
+        self.config = resolve_device(team.device or device, precision, networks[0])
         self.networks: list[Network] = [
             network.to(device=self.config.device, memory_format=self.config.memory_format)  # type: ignore[call-overload]
             for network in networks
@@ -231,7 +231,7 @@ class Training:
                 on_epoch(self.epoch - 1, row)
 
     def step(self) -> Step | Captured:
-        """What updates the weights: for one process on a CUDA device a recorded graph."""
+        """Step that updates the weights: for one process on a CUDA device a recorded graph."""
         step = Step(
             self.rule,
             self.networks,
