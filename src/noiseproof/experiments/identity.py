@@ -75,7 +75,10 @@ class Sources:
         """
         return {
             **self.inputs(text, noise_text),
-            **self._once(("model", recipe.model.name, str(recipe.model.weights)), lambda: model_content(recipe)),
+            **self._once(
+                ("model", recipe.model.name, str(recipe.model.weights), str(recipe.model.features)),
+                lambda: model_content(recipe),
+            ),
             **method_content(method),
         }
 

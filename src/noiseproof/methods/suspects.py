@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -38,14 +39,20 @@ class Suspect:
 SUSPECTS: Registry[Suspect] = Registry("way to suspect labels", "methods")
 
 
-def suspect_of(text: str | Suspect) -> Suspect:
-    """The way that a text names: `knn`, `knn(k=20)`, `aum`, `confident(folds=5)`."""
+def suspect_of(text: str | Suspect, **more: Any) -> Suspect:
+    """The way that a text names: `knn`, `knn(k=20)`, `aum`, `confident(folds=5)`.
+
+    Args:
+        text: the way.
+        more: parameters that were written beside it; those that are None were not.
+    """
     if isinstance(text, Suspect):
         return text
     if not isinstance(text, str):
         raise InputError(f"by must be one of {', '.join(SUSPECTS.names())}, got {text!r}")
     call = parse_call(text, nested=True)
-    return SUSPECTS[call.name].build(call)
+    more = {key: value for key, value in more.items() if value is not None}
+    return SUSPECTS[call.name].build(replace(call, named=(*call.named, *more.items())))
 
 
 def neighbour_votes(features: Tensor, given: Tensor, classes: int, k: int) -> Tensor:

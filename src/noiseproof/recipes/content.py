@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from noiseproof import losses, models
+from noiseproof.features.base import EXTRACTORS
 from noiseproof.runtime.own_code import code_of
+from noiseproof.text import parse_call
 
 if TYPE_CHECKING:
     from noiseproof.recipes import Method, Recipe
@@ -17,6 +19,8 @@ def model_content(recipe: Recipe) -> dict[str, str]:
     """The hash of the file of starting weights, and of the source of a network of the user's own."""
     name, weights = recipe.model.name, recipe.model.weights
     made = code_content("model", name, models.entry_of(name).cls)
+    if recipe.model.features:
+        made |= code_content("features", recipe.model.features, EXTRACTORS[parse_call(recipe.model.features).name].cls)
     return made if weights is None else made | models.weights_content(weights)
 
 
