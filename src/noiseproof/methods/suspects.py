@@ -16,7 +16,8 @@ from noiseproof.features import vectors
 from noiseproof.methods.base import Batch, Task, epochs_of
 from noiseproof.methods.plain import Plain
 from noiseproof.methods.transition import confident_counts, nearest, out_of_sample
-from noiseproof.text import Registry, parse_call
+from noiseproof.registry import Registry
+from noiseproof.text import parse_call
 
 __all__ = ["SUSPECTS", "Suspect", "Verdict", "neighbour_votes", "suspect_of"]
 

@@ -18,7 +18,8 @@ from noiseproof.errors import InputError, in_range, one_of
 from noiseproof.features import vectors
 from noiseproof.methods.base import METHODS, Method, Outputs, Task, Trained, epochs_of
 from noiseproof.noise.transition import matrix_content, read_matrix
-from noiseproof.text import Expression, Registry, parse_call
+from noiseproof.registry import Registry
+from noiseproof.text import Expression, parse_call
 
 __all__ = [
     "TRANSITIONS",
