@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import runpy
 import shlex
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -23,6 +21,7 @@ from noiseproof.cli.app import app
 from noiseproof.data import DATASETS
 from noiseproof.losses import LOSSES
 from noiseproof.testing import CHECKS
+from support.commands import run_command
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import formulas
@@ -56,11 +55,8 @@ def run(words: list[str]) -> None:
     learned = words[0] == "train" and "--method" not in words and words[1] not in DATASETS  # without epochs
     if words[0] in ("compare", "train", "sweep", "diagnose") and not learned and not count(0, 5):
         words = [*words, "--epochs", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "noiseproof", *words],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+    code, said = run_command(words)
+    assert code == 0, f"{shlex.join(words)}\n{said}"
 
 
 def commands(page: Path) -> list[list[str]]:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from noiseproof import models
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError, did_you_mean
+from noiseproof.registry import Entry
 from noiseproof.runtime import own_parts
-from noiseproof.text import Entry
 
 __all__ = ["File", "MethodEntry", "Model", "Train", "When", "check", "written"]
 
