@@ -105,7 +105,7 @@ class Diagnosis:
 
     @property
     def origin(self) -> Origin:
-        """Where each sample came from."""
+        """Origin of each sample."""
         if self.split.origin is not None:
             return self.split.origin
         inputs = self.split.inputs

@@ -1,4 +1,4 @@
-"""Which labels are suspect, and how noisy are they: from given labels and out-of-sample probabilities."""
+"""Suspect labels and the noise rate, from given labels and out-of-sample probabilities."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _WIDE = 0.3  # width of the interval from which on there is too little to say
 
 @dataclass(frozen=True)
 class ClassFinding:
-    """What was found about one class."""
+    """Findings about one class."""
 
     label: int
     given: int
-    """How many samples are called so."""
+    """Number of samples with this given label."""
     wrong: float
     """The estimated share of them whose true class is another."""
     kept: float
-    """The estimated share of this class's samples that are called so, T[label, label]."""
+    """The estimated share of this class's samples with this given label, T[label, label]."""
     margin: float
     """`kept` minus the share of its likeliest wrong label; not positive: no loss can be expected to learn the class."""
     rival: int

@@ -23,7 +23,7 @@ _BELOW, _ABOVE = 0.04, 0.08  # added to the ends of the interval of the rate
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What out-of-sample probabilities say about given labels, before any posterior.
+    """Evidence of out-of-sample probabilities about given labels, before any posterior.
 
     Attributes:
         own: p of the given label, (N,).

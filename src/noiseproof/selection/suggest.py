@@ -206,7 +206,7 @@ def _needed(
     if needs and not len(lost):
         which = "each class" if rate is not None else f"class {names[hardest]}"
         rival = "any other" if rate is not None else str(names[int(others[hardest].argmax())])
-        lead = f"{which} is called so {margins[hardest]:.3g} more often than {rival}"
+        lead = f"{which} keeps its own label more often than it becomes {rival}, by {margins[hardest]:.3g}"
         reasons.append(f"the noise asks for a >= {max(needs):.3g}: {lead}")
     if len(lost):
         named = (
@@ -219,7 +219,7 @@ def _needed(
 
 
 def _times(recipe: Recipe | str | None) -> float:
-    """How much stronger the pulls must be for a sample to get at least as far as under the digits' recipe."""
+    """Factor by which the pulls must grow for a sample to get at least as far as under the digits' recipe."""
     if recipe is None:
         return 1.0
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
@@ -227,7 +227,7 @@ def _times(recipe: Recipe | str | None) -> float:
 
 
 def _reach(recipe: Recipe) -> float:
-    """How far a pull of 1 on a sample's scores takes them: the steps that see it, times the step."""
+    """Distance that a pull of 1 moves a sample's scores: the steps that see it, times the step."""
     return recipe.train.epochs * recipe.train.lr / recipe.train.batch_size
 
 
@@ -235,12 +235,12 @@ def _reach(recipe: Recipe) -> float:
 
 
 def _pull_of_nce(classes: int) -> float:
-    """Where every p is 1/K."""
+    """Pull of NCE where every p is 1/K."""
     return (1 - 1 / classes) / (classes * math.log(classes))
 
 
 def _pulls_of_amse(classes: int, a: float) -> tuple[float, float]:
-    """Where every p is 1/K, and where the given label has 1/2 and the others next to nothing."""
+    """Pulls of AMSE where every p is 1/K, and where the given label has 1/2 and the others next to nothing."""
     untrained, half_sure = (2 * a / classes * p * (1 - p) for p in (1 / classes, 1 / 2))
     return untrained, half_sure
 

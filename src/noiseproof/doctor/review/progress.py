@@ -16,7 +16,7 @@ _STEP = 100
 
 @dataclass(frozen=True)
 class ReviewProgress:
-    """What the reviewed samples tell.
+    """Estimates from the reviewed samples.
 
     Attributes:
         reviewed: number of samples decided about.
