@@ -81,6 +81,9 @@ def diagnose(
         on_fold=lambda done, of: typer.echo(f"judged part {done} of {of}", err=True),
         on_progress=_tell,
     )
+    if out is not None or as_json or format_ in (Format.text, Format.json):
+        typer.echo("trains a few candidates briefly, to suggest a method", err=True)
+        diagnosis = diagnosis.with_checked_suggestion()
     comparison = None if baseline is None else gate.compare(baseline, diagnosis)
     verdict = gate.judge(diagnosis, limit, comparison)
     gated = limit is not None or comparison is not None
