@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import runpy
 import shlex
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -23,6 +21,7 @@ from noiseproof.cli.app import app
 from noiseproof.data import DATASETS
 from noiseproof.losses import LOSSES
 from noiseproof.testing import CHECKS
+from support import warm
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import formulas
@@ -38,7 +37,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_every_block_of_a_page_runs_in_order(page, tmp_path, monkeypatch):
-    """Python blocks share one namespace; `$ noiseproof ...` lines run in a process each."""
+    """Python blocks share one namespace; `$ noiseproof ...` lines run in a process each, forks of a warm one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(LOSSES, "_entries", dict(LOSSES._entries))  # a page may register a loss of its own
     module = ModuleType("page_" + page.stem.replace("-", "_"))  # a module, so that its classes can be pickled
@@ -56,10 +55,7 @@ def run(words: list[str]) -> None:
     learned = words[0] == "train" and "--method" not in words and words[1] not in DATASETS  # without epochs
     if words[0] in ("compare", "train", "sweep", "diagnose") and not learned and not count(0, 5):
         words = [*words, "--epochs", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "noiseproof", *words],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    done = warm.run(words)
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
 
 
