@@ -16,7 +16,8 @@ from noiseproof import losses, noise
 from noiseproof.errors import InputError, UnknownNameError, in_range
 from noiseproof.losses import LOSSES, Loss
 from noiseproof.noise import NOISES
-from noiseproof.text import Call, Registry, parse_call, parse_sum, split_list, write_call
+from noiseproof.registry import Registry
+from noiseproof.text import Call, parse_call, parse_sum, split_list, write_call
 
 EXAMPLES = settings(max_examples=count(100, 1000), deadline=None, derandomize=True, database=None)
 

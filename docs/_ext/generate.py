@@ -17,7 +17,8 @@ from imports import diagram, draw
 
 from noiseproof import losses, noise, recipes, theory
 from noiseproof.losses import LOSSES, Loss
-from noiseproof.text import Call, Entry
+from noiseproof.registry import Entry
+from noiseproof.text import Call
 
 HERE = Path(__file__).parents[1]
 TARGET = HERE / "losses"

@@ -60,8 +60,15 @@ def test_diagnoses_of_other_data_are_not_compared(baseline):
     other = frame([1, 2])
     other.index = pd.Index([f"t{i}" for i in range(90)], name="sample")
     found = diagnosed(other)
-    with pytest.raises(InputError, match="no suspect of the earlier diagnosis is in this data"):
+    with pytest.raises(InputError, match="no sample of the earlier diagnosis is in this data"):
         gate.compare(baseline, found)
+
+
+def test_where_every_suspect_was_dropped_all_are_gone(old, baseline):
+    made = frame(WRONG)
+    comparison = gate.compare(baseline, diagnosed(made[~old.is_issue]))
+    assert len(comparison.gone) == len(baseline.suspects) > 0
+    assert not comparison.still
 
 
 def test_the_limit_fails_only_where_the_lower_end_is_above_it(old):

@@ -21,7 +21,7 @@ from noiseproof.cli.app import app
 from noiseproof.data import DATASETS
 from noiseproof.losses import LOSSES
 from noiseproof.testing import CHECKS
-from support import warm
+from support.commands import run_command
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import formulas
@@ -37,7 +37,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_every_block_of_a_page_runs_in_order(page, tmp_path, monkeypatch):
-    """Python blocks share one namespace; `$ noiseproof ...` lines run in a process each, forks of a warm one."""
+    """Python blocks share one namespace; `$ noiseproof ...` lines run in a process each."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(LOSSES, "_entries", dict(LOSSES._entries))  # a page may register a loss of its own
     module = ModuleType("page_" + page.stem.replace("-", "_"))  # a module, so that its classes can be pickled
@@ -55,8 +55,8 @@ def run(words: list[str]) -> None:
     learned = words[0] == "train" and "--method" not in words and words[1] not in DATASETS  # without epochs
     if words[0] in ("compare", "train", "sweep", "diagnose") and not learned and not count(0, 5):
         words = [*words, "--epochs", "1"]
-    done = warm.run(words)
-    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+    code, said = run_command(words)
+    assert code == 0, f"{shlex.join(words)}\n{said}"
 
 
 def commands(page: Path) -> list[list[str]]:

@@ -35,7 +35,7 @@ TO_DO = (
 NEXT_STEP = re.compile(f"{ACCEPTED}|{TO_DO}")
 
 # What these name is looked at only where the run computes, after its place in the results folder was taken.
-LEAVE_A_LOCK = {"unknown precision", "unknown device", "unknown mode"}
+LEAVE_A_LOCK = {"unknown device"}
 
 
 def refusal(name: str, folder) -> dict[str, str]:

@@ -208,6 +208,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("testing/objects.py", "runs a pickle"): "the bytes it made of the loss under test a line before",
     ("models/weights.py", "runs a pickle"): "foreign .pt weights, weights_only; torch>=2.10 is required",
     ("experiments/driver.py", "removes files"): "the checkpoints of a run that is recorded",
+    (
+        "data/io/unpack.py",
+        "writes files",
+    ): "archives and pictures of the user's own, into the cache folder",
     ("data/io/download.py", "removes files"): "a download that is not what it should be",
     ("data/io/download.py", "uses the network"): "`noiseproof data fetch` is the one command that downloads",
     (
@@ -221,6 +225,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("losses/_kernels/gpu.py", "runs code"): "the source of a Triton kernel, made from the library's own forms alone",
     ("speed/loader.py", "draws from a global stream"): "numpy's generator with a seed of its own, for made-up pictures",
     ("speed/loader.py", "writes files"): "pictures to measure with, in a temporary folder",
+    ("losses/_kernels/node.py", "writes files"): "a compiled library, which a compiler writes and a rename puts in place",
     ("speed/losses.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
     ("cli/noise.py", "writes files"): "savefig into the file that files.replace gives it",
     ("doctor/cleaning/forms/folder.py", "writes files"): "pictures of a cleaned data set, copied into a new folder",

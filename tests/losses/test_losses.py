@@ -48,7 +48,7 @@ def test_the_registry_has_the_losses_of_the_papers():
     assert set(NAMES) == {
         *("ce", "fl", "mae", "mse", "rce", "sce", "gce", "nce", "nfl", "agce", "aul", "ael", "amse"),
         *("nnce", "nnfl", "lc", "ece", "efl", "ldr"),
-        *("vce", "taylor-ce", "phuber", "piecewise-zero", "bi-tempered", "sym", "logit-bias"),
+        *("vce", "taylor-ce", "phuber", "piecewise-zero", "bi-tempered", "sym", "normalized", "logit-bias"),
     }
 
 

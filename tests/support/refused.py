@@ -28,9 +28,10 @@ from noiseproof.experiments import grid, records
 from noiseproof.experiments.executors.shard import Shard
 from noiseproof.losses import CE, NCE, Loss
 from noiseproof.losses.sigmoid import SigmoidLoss
+from noiseproof.registry import Registry
 from noiseproof.reporting import figure_style
 from noiseproof.storage import files, lock
-from noiseproof.text import Registry, parse_call
+from noiseproof.text import parse_call
 from noiseproof.train import fit
 from noiseproof.train.device import choose
 from support.made_records import made

@@ -13,8 +13,8 @@ from torch import nn
 
 from noiseproof import losses
 from noiseproof.errors import InputError, UnknownNameError
+from noiseproof.registry import Entry
 from noiseproof.testing import CHECKS, check_loss
-from noiseproof.text import Entry
 
 TEXTS = [
     *losses.LOSSES.names(),

@@ -22,7 +22,7 @@ from noiseproof.data import Data, Split
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.train import Training, fit, fit_together
 from noiseproof.train.health import gradients, health
-from noiseproof.train.initial import network_for
+from noiseproof.train.initial import HELD_OUT, network_for
 from noiseproof.train.step import rate
 
 QUICK = {"train.epochs": 3}
@@ -395,3 +395,25 @@ def test_files_of_several_sizes_need_a_recipe_that_cuts_them(tmp_path):
         InputError, match=r"train7.png: 40 x 32 pixels, others have 32 x 32; give the recipe resize and crop"
     ):
         fit(files, None, "ce", recipes.load("small-cifar10"), seed=1)
+
+
+def test_held_out_given_labels_are_judged_and_not_trained_on():
+    digits, recipe = data.load("digits"), recipes.load("digits", {"train.epochs": 1, "train.hold_out": 0.25})
+    training = Training(digits, None, "ce", recipe, seed=1)
+    held = training.data.also[HELD_OUT]
+    assert len(held) + len(training.data.train) == len(digits.train)
+    assert len(held) == pytest.approx(0.25 * len(digits.train), abs=10)
+    assert held.clean is None
+    assert len(training.given) == len(training.task.inputs) == len(training.data.train)
+
+
+def test_a_network_on_frozen_features_learns_on_their_vectors():
+    images = torch.randint(0, 255, (24, 3, 8, 8), generator=seeded(1), dtype=torch.uint8)
+    labels = torch.arange(24) % 3
+    split = Split(images, labels, labels, ("a", "b", "c"))
+    recipe = recipes.load("digits", {"train.epochs": 2, "model.features": "patches", "train.hold_out": 0.25})
+    outcome = fit(Data("tiny", split, split, "0" * 64), None, "elr", recipe, seed=1, device="cpu")
+    assert outcome.model.body[1].in_features != 3 * 8 * 8  # vectors, not pixels
+    assert set(outcome.also) == {HELD_OUT}
+    with pytest.raises(UnknownNameError, match="did you mean"):
+        fit(Data("x", split, split, "1" * 64), None, "ce", recipes.load("digits", {"model.features": "patch"}), seed=1)

@@ -28,6 +28,7 @@ from noiseproof.cli import (
     runs,
     theory,
 )
+from noiseproof.cli.help import group_options
 from noiseproof.cli.options import accept_imports
 from noiseproof.cli.reading import accept_reading_options
 from noiseproof.cli.terminal import harmless_output
@@ -66,6 +67,7 @@ app.add_typer(records.app, name="records", help="Verify and merge folders of rec
 app.add_typer(bench.app, name="bench", help="Measure our speed beside the alternatives.")
 accept_imports(app)
 accept_reading_options(app)
+group_options(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -72,6 +72,20 @@ def loader(rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None
     _show(run(rounds=rounds, output=out), as_json)
 
 
+@app.command(short_help="Compile the C++ node that makes small batches faster.")
+def build() -> None:
+    """Compile the losses' node of autograd for the torch that is installed; takes about a minute, once for each torch.
+
+    \b
+    Examples:
+    noiseproof bench build
+    CXX=clang++ noiseproof bench build
+    """
+    from noiseproof.losses import build_node
+
+    typer.echo(f"compiled: {build_node()}")
+
+
 def _show(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noiseproof.cli import options, sweeping
-from noiseproof.errors import InputError, one_of
+from noiseproof.errors import InputError
 from noiseproof.text import split_list
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def compare(
     ] = False,
     keep_model: Annotated[
         str | None,
-        typer.Option(metavar="best|all", help="Leave the model of the best run, or of all."),
+        options.choice("best", "all", option="--keep-model", help="Leave the model of the best run, or of all."),
     ] = None,
 ) -> None:
     """Train several methods on the same wrong labels, print the table, draw the curves and write a report.
@@ -60,8 +60,6 @@ def compare(
     named = split_list(methods)
     if not named:
         raise InputError("--methods needs at least one method, such as ce,jal-ce")
-    if keep_model is not None:
-        one_of("--keep-model", keep_model, ("best", "all"))
     folder = out or Path("results") / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).stem) or "compare")
     pool = sweeping.local_pool(len(named) * seeds, workers, device, stuck_after)
     try:

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from noiseproof.cli import options
+
 
 class Format(StrEnum):
     """Forms of the printed result."""
@@ -38,7 +40,7 @@ def diagnose(
     epochs: Annotated[int | None, typer.Option(help="Epochs of each network; the recipe's unless given.")] = None,
     folds: Annotated[int, typer.Option(help="Parts of the cross-validation.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the parts, the training and the noise.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    device: options.Device = "auto",
     before: Annotated[Path | None, typer.Option(help="diagnosis.json of an earlier run, to compare with.")] = None,
     max_noise: Annotated[
         str | None, typer.Option(help="Exit with 1 if surely more labels are wrong: 5% or 0.05.")

@@ -25,7 +25,9 @@ KINDS = {
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help="loss, method, noise, model, data or recipe")],
+    kind: Annotated[
+        str, typer.Argument(metavar="|".join(KINDS), autocompletion=lambda: list(KINDS), help="The kind of part.")
+    ],
     name: Annotated[str, typer.Argument(help="Its name in texts, such as my-loss.")],
     out: Annotated[Path | None, typer.Option(help="The file to write. [NAME.py, or NAME.toml for a recipe]")] = None,
 ) -> None:

@@ -115,7 +115,7 @@ def evaluate(
 
 def export(
     model: ModelFolder,
-    format: Annotated[str, typer.Option(help="onnx, or torch (torch.export).")] = "onnx",
+    format: Annotated[str, options.choice("onnx", "torch", option="--format", help="torch is torch.export.")] = "onnx",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="The file. [model.onnx or model.pt2 in the model folder]")
     ] = None,

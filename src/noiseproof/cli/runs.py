@@ -149,35 +149,52 @@ def sweep(
     """
     from noiseproof.cli import progress
     from noiseproof.experiments import grid as grids
+    from noiseproof.experiments import tuning
     from noiseproof.experiments.executors.shard import WHOLE, Shard
+    from noiseproof.experiments.identity import Sources
 
     part = Shard.parse(shard) if shard else WHOLE
     changed = options.overrides(epochs, changes)
     bad: dict[str, DataError] = {}
+    sources = Sources(data_root)
     whole = grids.load(
-        grid, overrides=changed, root=data_root, precision=precision, mode=mode, on_bad_data=bad.setdefault
+        grid, overrides=changed, precision=precision, mode=mode, on_bad_data=bad.setdefault, sources=sources
     )
+    said = grids.read(grid, overrides=changed, precision=precision, mode=mode)
+    tracks = tuning.of_grid(said, sources=sources)
+    whole += [trial for track in tracks for trial in track.trials]
     for name, error in bad.items():
         typer.echo(f"noiseproof: the runs of {name} are left out: {error}", err=True)
     if bad and not whole:
         raise next(iter(bad.values()))
     runs = [run for run in whole if part.holds(run.run_id)]
     if dry_run:
+        runs += tuning.follow_up(tracks, sweeping.records_of(whole, out))
         _plan(runs, out, sweeping.local_workers(len(runs), workers, device), retry_failed, data_root, device)
         return
     callbacks = [progress.tensorboard(out)] if tensorboard else []
-    pool: Pool
     if ray:
-        from noiseproof.experiments.executors.ray import RayPool
-
-        pool = RayPool(ray, slots=workers, gpus=device == "auto" or device.startswith("cuda"), stuck_after=stuck_after)
         out, data_root = out.absolute(), data_root and data_root.absolute()  # a task has another working folder
-    else:
-        pool = sweeping.local_pool(len(runs), workers, device, stuck_after)
     calls = sweeping.calls(out, data_root, device, keep_outputs, save_every, keep_models)
-    summary = sweeping.run_all(runs, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed)
-    typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
-    sweeping.complain(sweeping.records_of(runs, out), summary)
+
+    def compute(some: list[Run]) -> None:
+        pool: Pool
+        if ray:
+            from noiseproof.experiments.executors.ray import RayPool
+
+            gpus = device == "auto" or device.startswith("cuda")
+            pool = RayPool(ray, slots=workers, gpus=gpus, stuck_after=stuck_after)
+        else:
+            pool = sweeping.local_pool(len(some), workers, device, stuck_after)
+        summary = sweeping.run_all(some, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed)
+        typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
+        sweeping.complain(sweeping.records_of(some, out), summary)
+
+    compute(runs)
+    chosen = [run for run in tuning.follow_up(tracks, sweeping.records_of(whole, out)) if part.holds(run.run_id)]
+    if chosen:
+        typer.echo(f"the trials are done; {len(chosen)} runs with the parameters that they chose")
+        compute(chosen)
     if bad:
         raise next(iter(bad.values()))
 

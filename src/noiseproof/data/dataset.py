@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from noiseproof import rng
 from noiseproof.data.io import file_hashes
@@ -49,7 +48,7 @@ class Texts(tuple[str, ...]):
     __slots__ = ()
 
 
-Inputs = Any  # Tensor | tuple[Path, ...] | Texts | pandas.DataFrame; pandas is imported only where one is met
+Inputs = Any  # torch.Tensor | tuple[Path, ...] | Texts | pandas.DataFrame; pandas is imported only where one is met
 
 
 def is_frame(inputs: object) -> TypeGuard[pd.DataFrame]:
@@ -60,7 +59,7 @@ def is_frame(inputs: object) -> TypeGuard[pd.DataFrame]:
 
 def samples(inputs: Any, where: np.ndarray) -> Any:
     """The inputs at these positions, of the kind they were."""
-    if isinstance(inputs, Tensor):
+    if isinstance(inputs, torch.Tensor):
         return inputs[torch.from_numpy(where)]
     if is_frame(inputs):
         return inputs.iloc[where].reset_index(drop=True)
@@ -69,7 +68,7 @@ def samples(inputs: Any, where: np.ndarray) -> Any:
 
 def _concatenated(parts: Sequence[Any]) -> Any:
     """Inputs of one kind, one after the other."""
-    if isinstance(parts[0], Tensor):
+    if isinstance(parts[0], torch.Tensor):
         return torch.cat(list(parts))
     if is_frame(parts[0]):
         import pandas as pd
@@ -166,13 +165,13 @@ class Split:
     """
 
     inputs: Inputs
-    given: Tensor
-    clean: Tensor | None
+    given: torch.Tensor
+    clean: torch.Tensor | None
     classes: tuple[str, ...]
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.inputs, Tensor):
+        if isinstance(self.inputs, torch.Tensor):
             kind = (self.inputs.dtype, self.inputs.dim())
             if kind not in ((torch.uint8, 4), (torch.float32, 2)):
                 raise DataError(
@@ -272,7 +271,7 @@ def fingerprint(*splits: Split) -> str:
     """
     digest = hashlib.sha256(b"noiseproof/data/v1")
     for split in splits:
-        if isinstance(split.inputs, Tensor):
+        if isinstance(split.inputs, torch.Tensor):
             _add(digest, split.inputs)
         elif isinstance(split.inputs, Texts):
             for text in split.inputs:
@@ -315,7 +314,7 @@ def offenders(bad: np.ndarray, values: object, *, first_row: int = 0) -> str:
     return shown + (f" (and {len(rows) - 5} more)" if len(rows) > 5 else "")
 
 
-def _check_labels(name: str, labels: Tensor, count: int, classes: int) -> None:
+def _check_labels(name: str, labels: torch.Tensor, count: int, classes: int) -> None:
     if labels.dtype != torch.int64 or labels.shape != (count,):
         got = f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
         raise DataError(f"{name} labels must be int64 ({count},), got {got}")
@@ -332,7 +331,7 @@ def _add_frame(digest: hashlib._Hash, frame: pd.DataFrame) -> None:
         digest.update(pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
 
 
-def _add(digest: hashlib._Hash, tensor: Tensor) -> None:
+def _add(digest: hashlib._Hash, tensor: torch.Tensor) -> None:
     array = np.ascontiguousarray(tensor.numpy())
     digest.update(f"{array.dtype.str}{array.shape}".encode())
     digest.update(array.reshape(-1).view(np.uint8).data)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from noiseproof.data.dataset import Data
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
 
 __all__ = ["DATASETS", "DataSet", "Remote", "default_root"]
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Diagnosis", "diagnose"]
 
+_KEYS = 200  # of samples that are not flagged, in diagnosis.json
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
@@ -180,6 +182,7 @@ class Diagnosis:
                 for index in self.ranking.tolist()
                 if self.is_issue[index]
             ],
+            "unsuspected": self._unsuspected(columns),
             "most_suspect": [
                 {
                     **{name: values[index] for name, values in columns.items()},
@@ -191,6 +194,12 @@ class Diagnosis:
                 for index in self.issues.ranking[: min(100, len(self.issues))].tolist()
             ],
         }
+
+    def _unsuspected(self, columns: Mapping[str, list[str] | list[int]]) -> list[dict[str, Any]]:
+        """Keys of samples that are not flagged, evenly spaced; a later diagnosis knows its data by them."""
+        places = [index for index in range(len(self.issues)) if not self.is_issue[index]]
+        step = max(1, len(places) // _KEYS)
+        return [{name: values[index] for name, values in columns.items()} for index in places[::step][:_KEYS]]
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write a folder: `issues.csv` (every sample, worst first), `diagnosis.json`, `diagnosis.html`, `review.html`.
@@ -288,7 +297,14 @@ def diagnose(
         described = f"{folds} networks that had not seen them, trained with {chosen.name}"
     else:
         found = judge_vectors(vectors_of(split.inputs), given, classes, folds=folds, seed=seed, on_progress=on_progress)
-        issues = issues_from(given, found.evidence, found.opinion, suspicion=found.suspicion, names=split.classes)
+        issues = issues_from(
+            given,
+            found.evidence,
+            found.opinion,
+            first=found.first,
+            suspicion=found.suspicion,
+            names=split.classes,
+        )
         judges = found.weights
         used = [f"{name} ({100 * weight:.0f} %)" for name, weight in judges.items() if weight > 0.005]
         described = f"{', '.join(used)}, each without their own labels"

@@ -282,12 +282,13 @@ def issues_from(
     evidence: Evidence,
     opinion: Opinion,
     *,
+    first: Opinion | None = None,
     suspicion: Matrix | None = None,
     recipe: Recipe | None = None,
     names: tuple[str, ...] = (),
 ) -> LabelIssues:
     """The verdict on given labels, with all that it rests on."""
-    found = verdict(evidence, opinion, given, suspicion)
+    found = verdict(evidence, opinion, given, first, suspicion)
     return LabelIssues(
         ranking=found.ranking,
         score=found.score,

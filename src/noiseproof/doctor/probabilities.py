@@ -31,7 +31,7 @@ Probabilities = npt.NDArray[np.float32]
 LOWEST = 1e-4  # a judge is never surer than this
 LEAST = 1e-30  # smaller probabilities of others say the same
 _BLOCK = 1 << 20  # entries of a block: it and what is computed from it stay in the processor's cache
-_SAMPLE = 1 << 18  # entries that a one-dimensional fit looks at
+_SAMPLE, _ROWS = 1 << 18, 20_000  # entries and rows that a fit of few numbers looks at, at most
 
 
 def blocks(p: npt.NDArray[Any]) -> Iterator[tuple[slice, Probabilities]]:
@@ -91,7 +91,7 @@ def best_exponent(p: Probabilities, given: Labels, transition: npt.NDArray[np.fl
 
 def sample_rows(count: int, classes: int) -> Labels:
     """Rows that stand for all where one number is fitted: all of them, or a fixed random choice of many."""
-    enough = max(1_000, _SAMPLE // classes)
+    enough = max(1_000, min(_ROWS, _SAMPLE // classes))
     return np.arange(count) if count <= enough else np.sort(rng.permutation(count, 0, "diagnose")[:enough])
 
 

@@ -53,6 +53,15 @@ class SureRegions:
         return np.asarray((self.counts.argmax(1) == np.arange(len(self.counts))) & (self.sizes > 0))
 
     @cached_property
+    def cleanest(self) -> float:
+        """Share of strange labels that all but a tenth of the regions exceed.
+
+        Where all classes are equally noisy, the regions of those that separate well show the noise alone.
+        """
+        strange = 1 - self.shares.diagonal()[self.sizes > 0]
+        return float(np.quantile(strange, 0.1, method="lower")) if len(strange) else 0.0
+
+    @cached_property
     def asymmetry(self) -> Matrix:
         """z[j, k] = |a_jk - a_kj| over its standard error, two binomials."""
         n = np.maximum(self.sizes, 1)[:, None]

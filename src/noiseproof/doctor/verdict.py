@@ -17,7 +17,8 @@ from noiseproof.doctor.sure_regions import Direction, SureRegions, anchored_tran
 __all__ = ["Evidence", "Opinion", "Verdict", "opinion_of", "verdict"]
 
 Matrix = npt.NDArray[np.float64]
-_MARGIN = 0.04  # added to both ends of the interval of the rate
+_STEEPER = 1.2  # factor of the log-odds of scores: the blend is a little too modest
+_BELOW, _ABOVE = 0.04, 0.09  # added to the ends of the interval of the rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,11 @@ class Evidence:
             joint_rate=joint_rate,
         )
 
+    @property
+    def at_borders(self) -> bool:
+        """True where labels slipped to the runner-up: the given label is mostly the second choice."""
+        return self.second_choice > 0.5
+
     def disagreement(self, given: Labels) -> float:
         """Share of samples whose given label is not the predicted one."""
         return float((self.predicted != given).mean())
@@ -96,7 +102,7 @@ class Evidence:
 
         Labels that slipped to the runner-up lie at borders: there the margin ranks better, elsewhere worse.
         """
-        return self.rival - self.own if self.second_choice > 0.5 else -self.own
+        return self.rival - self.own if self.at_borders else -self.own
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,19 +145,25 @@ class Verdict:
     informed: bool
 
 
-def verdict(evidence: Evidence, opinion: Opinion, given: Labels, suspicion: Matrix | None = None) -> Verdict:
+def verdict(
+    evidence: Evidence,
+    opinion: Opinion,
+    given: Labels,
+    first: Opinion | None = None,
+    suspicion: Matrix | None = None,
+) -> Verdict:
     """Rank, score and flag the given labels, and estimate how many are wrong.
 
     Args:
         evidence: of the first round.
         opinion: posterior of the true label.
         given: labels (N,).
+        first: posterior of the first round, which is calibrated better; the opinion unless given.
         suspicion: ranking where labels have no direction; the evidence's own unless given.
     """
-    wrong = 1 / (1 + np.exp(-np.clip(opinion.log_odds, -700, 700)))
+    by_posterior = float((1 / (1 + np.exp(-np.clip(opinion.log_odds, -700, 700)))).mean())
     disagreement = evidence.disagreement(given)
-    by_posterior = float(wrong.mean())
-    rate = 0.6 * by_posterior + 0.4 * disagreement
+    rate = _rate(evidence, by_posterior, disagreement)
     base = evidence.suspicion() if suspicion is None else suspicion
     if evidence.direction.strong:
         order = opinion.log_odds
@@ -161,13 +173,35 @@ def verdict(evidence: Evidence, opinion: Opinion, given: Labels, suspicion: Matr
         order = base
     ranking = np.lexsort((-opinion.log_odds, -order)).astype(np.int64)
     informed = evidence.is_informed(given)
-    flagged = round(len(given) * max(evidence.joint_rate, 0.75 * disagreement)) if informed else 0
+    flagged = round(len(given) * _flagged(evidence, rate, disagreement)) if informed else 0
     is_issue = np.zeros(len(given), bool)
     is_issue[ranking[:flagged]] = True
     score = np.empty(len(given))
-    score[ranking] = -np.sort(-_with_mean(opinion.log_odds, rate))
+    score[ranking] = -np.sort(-_with_mean(_STEEPER * (first or opinion).log_odds, rate))
     interval = _interval(evidence, given, by_posterior, disagreement, rate) if informed else (0.0, 1.0)
     return Verdict(ranking, score, is_issue, rate, interval, informed)
+
+
+def _rate(evidence: Evidence, by_posterior: float, disagreement: float) -> float:
+    """Share of wrong labels between what the posterior calls wrong and what the predictions disagree with.
+
+    The posterior takes noise at borders for overlap and misses it; the disagreement counts the judge's own errors, too.
+    """
+    if evidence.direction.significant:
+        return 0.6 * by_posterior + 0.4 * disagreement
+    doubt = max(0.0, 1 - by_posterior / max(disagreement, 1e-9))  # the judge errs itself, so do its sure regions
+    low = by_posterior + doubt * min(0.0, evidence.regions.cleanest - by_posterior)
+    weight = 0.7 if evidence.at_borders else 0.4
+    return (1 - weight) * low + weight * disagreement
+
+
+def _flagged(evidence: Evidence, rate: float, disagreement: float) -> float:
+    """Share of samples to flag; noise at borders ranks badly, and there more than are wrong are worth a look."""
+    if len(evidence.transition) == 2:  # the only wrong label is the second choice, whatever the noise
+        return max(evidence.joint_rate, 0.75 * disagreement)
+    if evidence.at_borders and not evidence.direction.significant:
+        return disagreement
+    return (evidence.joint_rate + rate) / 2
 
 
 def _interval(
@@ -176,8 +210,11 @@ def _interval(
     frequencies = np.bincount(given, minlength=len(evidence.transition)) / len(given)
     in_regions = 1 - float(frequencies @ evidence.regions.shares.diagonal())
     chance = 0.5 / np.sqrt(len(given))  # the most that a share of so few samples strays by, one standard error
-    low = min(in_regions, by_posterior, rate) - _MARGIN - max(0.0, chance - 0.05)
-    high = max(disagreement, evidence.joint_rate, rate) + _MARGIN + chance
+    low = min(in_regions, by_posterior, rate)
+    if not evidence.direction.significant:
+        low = min(low, evidence.regions.cleanest)
+    low -= _BELOW + max(0.0, chance - 0.05)
+    high = max(rate, (rate + disagreement) / 2) + _ABOVE + chance
     return float(max(0.0, low)), float(min(1.0, high))
 
 

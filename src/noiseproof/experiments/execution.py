@@ -51,6 +51,7 @@ def describe(
     mode: str = "deterministic",
     root: Path | None = None,
     sources: Sources | None = None,
+    name: str | None = None,
 ) -> Run:
     """The run that these texts name, in canonical form, with the content of what they stand for.
 
@@ -64,6 +65,7 @@ def describe(
         mode: "deterministic" or "fast".
         root: where the data sets lie.
         sources: in place of `root`: files that were read for other runs of the same grid.
+        name: of the row that the run belongs to; the method's unless given.
 
     Raises:
         InputError: one of them names nothing, or a file is missing or damaged.
@@ -81,7 +83,7 @@ def describe(
     spec: RunText = {
         "data": data,
         "noise": noise_text,
-        "method": chosen.name,
+        "method": name or chosen.name,
         "loss": settings.pop("loss"),
         "recipe": recipe.name,
         "settings": {**recipe.settings(), "method": settings},

@@ -18,6 +18,7 @@ from noiseproof.data.load import named, path_of
 from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.names import FILE
+from noiseproof.features.base import EXTRACTORS
 from noiseproof.labels import CIFAR_N
 from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
@@ -74,7 +75,10 @@ class Sources:
         """
         return {
             **self.inputs(text, noise_text),
-            **self._once(("model", recipe.model.name, str(recipe.model.weights)), lambda: _of_model(recipe)),
+            **self._once(
+                ("model", recipe.model.name, str(recipe.model.weights), str(recipe.model.features)),
+                lambda: _of_model(recipe),
+            ),
             **_of_method(method),
         }
 
@@ -115,6 +119,8 @@ class Sources:
 def _of_model(recipe: Recipe) -> dict[str, str]:
     name, weights = recipe.model.name, recipe.model.weights
     made = _code("model", name, models.entry_of(name).cls)
+    if recipe.model.features:
+        made |= _code("features", recipe.model.features, EXTRACTORS[parse_call(recipe.model.features).name].cls)
     return made if weights is None else made | models.weights_content(weights)
 
 

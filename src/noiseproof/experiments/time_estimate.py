@@ -32,8 +32,9 @@ def seconds_per_epoch(run: Run, *, root: Path | None = None, device: str = "auto
         found = identity.load(spec, method, recipe, root)
     except DataMissingError:
         return None
-    rows = isinstance(found.train.inputs, torch.Tensor) and found.train.inputs.dim() == 2
-    whole = rows or (device != "cpu" and torch.cuda.is_available())
+    inputs = found.train.inputs
+    vectors = recipe.model.features is not None or (isinstance(inputs, torch.Tensor) and inputs.dim() == 2)
+    whole = vectors or (device != "cpu" and torch.cuda.is_available())
     samples = min(recipe.train.samples or len(found.train), len(found.train))
     count = min(samples, recipe.train.batch_size if whole else _FEW)
     some = replace(found, train=found.train.take(range(count)), test=found.test.take(range(1)), also={})

@@ -10,7 +10,7 @@ from torch import nn
 
 from noiseproof.data.dataset import Inputs
 from noiseproof.features.cache import FeatureCache
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
 
 __all__ = ["EXTRACTORS", "Array", "Bad", "Extractor", "Inputs", "Progress"]
 

@@ -20,7 +20,7 @@ from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError
 from noiseproof.models.mlp import MLP
 from noiseproof.models.own import check_logits
-from noiseproof.text import Entry
+from noiseproof.registry import Entry
 
 __all__ = ["Module", "Standardized", "model_of", "network_for", "seeded"]
 

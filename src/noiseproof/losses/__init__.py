@@ -6,6 +6,7 @@ Every module of this folder is imported, so a new loss needs its own file and no
 from importlib import import_module as _import_module
 from pkgutil import iter_modules as _iter_modules
 
+from noiseproof.losses._kernels import build_node as build_node
 from noiseproof.losses.asymmetric import AEL as AEL
 from noiseproof.losses.asymmetric import AGCE as AGCE
 from noiseproof.losses.asymmetric import AMSE as AMSE

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.losses import _kernels
+from noiseproof.losses.observed import node_of_fx, per_class_of_shards
 from noiseproof.losses.published import published_text
 from noiseproof.losses.reduction import reduce
 from noiseproof.losses.types import Logits, LogProbs, Options, PerClass
-from noiseproof.text import Registry, parse_sum, write_value
+from noiseproof.registry import Registry
+from noiseproof.text import parse_sum, write_value
 
 __all__ = ["LOSSES", "LogProbs", "Logits", "Loss", "Options", "PerClass", "WeightedSum", "parse"]
 
@@ -85,7 +87,7 @@ class Loss(nn.Module):
     def formula(self, input: Tensor, target: Tensor) -> Tensor:
         """What `forward` is defined to return, from `per_class`."""
         if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
-            return _traced(self, input, target)
+            return node_of_fx(self, input, target)
         soft = target.is_floating_point()
         if not soft and target.dtype in _WIDER:
             target = target.long()
@@ -95,7 +97,7 @@ class Loss(nn.Module):
         labels = _rows(target).to(logits.dtype) if soft else target.reshape(-1)
         weight = None if self.weight is None else self.weight.to(logits.dtype)
         value = reduce(
-            _per_class(self, logits),
+            per_class_of_shards(self, logits),
             labels,
             weight=weight,
             ignore_index=self.ignore_index,
@@ -306,44 +308,6 @@ def _rows(values: Tensor) -> Tensor:
     if values.dim() == 2:
         return values
     return values.movedim(1, -1).flatten(0, -2) if values.dim() > 2 else values.unsqueeze(0)
-
-
-def _per_class(loss: Loss, logits: Any) -> PerClass:
-    """`per_class`; of a DTensor on every shard by itself, each with all classes."""
-    if type(logits) is Tensor or not hasattr(logits, "device_mesh"):
-        return loss.per_class(logits)
-    from torch.distributed.tensor import DTensor, Replicate, Shard
-
-    wanted = [place if isinstance(place, Shard) and place.dim == 0 else Replicate() for place in logits.placements]
-    logits = logits.redistribute(placements=wanted)
-    return DTensor.from_local(
-        loss.per_class(logits.to_local()),
-        logits.device_mesh,
-        wanted,
-        run_check=False,
-        shape=logits.shape,
-        stride=logits.stride(),
-    )
-
-
-def _traced(loss: Loss, input: Any, target: Any) -> Any:
-    """The node of a loss in a graph of torch.fx: that of a module, as torch's own losses are."""
-    from torch.fx import Proxy
-    from torch.fx.proxy import TraceError
-
-    proxy = input if isinstance(input, Proxy) else target
-    if isinstance(proxy, Proxy):
-        try:
-            path = proxy.tracer.path_of_module(loss)  # type: ignore[attr-defined]
-        except NameError:
-            path = ""
-        if not path:
-            raise TraceError(
-                "torch.fx cannot trace into a loss: trace the model that holds it (there it becomes one node), or use "
-                "torch.compile"
-            )
-        return proxy.tracer.create_proxy("call_module", path, (input, target), {})
-    return F.cross_entropy(input, target)  # raises
 
 
 class WeightedSum(Loss):

@@ -12,7 +12,7 @@ from typing import Unpack
 import torch
 
 from noiseproof.errors import InputError, in_range
-from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
+from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass, parse
 from noiseproof.losses.stable import log_softmax, one_minus_exp
 
 __all__ = [
@@ -70,12 +70,15 @@ def taylor_cross_entropy(log_p: LogProbs, *, t: int) -> PerClass:
     return total
 
 
-def partially_huberised(log_p: LogProbs, *, tau: float) -> PerClass:
+def partially_huberised(log_p: LogProbs, *, tau: float, q: float = 0.0) -> PerClass:
     """Partially Huberised cross-entropy: -ln p_k where p_k > 1/tau, else its tangent there, -tau p_k + ln tau + 1.
+
+    With q the same of generalised cross-entropy, (1 - p_k^q) / q, whose slope is -tau at p = tau^(1/(q-1)).
 
     Args:
         log_p: log-probabilities of the classes.
         tau: steepest slope in p, from 1 on.
+        q: of generalised cross-entropy, below 1; 0: cross-entropy.
 
     Example:
         >>> even = torch.zeros(1, 4).log_softmax(1)                   # 1/4 is below 1/2: 1 + ln 2 - 1/2
@@ -84,9 +87,12 @@ def partially_huberised(log_p: LogProbs, *, tau: float) -> PerClass:
 
     Source: Menon et al., ICLR 2020, definition 2.
     """
-    steep = log_p <= -math.log(tau)
-    line = -tau * log_p.exp() + (math.log(tau) + 1)
-    return torch.where(steep, line, -log_p.masked_fill(steep, 0.0))
+    corner = math.log(tau) / (q - 1)  # log p where the slope is -tau
+    at_corner = -math.expm1(q * corner) / q if q else -corner
+    steep = log_p <= corner
+    line = -tau * log_p.exp() + (at_corner + (tau * math.exp(corner) if q else 1.0))
+    curve = log_p.masked_fill(steep, 0.0)
+    return torch.where(steep, line, -(q * curve).expm1() / q if q else -curve)
 
 
 def piecewise_zero(log_p: LogProbs, *, c: float) -> PerClass:
@@ -137,14 +143,19 @@ class TaylorCE(Loss):
     "phuber", symmetric=False, active=True, bounded=True, asymmetric="strictly", kinks="where p_k is 1/tau"
 )
 class PHuber(Loss):
-    """Partially Huberised cross-entropy, see `partially_huberised`."""
+    """Partially Huberised cross-entropy or generalised cross-entropy (loss=gce), see `partially_huberised`."""
 
-    def __init__(self, tau: float = 2.0, **options: Unpack[Options]) -> None:
+    def __init__(self, tau: float = 2.0, loss: str | Loss = "ce", **options: Unpack[Options]) -> None:
         super().__init__(**options)
         self.tau = in_range("tau", tau, 1)
+        self.loss = parse(loss) if isinstance(loss, str) else loss
+        q = getattr(self.loss, "q", 0.0 if self.loss.name == "ce" else 1.0)
+        if self.loss.name not in ("ce", "gce") or q >= 1:
+            raise InputError(f"phuber takes loss=ce or loss=gce(q=...) with q below 1, got loss={loss!s}")
+        self.q = float(q)
 
     def per_class(self, logits: Logits) -> PerClass:
-        return partially_huberised(log_softmax(logits), tau=self.tau)
+        return partially_huberised(log_softmax(logits), tau=self.tau, q=self.q)
 
 
 @LOSSES.register(

@@ -10,7 +10,7 @@ from torch import Tensor
 from noiseproof.errors import InputError, in_range
 from noiseproof.losses.base import LOSSES, Logits, Loss, Options, PerClass, parse
 
-__all__ = ["LogitBias", "Symmetrised", "with_bias"]
+__all__ = ["LogitBias", "Normalized", "Symmetrised", "with_bias"]
 
 
 def _inner(loss: str | Loss) -> Loss:
@@ -44,6 +44,30 @@ class Symmetrised(Loss):
         masked = logits.isneginf()  # such classes are absent from the mean
         mean = values.masked_fill(masked, 0.0).sum(1, keepdim=True) / (~masked).sum(1, keepdim=True)
         return values - mean
+
+
+@LOSSES.register("normalized", paper="arXiv:2006.13554", symmetric=True, active=False, bounded=True)
+class Normalized(Loss):
+    """Normalised loss: L_k divided by the sum of the losses of all labels, from 0 to 1; for L >= 0.
+
+    `normalized(ce)` is NCE and `normalized(fl)` NFL up to rounding; those two are faster and exact where p is tiny.
+
+    Source: Ma et al., ICML 2020 (arXiv:2006.13554), eq. 6.
+    """
+
+    positional: ClassVar[str] = "loss"
+
+    def __init__(self, loss: str | Loss = "gce", **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        self.loss = _inner(loss)
+
+    def per_class(self, logits: Logits) -> PerClass:
+        values = self.loss.per_class(logits)
+        endless = values.isposinf()  # of classes with the score -inf: they take the whole sum
+        count = endless.sum(1, keepdim=True)
+        finite = values.masked_fill(endless, 0.0)
+        share = finite / finite.sum(1, keepdim=True).masked_fill(count > 0, 1.0)
+        return torch.where(count > 0, endless.to(values.dtype) / count.clamp_min(1), share)
 
 
 _MOST = 1 << 22  # scores that are raised at a time: there are K x K for each sample

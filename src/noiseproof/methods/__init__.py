@@ -87,6 +87,7 @@ def _method(text: str) -> Method:
             known = [*METHODS.names(), *LOSSES.names()]
             raise UnknownNameError(
                 f"no method or loss named {name[:40]!r}{did_you_mean(name, known)} (methods: "
-                f"{', '.join(METHODS.names())}; any loss text works too, see `noiseproof list losses`)"
+                f"{', '.join(METHODS.names())}; any loss text works too, see `noiseproof list losses`; names such as "
+                "jal-ce are a recipe's: recipes.load('cifar10').method('jal-ce + sam'))"
             )
     return Plain(losses.parse(text))

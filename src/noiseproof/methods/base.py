@@ -29,7 +29,7 @@ from noiseproof import losses
 from noiseproof.errors import InputError, in_range
 from noiseproof.losses import Loss
 from noiseproof.models import Network
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
 
 __all__ = [
     "METHODS",

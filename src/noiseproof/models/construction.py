@@ -11,7 +11,7 @@ import torch
 from noiseproof.errors import InputError
 from noiseproof.models.base import Network
 from noiseproof.models.own import OwnNetwork, entry_of, option_names
-from noiseproof.text import Entry
+from noiseproof.registry import Entry
 
 __all__ = ["build"]
 

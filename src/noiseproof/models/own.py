@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from noiseproof.errors import InputError
 from noiseproof.models.base import MODELS, Network
+from noiseproof.registry import Entry
 from noiseproof.runtime import own_parts
-from noiseproof.text import Entry
 
 __all__ = ["OwnNetwork", "check_logits", "entry_of", "option_names"]
 

@@ -145,10 +145,11 @@ class Recipe:
             return METHODS[call.name].build(replace(call, named=tuple(named.items())))
         for _, each in parse_sum(text, nested=True):
             if each.name not in LOSSES and each.name.lower() not in LOSSES and each.name not in METHODS:
-                known = [*self.methods, *METHODS.names(), *LOSSES.names()]
+                others = [name for name in METHODS.names() if name not in self.methods]
+                known = [*self.methods, *others, *LOSSES.names()]
                 raise UnknownNameError(
                     f"no method or loss named {each.name!r}{did_you_mean(text.strip(), known)} (recipe {self.name} has "
-                    f"the methods {', '.join(self.methods)}; there are also {', '.join(METHODS.names())}; any loss "
+                    f"the methods {', '.join(self.methods)}; there are also {', '.join(others)}; any loss "
                     "text works too, see `noiseproof list losses`)"
                 )
         return methods.parse(text)

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from noiseproof import models
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError, did_you_mean
+from noiseproof.registry import Entry
 from noiseproof.runtime import own_parts
-from noiseproof.text import Entry
 
 __all__ = ["File", "MethodEntry", "Model", "Train", "When", "check", "written"]
 
@@ -28,12 +28,13 @@ class _Strict(BaseModel):
 
 
 class Model(_Strict):
-    """The network, registered or "my_model:Net"; keys beside `name` and `weights` are its constructor's parameters."""
+    """The network, registered or "my_model:Net"; keys beside those below are its constructor's parameters."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
     weights: str | None = None  # a file of starting weights, or the name of torchvision's
+    features: str | None = None  # a frozen extractor, such as "lite0(side=96)": the network learns on its vectors
 
     @model_validator(mode="before")
     @classmethod
@@ -52,6 +53,7 @@ class Train(_Strict):
     epochs: Count
     batch_size: Count
     samples: Count | None = None  # train on the first so many samples only; None: on all
+    hold_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of each given class that is only judged, not trained
     eval_batch_size: Count = 1000  # changes no number: nothing in evaluation depends on the batch
     optimizer: Literal["sgd", "adam"] = "sgd"
     lr: Positive
@@ -161,7 +163,7 @@ def _checked(model: Model, where: str) -> Model:
     known = models.option_names(entry)
     for key, value in model.options.items():
         if key not in known:
-            accepted = ", ".join(["name", "weights", *known])
+            accepted = ", ".join([*Model.model_fields, *known])
             raise InputError(
                 f"{where}: no key 'model.{key}' for the model {model.name} (there are: {accepted})"
                 f"{did_you_mean(key, known)}"

@@ -65,7 +65,9 @@ def choose(device: str, precision: str, network: nn.Module) -> Place:
         InputError: the device cannot compute in this precision.
         MachineError: the device is not here.
     """
-    kind = one_of("device", device.partition(":")[0], DEVICES)
+    kind = one_of(
+        "device", device.partition(":")[0], DEVICES, synonyms={"gpu": "cuda", "nvidia": "cuda", "metal": "mps"}
+    )
     one_of("precision", precision, PRECISIONS)
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind == "auto":

@@ -1,21 +1,28 @@
-"""What a run starts from: the network with the seed's weights, and the normalisation of the inputs."""
+"""Start of a run: the network with the seed's weights, the inputs in memory, and their normalisation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from noiseproof import models, rng
-from noiseproof.data.dataset import Data, Split
+from noiseproof import features, models, rng
+from noiseproof.data.dataset import Data, Split, stratified
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError
+from noiseproof.features import FeatureCache
+from noiseproof.features.base import Array
+from noiseproof.features.cache import DEFAULT
 from noiseproof.models import Network
 from noiseproof.recipes import Method, Recipe
 
-__all__ = ["in_reach", "measured", "network_for"]
+__all__ = ["HELD_OUT", "as_vectors", "hold_out", "load_images", "network_for", "with_input_stats"]
+
+HELD_OUT = "held-out given labels"
+"""Name of the further test set of a run that holds out a share of its given labels."""
 
 
 def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int, number: int = 0) -> Network:
@@ -46,7 +53,7 @@ def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int, number
     return network
 
 
-def in_reach(data: Data, augment: Augment) -> Data:
+def load_images(data: Data, augment: Augment) -> Data:
     """With image files read into memory, where the recipe does not say how to cut them to one size."""
     paths = data.train.inputs
     if isinstance(paths, Tensor) or augment.crop is not None or augment.resize is not None:
@@ -62,8 +69,8 @@ def in_reach(data: Data, augment: Augment) -> Data:
     return replace(data, train=read(data.train), test=read(data.test), also=also)
 
 
-def measured(augment: Augment, split: Split) -> Augment:
-    """With mean and spread of the training inputs, where the recipe gives none; files of images stay in [0, 1]."""
+def with_input_stats(augment: Augment, split: Split) -> Augment:
+    """With mean and std of the training inputs, where the recipe gives none; files of images stay in [0, 1]."""
     if augment.mean or not isinstance(split.inputs, Tensor):
         return augment
     inputs = split.inputs
@@ -76,3 +83,38 @@ def measured(augment: Augment, split: Split) -> Augment:
         std = ((counts * levels.square()).sum(1) / counts.sum(1) - mean.square()).clamp_min(0).sqrt()
     std = torch.where(std > 1e-6 * mean.abs().clamp_min(1e-6), std, 1.0)  # what never changes is only shifted
     return replace(augment, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+
+def hold_out(data: Data, given: Tensor, share: float) -> tuple[Data, Tensor]:
+    """The data without a share of each given class, which becomes a further test set, and the other given labels."""
+    stay, held = stratified(given.numpy(), share)
+    if not len(held) or not len(stay):
+        raise InputError(f"{data.name}: {len(given)} samples are too few to hold out {share:.0%} of each class")
+    split = data.train
+    judged = replace(replace(split, given=given, clean=None).take(held), origin=None)
+    return replace(data, train=split.take(stay), also={HELD_OUT: judged}), given[torch.from_numpy(stay)]
+
+
+_newest: list[tuple[tuple[str, int, int, str], Data]] = []  # a worker computes run after run on the same vectors
+
+
+def as_vectors(data: Data, text: str) -> Data:
+    """The data with vectors of a frozen extractor for inputs, fitted on the training inputs and kept in the cache.
+
+    Args:
+        data: pictures, texts or a table.
+        text: an extractor, such as `lite0(side=96)`.
+    """
+    key = (data.fingerprint, len(data.train), len(data.test), text)
+    if not _newest or _newest[0][0] != key:
+        extractor = features.extractor_for(data.train.inputs, text)
+        extractor.cache = FeatureCache.at(DEFAULT)
+
+        def moved(split: Split, vectors: Array) -> Split:
+            return replace(split, inputs=torch.from_numpy(np.ascontiguousarray(vectors, np.float32)))
+
+        train = moved(data.train, extractor.fit_transform(data.train.inputs))
+        test, *others = (moved(each, extractor.transform(each.inputs)) for each in (data.test, *data.also.values()))
+        found = replace(data, train=train, test=test, also=dict(zip(data.also, others, strict=True)))
+        _newest[:] = [(key, found)]
+    return _newest[0][1]

@@ -34,7 +34,7 @@ from noiseproof.train import checkpoint, evaluate, preparation
 from noiseproof.train.device import choose, flags
 from noiseproof.train.distributed import Team
 from noiseproof.train.health import LIMIT, health
-from noiseproof.train.initial import in_reach, measured, network_for
+from noiseproof.train.initial import as_vectors, hold_out, load_images, network_for, with_input_stats
 from noiseproof.train.outcome import Outcome
 from noiseproof.train.step import Captured, Step, group_optimiser, optimiser, rate, set_rate
 
@@ -130,8 +130,12 @@ class Training:
             self.notes += (f"trained on the first {recipe.train.samples} of {len(data.train)} samples",)
             self.data = data = replace(data, train=data.train.take(range(recipe.train.samples)))
             given = given[: recipe.train.samples]
-        self.data = data = in_reach(data, recipe.augment)
-        self.augment = augment or measured(recipe.augment, data.train)
+        if recipe.model.features:
+            data = as_vectors(data, recipe.model.features)
+        if recipe.train.hold_out:
+            data, given = hold_out(data, given, recipe.train.hold_out)
+        self.data = data = load_images(data, recipe.augment)
+        self.augment = augment or with_input_stats(recipe.augment, data.train)
         self.rule = rule = rule or method.rule()
         self.folder: Path | None = None
         preparation.check_processes(rule, method.name, team.size)

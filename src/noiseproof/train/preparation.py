@@ -97,8 +97,10 @@ def _train_before(
     part = blind if only is None else blind.take(only.tolist())
     first = blind.take([0])  # a test set that nothing depends on
     data = Data(training.data.name, part, first, training.data.fingerprint)
-    recipe = replace(
-        training.recipe, train=training.recipe.train.model_copy(update={"epochs": epochs, "samples": None})
+    recipe = replace(  # the data has its final form already
+        training.recipe,
+        model=training.recipe.model.model_copy(update={"features": None}),
+        train=training.recipe.train.model_copy(update={"epochs": epochs, "samples": None, "hold_out": 0.0}),
     )
     row = Method(str(rule), rule.loss, method.l1, method.l2, None, method.optimizer, method.lr, method=str(rule))
     inner = type(training)(  # the loop itself, which this module lies below

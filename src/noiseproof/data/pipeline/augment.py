@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from noiseproof import rng
@@ -80,17 +79,17 @@ class Draws:
         turn: the affine map of the rotation, int32 (N, 6) in 1/65536 pixel; None: no rotation.
     """
 
-    top: Tensor
-    left: Tensor
-    flip: Tensor
-    turn: Tensor | None
+    top: torch.Tensor
+    left: torch.Tensor
+    flip: torch.Tensor
+    turn: torch.Tensor | None
 
     def to(self, device: torch.device | str) -> Draws:
         """The same draws on another device."""
         turn = None if self.turn is None else self.turn.to(device)
         return Draws(self.top.to(device), self.left.to(device), self.flip.to(device), turn)
 
-    def take(self, index: Tensor | slice) -> Draws:
+    def take(self, index: torch.Tensor | slice) -> Draws:
         """The draws of these samples."""
         turn = None if self.turn is None else self.turn[index]
         return Draws(self.top[index], self.left[index], self.flip[index], turn)
@@ -121,14 +120,19 @@ def draw(augment: Augment, count: int, *, size: tuple[int, int], starts: int, se
     return Draws(torch.from_numpy(top), torch.from_numpy(left), torch.from_numpy(flip), turn)
 
 
-def pad(images: Tensor, padding: int) -> Tensor:
+def pad(images: torch.Tensor, padding: int) -> torch.Tensor:
     """Images with a border of zeros."""
     return functional.pad(images, (padding,) * 4) if padding else images
 
 
 def crops(
-    images: Tensor, index: Tensor, draws: Draws, size: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
+    images: torch.Tensor,
+    index: torch.Tensor,
+    draws: Draws,
+    size: tuple[int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> torch.Tensor:
     """A window of each `index`ed image, mirrored and turned as drawn, normalised: float32 (B, C, height, width).
 
     Args:
@@ -144,15 +148,25 @@ def crops(
 
 
 def _crops_in_steps(
-    images: Tensor, index: Tensor, draws: Draws, size: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
+    images: torch.Tensor,
+    index: torch.Tensor,
+    draws: Draws,
+    size: tuple[int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> torch.Tensor:
     picked = cut(images, index, draws, size)
     return normalise(picked if draws.turn is None else rotate(picked, draws.turn), mean, std)
 
 
 def _crops_at_once(
-    images: Tensor, index: Tensor, draws: Draws, size: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
+    images: torch.Tensor,
+    index: torch.Tensor,
+    draws: Draws,
+    size: tuple[int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> torch.Tensor:
     """The same numbers by the C kernel (crops.c): tensors become addresses."""
     images, index = images.contiguous(), index.contiguous()
     drawn = [draws.top.contiguous(), draws.left.contiguous(), draws.flip.contiguous()]
@@ -164,14 +178,14 @@ def _crops_at_once(
     return batch
 
 
-def cut(images: Tensor, index: Tensor, draws: Draws, size: tuple[int, int]) -> Tensor:
+def cut(images: torch.Tensor, index: torch.Tensor, draws: Draws, size: tuple[int, int]) -> torch.Tensor:
     """A window of each `index`ed image, mirrored where drawn: uint8 (B, C, height, width)."""
     windows = images.unfold(2, size[0], 1).unfold(3, size[1], 1)  # a view: (N, C, places down, places across, ...)
     picked = windows[index, :, draws.top, draws.left]
     return torch.where(draws.flip[:, None, None, None], picked.flip(3), picked)
 
 
-def rotate(images: Tensor, turn: Tensor) -> Tensor:
+def rotate(images: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     """Turn each image about its middle: nearest pixel, zeros outside, in Pillow's own 16.16 fixed point."""
     _, channels, height, width = images.shape
     rows = torch.arange(height, device=images.device, dtype=torch.int32)[:, None]
@@ -186,7 +200,7 @@ def rotate(images: Tensor, turn: Tensor) -> Tensor:
     return picked.reshape(images.shape)
 
 
-def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def normalise(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
     """Pixels as float32: (v/255 - mean) / std, in one multiplication and one addition."""
     if not mean:
         return images.float().div_(255)
@@ -197,7 +211,7 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
 @lru_cache(maxsize=16)
 def _affine(
     mean: tuple[float, ...], std: tuple[float, ...], channels: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     if len(mean) != channels:
         raise InputError(f"mean and std are given for {len(mean)} channels, the images have {channels}")
     scale = torch.tensor([1 / (255 * s) for s in std], dtype=torch.float32, device=device)

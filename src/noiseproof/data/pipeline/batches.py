@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from noiseproof import rng
 from noiseproof.data.dataset import Split
@@ -24,7 +23,7 @@ __all__ = ["Batches"]
 class Source(Protocol):
     """Where the samples of a batch come from."""
 
-    def stream(self, parts: list[Tensor], epoch: int) -> Iterator[Tensor]:
+    def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         """The inputs of each part, positions on the device, as float32 on the device."""
 
 
@@ -69,7 +68,7 @@ class Batches:
         self.device, self.shard = torch.device(device), shard
         augment = augment or Augment()
         self._source: Source
-        if not isinstance(split.inputs, Tensor):
+        if not isinstance(split.inputs, torch.Tensor):
             from noiseproof.data.pipeline.decoding import ImageFiles  # Pillow, only where it is needed
 
             self._source = ImageFiles(
@@ -90,7 +89,7 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
-    def epoch(self, epoch: int = 0, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int = 0, *, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Pairs of inputs, float32 on the device, and the samples' positions in the split, int64 on the device.
 
         Args:
@@ -101,12 +100,12 @@ class Batches:
         firsts = range(start * self.batch_size, self.count, self.batch_size)
         return self.batches([everything[first : first + self.batch_size] for first in firsts], epoch)
 
-    def order(self, epoch: int = 0) -> Tensor:
+    def order(self, epoch: int = 0) -> torch.Tensor:
         """The positions of all samples in the order of an epoch, int64 (N,), on the device."""
         order = rng.permutation(self.count, self.seed, "order", epoch) if self.train else np.arange(self.count)
         return torch.from_numpy(order).to(self.device)
 
-    def batches(self, parts: Sequence[Tensor], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, parts: Sequence[torch.Tensor], epoch: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of chosen samples, as `epoch` gives them: this process's share of each part."""
         rank, world = self.shard
         shares = [part[rank::world] for part in parts]
@@ -128,7 +127,7 @@ class Batches:
 class _Features:
     """Rows of numbers, standardised where the recipe says so."""
 
-    def __init__(self, rows: Tensor, augment: Augment) -> None:
+    def __init__(self, rows: torch.Tensor, augment: Augment) -> None:
         if augment.mean:
             mean, std = (
                 torch.tensor(value, dtype=torch.float32, device=rows.device) for value in (augment.mean, augment.std)
@@ -136,20 +135,20 @@ class _Features:
             rows = (rows - mean) / std
         self.rows = rows
 
-    def stream(self, parts: list[Tensor], epoch: int) -> Iterator[Tensor]:
+    def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         return (self.rows[index] for index in parts)
 
 
 class _Images:
     """Images of one size, padded once and kept on the device as uint8."""
 
-    def __init__(self, images: Tensor, augment: Augment, seed: int, train: bool, device: torch.device) -> None:
+    def __init__(self, images: torch.Tensor, augment: Augment, seed: int, train: bool, device: torch.device) -> None:
         self.size = (images.shape[2], images.shape[3])
         self.padding = augment.crop_padding if train else 0
         self.images = pad(images, self.padding).to(device)
         self.augment, self.seed, self.train = augment, seed, train
 
-    def stream(self, parts: list[Tensor], epoch: int) -> Iterator[Tensor]:
+    def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         mean, std = self.augment.mean, self.augment.std
         if not self.train:
             yield from (normalise(self.images[index], mean, std) for index in parts)

@@ -32,7 +32,6 @@ from PIL import (  # each of these Pillow would import while it reads a file
     TiffImagePlugin,  # noqa: F401
     WebPImagePlugin,  # noqa: F401
 )
-from torch import Tensor
 
 from noiseproof import rng
 from noiseproof.data.pipeline.augment import Augment, normalise
@@ -116,7 +115,7 @@ def size_of(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def in_memory(paths: tuple[Path, ...], size: tuple[int, int]) -> Tensor:
+def in_memory(paths: tuple[Path, ...], size: tuple[int, int]) -> torch.Tensor:
     """All pictures as they are, RGB uint8 (N, 3, H, W); they must have this height and width.
 
     Raises:
@@ -182,7 +181,7 @@ class ImageFiles:
                 raise InputError("a cache of resized images needs resize = [height, width] and no resized_crop")
             self.cache = Cache(cache, paths, augment.resize)
 
-    def stream(self, parts: list[Tensor], epoch: int) -> Iterator[Tensor]:
+    def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         """Decode ahead by two batches, in threads: Pillow lets go of the interpreter while it works."""
         waiting: deque[list[Future[_Sample]]] = deque()
         with ExitStack() as stack:
@@ -195,7 +194,7 @@ class ImageFiles:
             while waiting:
                 yield self._batch([future.result() for future in waiting.popleft()])
 
-    def _batch(self, samples: list[_Sample]) -> Tensor:
+    def _batch(self, samples: list[_Sample]) -> torch.Tensor:
         pixels = np.stack([sample.pixels for sample in samples]) if samples else np.empty((0, 3, 1, 1), np.uint8)
         batch = torch.from_numpy(pixels)
         if self.device.type == "cuda":

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from noiseproof.data.dataset import Inputs, Origin, Split, Texts, is_frame, offenders
 from noiseproof.data.readers.classes import NO_LABEL, in_order
@@ -119,7 +118,7 @@ def _text(value: object) -> str:
 
 
 def _array(values: Any, where: str) -> npt.NDArray[Any]:
-    if isinstance(values, Tensor):
+    if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         values = values.float() if values.dtype == torch.bfloat16 else values
         return np.asarray(values.numpy())
@@ -177,7 +176,7 @@ def _fits_in_memory(shape: tuple[int, int], where: str) -> int:
     return size
 
 
-def _numbers(found: npt.NDArray[Any], where: str) -> Tensor:
+def _numbers(found: npt.NDArray[Any], where: str) -> torch.Tensor:
     pictures = found.ndim in (3, 4) and found.dtype.kind in "uif" and found.size > 0
     if pictures and found.ndim == 4 and found.shape[1] not in (1, 3) and found.shape[3] not in (1, 3):
         pictures = False

@@ -7,7 +7,7 @@ from typing import Any
 
 from noiseproof.data.io.archives import regular
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.frames import column_of
+from noiseproof.data.readers.frames import add_pictures, column_of, holds_pictures
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
 
@@ -24,12 +24,14 @@ def read_arrow(path: Path, options: ReadingOptions) -> Table:
     frame = table.to_pandas(ignore_metadata=True)
     form = "parquet" if path.suffix.lower() in (".parquet", ".pq") else "Arrow"
     names = _class_names(table)
-    columns = [
-        column
-        for name in frame.columns
-        for column in column_of(str(name), frame[name], names.get(str(name)), str(path))
-    ]
-    return Table(str(path), form, columns, len(frame))
+    found = Table(str(path), form, [], len(frame))
+    for name in frame.columns:
+        values = frame[name]
+        if values.dtype == object and holds_pictures(values[:100]) and holds_pictures(values):
+            add_pictures(found, str(name), list(values))
+        else:
+            found.columns += column_of(str(name), values, names.get(str(name)), str(path))
+    return found
 
 
 def _table(path: Path) -> Any:

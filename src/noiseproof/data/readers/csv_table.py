@@ -54,11 +54,12 @@ def read_csv(path: Path, options: ReadingOptions, *, large: int = _LARGE) -> Tab
     rows = np.array(found.rows, np.int64)
     table = Table(str(path), _form(found.delimiter), [], len(rows), rows, found.delimiter)
     table.columns = [Column(name, column) for name, column in zip(named, columns, strict=True)]
+    table.skipped = [(f"row {row}", "rows repeat the header") for row in found.repeated]
     return table
 
 
 def _form(delimiter: str) -> str:
-    kind = {",": "CSV", "\t": "a table with tabs"}.get(delimiter)
+    kind = {",": "CSV", "\t": "a table with tabs", " ": "a table with spaces"}.get(delimiter)
     return kind or f"CSV with {delimiter!r}"
 
 

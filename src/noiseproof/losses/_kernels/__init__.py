@@ -16,12 +16,14 @@ from torch import Tensor, float32, int64, is_grad_enabled, strided
 
 from noiseproof.losses._kernels import blocks, closed, cpu
 from noiseproof.losses._kernels.autograd import LabelOutOfRangeError, apply
-from noiseproof.losses._kernels.context import transforms_are_active
+from noiseproof.losses._kernels.context import is_compiling, transforms_are_active
+from noiseproof.losses._kernels.node import build_node, load
 from noiseproof.losses._kernels.plan import AnyLoss, Call, Kernel, plan
 
-__all__ = ["Prepared", "answer", "are_plain", "enabled", "prepare", "transforms_are_active"]
+__all__ = ["Prepared", "answer", "are_plain", "build_node", "cpp_node", "enabled", "prepare", "transforms_are_active"]
 
 enabled = os.environ.get("NOISEPROOF_KERNEL", "1") != "0"
+cpp_node = load()  # None: not compiled
 
 Prepared = tuple[Tensor, Tensor, Tensor | None, Call, Kernel]
 
@@ -33,6 +35,10 @@ _REDUCTIONS = ("mean", "sum", "none")
 
 def answer(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
     """The loss of the given labels, with its gradient made at once; None where the formula must answer."""
+    if cpp_node is not None and enabled and not is_compiling():
+        value = cpp_node(loss, input, target)
+        if value is not None:
+            return value
     if not are_plain(input, target):
         return None
     if input.dim() > 2:
@@ -44,10 +50,10 @@ def answer(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
     if not (scores.requires_grad and is_grad_enabled()):
         return kernel.run(call, scores, labels, weight, None)
     try:
-        value: Tensor = apply(*prepared)
+        made: Tensor = apply(*prepared)
     except LabelOutOfRangeError:
         return None  # the formula says so in torch's words
-    return value
+    return made
 
 
 def _answer_flat(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 from torch.compiler import is_compiling
 
-__all__ = ["graph_is_kept", "is_batched", "small_graph", "transforms_are_active"]
+__all__ = ["graph_is_kept", "is_batched", "is_compiling", "small_graph", "transforms_are_active"]
 
 _functorch_is_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack

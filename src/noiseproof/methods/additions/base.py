@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from noiseproof.losses import Loss
 from noiseproof.methods.base import Outputs, Task
 from noiseproof.models import Network
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
 
 __all__ = ["ADDITIONS", "Addition"]
 
