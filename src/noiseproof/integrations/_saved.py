@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,13 +13,10 @@ from noiseproof import artifacts, losses
 from noiseproof.errors import DataError, InputError
 from noiseproof.integrations._network import Standardized, model_of
 
-if TYPE_CHECKING:
-    from noiseproof.integrations.sklearn import NoisyLabelClassifier
-
 __all__ = ["restore", "save"]
 
 
-def save(classifier: NoisyLabelClassifier, folder: str | Path) -> Path:
+def save(classifier: Any, folder: str | Path) -> Path:
     """Write the model folder of a fitted classifier."""
     columns = [str(name) for name in getattr(classifier, "feature_names_in_", ())]
     loss = classifier.loss if isinstance(classifier.loss, str) else str(classifier.loss)
@@ -38,7 +35,7 @@ def save(classifier: NoisyLabelClassifier, folder: str | Path) -> Path:
     return artifacts.save(model_of(classifier.net_.module_, classifier.classes_, columns, about), folder)
 
 
-def restore(classifier: NoisyLabelClassifier, folder: str | Path) -> NoisyLabelClassifier:
+def restore(classifier: Any, folder: str | Path) -> Any:
     """Give an unfitted classifier what a folder holds.
 
     Raises:

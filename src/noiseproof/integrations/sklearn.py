@@ -409,7 +409,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             DataMissingError, DataError: there is no model, or it is damaged.
             InputError: another program wrote it; `noiseproof.load_model` opens it.
         """
-        return _saved.restore(cls(), folder)
+        found: Self = _saved.restore(cls(), folder)
+        return found
 
 
 @dataclass(frozen=True)
