@@ -225,7 +225,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("losses/_kernels/gpu.py", "runs code"): "the source of a Triton kernel, made from the library's own forms alone",
     ("speed/loader.py", "draws from a global stream"): "numpy's generator with a seed of its own, for made-up pictures",
     ("speed/loader.py", "writes files"): "pictures to measure with, in a temporary folder",
-    ("losses/_kernels/node.py", "writes files"): "a compiled library, which a compiler writes and a rename puts in place",
+    (
+        "losses/_kernels/node.py",
+        "writes files",
+    ): "a compiled library, which a compiler writes and a rename puts in place",
     ("speed/losses.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
     ("cli/noise.py", "writes files"): "savefig into the file that files.replace gives it",
     ("doctor/cleaning/forms/folder.py", "writes files"): "pictures of a cleaned data set, copied into a new folder",
