@@ -59,7 +59,7 @@ class Sources:
         return self._data[text]
 
     def content(self, text: str, noise_text: str, method: Method, recipe: Recipe) -> dict[str, str]:
-        """What the words of a run stand for, as hashes; nothing for what the package knows by name.
+        """Hashes of the things that the words of a run stand for; none for what the package knows by name.
 
         Args:
             text: the data's name or path.
@@ -189,7 +189,7 @@ def load(spec: Mapping[str, Any], method: Method, recipe: Recipe, root: Path | N
 
 
 def subject(spec: Mapping[str, Any], key: str) -> str:
-    """What an entry of a run's content is about, for a message."""
+    """Subject of an entry of a run's content, for a message."""
     if key == "matrix":
         return str(dict(parse_call(spec["noise"]).named)["file"])
     if key == "method matrix":
@@ -204,6 +204,6 @@ def subject(spec: Mapping[str, Any], key: str) -> str:
 
 
 def unchanged(found: Data) -> bool:
-    """Whether the files of a data set that was read still hold what they held; what is in memory does."""
+    """True if the files of a data set that was read are unchanged; data in memory always are."""
     splits = (found.train, found.test, *found.also.values())
     return all(isinstance(split.inputs, torch.Tensor) for split in splits) or fingerprint(*splits) == found.fingerprint

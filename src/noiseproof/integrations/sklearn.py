@@ -269,7 +269,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return loss.with_options(reduction="none")
 
     def _scale(self) -> float:
-        """How much smaller than that of SGD the optimiser's learning rate is."""
+        """Ratio of the learning rate of SGD to that of the optimiser."""
         return 1.0 if self.optimizer in ("sgd", torch.optim.SGD) else 0.1
 
     def _rate(self, rows: _Rows, seed: int, reference: Reference) -> float:
@@ -335,7 +335,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             train_split=ValidSplit(self.validation_fraction, stratified=True, random_state=seed) if held_out else None,
             classes=np.arange(len(self.classes_)),
             callbacks=callbacks,
-            device=str(device.choose(self.device, "fp32", network).device),
+            device=str(device.resolve_device(self.device, "fp32", network).device),
             verbose=self.verbose if loud else 0,
             # Not by `verbose` alone: where Ray has put a print of its own in place, skorch's log takes no notice of it.
             **({} if loud else {"callbacks__print_log": None}),

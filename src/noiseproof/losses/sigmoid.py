@@ -117,7 +117,7 @@ class SigmoidLoss(nn.Module):
             )
 
     def _is_plain(self, *tensors: Tensor | None) -> bool:
-        """Whether blocks may be computed on their own: nothing but the scores needs a gradient or looks on."""
+        """True if blocks may be computed on their own: only the scores need a gradient, and nothing traces them."""
         _, *others = tensors
         learned = [*self.loss.parameters(), *(each for each in others if each is not None)]
         plain = all(each is None or type(each) in (Tensor, nn.Parameter) for each in tensors)
@@ -206,7 +206,7 @@ class _Blocks(Function):
 
 
 def _depends_on_p_alone(loss: Loss) -> bool:
-    """Whether one number added to all scores changes nothing: what a registered loss says, or what others answer."""
+    """True if one number added to all scores changes nothing: by a registered loss's claim, or by trying others."""
     claims = LOSSES[loss.name].claims if hasattr(loss, "name") else {}
     if "shift_invariant" in claims:
         return bool(claims["shift_invariant"])

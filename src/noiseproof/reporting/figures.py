@@ -138,8 +138,8 @@ def _band(axis: Axes, row: Aggregate, name: str, tint: dict[str, Any]) -> None:
     mean = values.mean(0)
     axis.plot(epochs, mean, label=name, marker="o" if len(epochs) == 1 else None, **tint)
     if len(values) > 1:
-        spread = values.std(0, ddof=1)
-        axis.fill_between(epochs, mean - spread, mean + spread, color=tint["color"], alpha=0.15, linewidth=0)
+        std = values.std(0, ddof=1)
+        axis.fill_between(epochs, mean - std, mean + std, color=tint["color"], alpha=0.15, linewidth=0)
 
 
 # The noise as it came out

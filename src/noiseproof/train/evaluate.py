@@ -1,4 +1,4 @@
-"""What a network says of samples when it is not learning."""
+"""Evaluation of a network on a split."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.models import Network
-from noiseproof.train.device import Place
+from noiseproof.train.device import DeviceConfig
 
-__all__ = ["features_and_scores", "refresh_statistics", "right"]
+__all__ = ["count_correct", "features_and_scores", "refresh_statistics"]
 
 
 @torch.inference_mode()
-def _each(network: Network, batches: Batches, place: Place) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _each(network: Network, batches: Batches, place: DeviceConfig) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Features, scores and positions of each batch."""
     network.eval()
     for inputs, index in batches.epoch():
@@ -26,17 +26,17 @@ def _each(network: Network, batches: Batches, place: Place) -> Iterator[tuple[Te
             yield features, scores, index
 
 
-def right(network: Network, batches: Batches, labels: Tensor, place: Place) -> tuple[Tensor, Tensor]:
-    """How many of the labels it predicts, and how many of its scores are not finite; both on the device."""
+def count_correct(network: Network, batches: Batches, labels: Tensor, place: DeviceConfig) -> tuple[Tensor, Tensor]:
+    """Numbers of labels that it predicts and of scores that are not finite; both on the device."""
     labels = labels.to(place.device)
-    hits, broken = torch.zeros(2, dtype=torch.int64, device=place.device)
+    correct, broken = torch.zeros(2, dtype=torch.int64, device=place.device)
     for _, scores, index in _each(network, batches, place):
-        hits += (scores.argmax(1) == labels[index]).sum()
+        correct += (scores.argmax(1) == labels[index]).sum()
         broken += (~scores.isfinite()).sum()
-    return hits, broken
+    return correct, broken
 
 
-def features_and_scores(network: Network, batches: Batches, place: Place) -> tuple[Tensor, Tensor]:
+def features_and_scores(network: Network, batches: Batches, place: DeviceConfig) -> tuple[Tensor, Tensor]:
     """Of all samples, (N, D) and (N, K), float32, in their order."""
     parts = [(features.float(), scores.float()) for features, scores, _ in _each(network, batches, place)]
     features, scores = zip(*parts, strict=True)
@@ -44,7 +44,7 @@ def features_and_scores(network: Network, batches: Batches, place: Place) -> tup
 
 
 @torch.no_grad()
-def refresh_statistics(network: Network, batches: Batches, place: Place) -> None:
+def refresh_statistics(network: Network, batches: Batches, place: DeviceConfig) -> None:
     """Compute the statistics of batch normalisation anew, as the mean over all batches."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms:

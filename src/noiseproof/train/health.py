@@ -1,4 +1,4 @@
-"""How a trained network stands to its training set: what it fitted, what it memorised, where it stopped learning.
+"""Health of a training: the share of labels that were fitted, memorised, or without any gradient.
 
 A robust loss pays for its robustness with gradients that vanish on samples it finds implausible. On wrong labels that
 is the point; on right ones it is underfitting, and nothing in the loss curve tells the two apart. This does.
@@ -74,7 +74,7 @@ def health(loss: Loss, scores: Tensor, given: Tensor, clean: Tensor | None) -> d
 
 
 def non_finite(loss: Loss, scores: Tensor, given: Tensor) -> list[str]:
-    """What is infinite or no number: the scores, or else each term of the loss whose values or slopes are.
+    """Infinite or undefined values: the scores, or else each term of the loss whose values or slopes are.
 
     Example:
         >>> from noiseproof import losses
@@ -178,7 +178,7 @@ def _advice(found: dict[str, Any], loss: Loss) -> str:
 
 
 def _remedy(loss: Loss) -> str:
-    """What to change in this loss: more of its active part, or a smaller a of its asymmetric one."""
+    """Remedy for this loss: more of its active part, or a smaller a of its asymmetric one."""
     terms = [term for _, term in loss.terms() if hasattr(type(term), "name")]
     active = [term.name for term in terms if LOSSES[term.name].claims.get("active")]
     with_a = [term.name for term in terms if hasattr(term, "a")]

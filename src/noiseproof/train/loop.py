@@ -31,12 +31,12 @@ from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import checkpoint, evaluate, preparation
-from noiseproof.train.device import choose, flags
+from noiseproof.train.device import flags, resolve_device
 from noiseproof.train.distributed import Team
 from noiseproof.train.health import LIMIT, health
 from noiseproof.train.initial import as_vectors, hold_out, load_images, network_for, with_input_stats
 from noiseproof.train.outcome import Outcome
-from noiseproof.train.step import Captured, Step, group_optimiser, optimiser, rate, set_rate
+from noiseproof.train.step import Captured, Step, group_optimiser, lr_at, optimiser, set_lr
 
 __all__ = ["Progress", "Training", "fit"]
 
@@ -140,7 +140,7 @@ class Training:
         self.folder: Path | None = None
         preparation.check_processes(rule, method.name, team.size)
         networks = [network_for(data, method, recipe, seed=seed, number=number) for number in range(rule.networks)]
-        self.place = choose(team.device or device, precision, networks[0])
+        self.place = resolve_device(team.device or device, precision, networks[0])
         self.networks: list[Network] = [
             network.to(device=self.place.device, memory_format=self.place.memory_format)  # type: ignore[call-overload]
             for network in networks
@@ -231,7 +231,7 @@ class Training:
                 on_epoch(self.epoch - 1, row)
 
     def step(self) -> Step | Captured:
-        """What updates the weights: for one process on a CUDA device a recorded graph."""
+        """Step that updates the weights: for one process on a CUDA device a recorded graph."""
         step = Step(
             self.rule,
             self.networks,
@@ -292,10 +292,10 @@ class Training:
         epoch, first, train = self.epoch, self.method.lr or self.recipe.train.lr, self.recipe.train
         for addition in self.rule.additions:
             epoch = addition.schedule_epoch(epoch)
-        now = rate(epoch, first, train)
-        set_rate(self.optimizer, now)
+        now = lr_at(epoch, first, train)
+        set_lr(self.optimizer, now)
         for group, optimizer in zip(self.groups, self.own, strict=True):
-            set_rate(optimizer, group.lr * now / first if group.follows else group.lr)
+            set_lr(optimizer, group.lr * now / first if group.follows else group.lr)
 
     def _after_step(self, step: int) -> None:
         self.rule.after_step(self.networks, step)
@@ -327,9 +327,9 @@ class Training:
         for network in self.networks:
             self.team.sync(network)
         self._end_of_epoch()
-        right, broken = evaluate.right(self.predictor, self.test, self.data.test.given, self.place)
+        right, broken = evaluate.count_correct(self.predictor, self.test, self.data.test.given, self.place)
         numbers = all_reduce(torch.stack([losses.sum() / count, fitted, right, broken]))
-        loss, hits, correct, wrong = numbers.tolist()
+        loss, fitted, correct, wrong = numbers.tolist()
         if not math.isfinite(loss) or wrong:
             infinite = (~all_reduce(losses).isfinite()).nonzero()
             within = int(infinite[0]) if len(infinite) else len(losses) - 1
@@ -337,7 +337,7 @@ class Training:
         return {
             "test_accuracy": 100 * correct / len(self.data.test),
             "train_loss": loss,
-            "train_accuracy": 100 * hits / count,
+            "train_accuracy": 100 * fitted / count,
         }
 
     # What has to be kept to go on bit for bit: the order and the augmentation follow from (seed, epoch).
@@ -403,8 +403,8 @@ class Training:
         """The result so far."""
         also = {}
         for name, split in self.data.also.items():
-            hits, _ = evaluate.right(self.predictor, self._as_they_are(split), split.given, self.place)
-            also[name] = 100 * self.team.all_reduce(hits).item() / len(split)
+            correct, _ = evaluate.count_correct(self.predictor, self._as_they_are(split), split.given, self.place)
+            also[name] = 100 * self.team.all_reduce(correct).item() / len(split)
         return Outcome(
             status="done" if self.diverged_at is None else "diverged",
             accuracy=self.curves["test_accuracy"][-1],

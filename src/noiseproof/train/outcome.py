@@ -1,4 +1,4 @@
-"""What a run gives."""
+"""Outcome of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Outcome"]
 
 @dataclass
 class Outcome:
-    """What a run gives.
+    """Outcome of a run.
 
     Attributes:
         status: "done", or "diverged" when the loss was no finite number; `diverged_at` is then the step, from 0.

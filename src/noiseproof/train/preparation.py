@@ -1,4 +1,4 @@
-"""What a method does before training: the facts it may know, the networks it trains first, and what is refused."""
+"""Preparation of a method before training: estimates, networks that are trained first, and refusals."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from noiseproof.errors import InputError
-from noiseproof.train.device import Place, flags
+from noiseproof.train.device import DeviceConfig, flags
 from noiseproof.train.loop import Training
 from noiseproof.train.outcome import Outcome
 
@@ -44,7 +44,7 @@ def fit_together(trainings: Sequence[Training]) -> list[Outcome]:
 _ENDED = object()
 
 
-def _stream(place: Place) -> AbstractContextManager[object]:
+def _stream(place: DeviceConfig) -> AbstractContextManager[object]:
     if place.device.type != "cuda":
         return nullcontext()
     own = torch.cuda.Stream(place.device)  # type: ignore[no-untyped-call]

@@ -196,7 +196,7 @@ def _exactly(file: BinaryIO, count: int, path: Path) -> bytes:
 
 
 def _at_most(count: int, file: BinaryIO) -> bytes:
-    """What comes, up to a number of bytes; memory is taken for what comes, not for what is asked for."""
+    """Bytes of a stream, up to a number; memory is taken for what comes, not for what is asked for."""
     pieces = io.BytesIO()
     while count and (piece := file.read(min(count, MIB))):
         pieces.write(piece)

@@ -205,7 +205,9 @@ class ImageFiles:
         return normalise(batch, self.augment.mean, self.augment.std)
 
     def _sample(self, index: int, epoch: int) -> _Sample:
-        words = rng.words(_WORDS, self.seed, "augment", epoch, index) if self.train else np.zeros(_WORDS, np.uint64)
+        words = (
+            rng.random_uint64(_WORDS, self.seed, "augment", epoch, index) if self.train else np.zeros(_WORDS, np.uint64)
+        )
         pixels = self._pixels(index, words)
         if self.train and self.augment.flip and int(words[0]) & 1:
             pixels = pixels[:, ::-1]
@@ -283,7 +285,7 @@ def box(width: int, height: int, tries: npt.NDArray[np.uint64], place: np.uint64
 
 @dataclass(frozen=True)
 class _Sample:
-    """What a thread hands back: pixels (3, H, W), and five numbers in [0, 1) for the colours."""
+    """Result of a thread: pixels (3, H, W), and five numbers in [0, 1) for the colours."""
 
     pixels: Pixels
     colours: npt.NDArray[np.float64]

@@ -123,7 +123,7 @@ def _first_line(text: str) -> str:
 
 
 def _in_words(text: str) -> bool:
-    """Whether every line has as many words as the first, at least two, and numbers among them."""
+    """True if every line has as many words as the first, at least two, and numbers among them."""
     lines = [line.split() for line in text.splitlines() if line.strip()]
     return (
         len(lines) > 1
@@ -185,7 +185,7 @@ def _fitted(
 
 
 def _without_header(header: Sequence[str], records: list[list[str]]) -> bool:
-    """Whether the first row is a record: numbers where the others have numbers, and texts that recur below it."""
+    """True if the first row is a record: numbers where the others have numbers, and texts that recur below it."""
     if any(len(name) > 1 and sum(record[place] == name for record in records) > 1 for place, name in enumerate(header)):
         return True  # a class, not the name of a column
     numbers = [place for place, cell in enumerate(header) if _is_number(cell)]

@@ -80,7 +80,7 @@ def _close(word: str, names: Sequence[str]) -> list[str]:
 
 
 def _may_be_label(column: Column) -> bool:
-    """Whether the values repeat as names of classes do."""
+    """True if the values repeat as names of classes do."""
     if column.numbers is not None:
         known = column.numbers[~np.isnan(column.numbers)]
         return len(np.unique(known[:10_000])) * 2 <= max(len(known[:10_000]), 4)
@@ -89,7 +89,7 @@ def _may_be_label(column: Column) -> bool:
 
 
 def _is_class(column: Column) -> bool:
-    """Whether the values may be classes at all: few different ones, each several times."""
+    """True if the values may be classes at all: few different ones, each several times."""
     if column.numbers is not None:
         known = column.numbers[~np.isnan(column.numbers)]
         return bool(len(known)) and 2 <= len(np.unique(known)) <= max(2, len(known) // 5)
@@ -141,7 +141,7 @@ def find_votes(table: Table, left: list[Column], roles: Roles, options: ReadingO
 
 
 def _repeats(table: Table, roles: Roles, label: str) -> bool:
-    """Whether records repeat items: some column that names an item holds the same value several times."""
+    """True if records repeat items: some column that names an item holds the same value several times."""
     items = (roles.id, roles.path, roles.text)
     for column in table:
         if column.name != label and (column.name in items or role_of_name(column.name) in ("id", "path", "text")):
@@ -152,7 +152,7 @@ def _repeats(table: Table, roles: Roles, label: str) -> bool:
 
 
 def _share_values(group: Sequence[Column]) -> bool:
-    """Whether the columns hold the same few texts, as answers do."""
+    """True if the columns hold the same few texts, as answers do."""
     sets = [{text for text in column.different if text.strip()} for column in group]
     union = set().union(*sets)
     count = len(group[0].coded[1])

@@ -127,7 +127,7 @@ def _inside(path: str, root: str) -> bool:
 
 
 def _leads_back(link: str, path: str) -> bool:
-    """Whether a link leads to a folder that it lies in."""
+    """True if a link leads to a folder that it lies in."""
     here = os.path.realpath(path) + os.sep
     return here.startswith(os.path.realpath(link) + os.sep)
 

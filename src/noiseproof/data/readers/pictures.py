@@ -76,7 +76,7 @@ class Pictures:
         return {}
 
     def _known(self, plain: str) -> bool:
-        """Whether a file of exactly this path lies under the root."""
+        """True if a file of exactly this path lies under the root."""
         home, _, name = plain.rpartition("/")
         if home not in self._folders:
             if len(plain) > 1024 or ".." in plain.split("/"):

@@ -147,11 +147,11 @@ def _labels(
         if found.ties:
             reading.notes.append(f"{found.ties:,} items have a tie between annotators, decided by their agreement")
         if found.votes is not None:
-            told = ", ".join(
+            agreement = ", ".join(
                 f"{name} {share:.0%}" for name, share in list(zip(found.annotators, found.quality, strict=False))[:8]
             )
             reading.notes.append(
-                f"labels by majority of {len(found.annotators)} annotators; they agree with it: {told}"
+                f"labels by majority of {len(found.annotators)} annotators; they agree with it: {agreement}"
             )
         return found.consensus, None, list(found.classes), found
     assert roles.label is not None

@@ -129,7 +129,7 @@ def _part(path: Path) -> str:
 
 
 def _has_class_folders(top: Folder) -> bool:
-    """Whether pictures lie in class folders beside the tables: then the folders are the data."""
+    """True if pictures lie in class folders beside the tables: then the folders are the data."""
     below = [Folder(place, top.path) for place in top.folders.values()]
     return any(inside.folders and not inside.pictures for inside in below)
 

@@ -44,8 +44,8 @@ class Cleaned:
 
     def __str__(self) -> str:
         words = {"keep": "kept as it is", "drop": "dropped", "relabel": "relabelled", "weight": "weighted"}
-        told = ", ".join(f"{count:,} {words[name]}" for name, count in self.counts.items() if count)
-        lines = [f"wrote {self.out}: {told}", f"wrote {self.log}, which reverses it (noiseproof clean --undo)"]
+        counted = ", ".join(f"{count:,} {words[name]}" for name, count in self.counts.items() if count)
+        lines = [f"wrote {self.out}: {counted}", f"wrote {self.log}, which reverses it (noiseproof clean --undo)"]
         return "\n".join([*lines, *self.notes])
 
 
