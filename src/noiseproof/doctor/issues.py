@@ -65,6 +65,7 @@ class LabelIssues:
         informed: False where the predictions say no more about the labels than the classes' frequencies.
         recipe: the training that the suggested method is for; None: any.
         names: of the classes; numbers unless given.
+        suggested: a method that training has checked; a closed form's unless given.
     """
 
     ranking: Labels
@@ -82,6 +83,7 @@ class LabelIssues:
     informed: bool = True
     recipe: Recipe | None = None
     names: tuple[str, ...] = ()
+    suggested: Suggestion | None = None
 
     def __len__(self) -> int:
         return int(self.is_issue.sum())
@@ -119,6 +121,8 @@ class LabelIssues:
     @cached_property
     def suggestion(self) -> Suggestion:
         """A method for this noise, with its reason."""
+        if self.suggested is not None:
+            return self.suggested
         from noiseproof.selection.suggest import suggest
 
         known = self.transition if self.is_precise else None  # a weak judge must not condemn a class

@@ -38,7 +38,7 @@ from noiseproof.recipes import Recipe
 from noiseproof.theory import smallest_a
 from noiseproof.theory.kinds import checked_classes
 
-__all__ = ["Suggestion", "suggest"]
+__all__ = ["Suggestion", "checked_by_training", "suggest"]
 
 _A = 30.0
 _AT_TEN = 10  # the number of classes whose pulls are matched
@@ -60,6 +60,8 @@ class Suggestion:
     margin: float | None
     """The smallest lead of a class's own label over its likeliest wrong one; None where the noise is not known."""
     reasons: tuple[str, ...]
+    little_noise: bool = False
+    """Few labels are wrong: plain cross-entropy is as good."""
 
     def __str__(self) -> str:
         return "\n".join([self.method, *(f"  {reason}" for reason in self.reasons)])
@@ -131,12 +133,23 @@ def suggest(
         f"{beta * half_sure:.2g}, neither with more than at {_AT_TEN} classes"
         + (": alone, it would underfit with so many" if classes > 20 else ""),
     ]
-    found = Suggestion(str(loss), a, need, margin, tuple(reasons))
-    return found if data is None else _checked_by_training(found, data, recipe, seed)
+    little = noise is not None and 1 - float(noise.diagonal().mean()) <= _LITTLE
+    found = Suggestion(str(loss), a, need, margin, tuple(reasons), little)
+    return found if data is None else checked_by_training(found, data, recipe, seed)
 
 
-def _checked_by_training(found: Suggestion, data: Data, recipe: Recipe | str | None, seed: int) -> Suggestion:
-    """The suggestion, or what agrees better with held-out given labels."""
+def checked_by_training(found: Suggestion, data: Data, recipe: Recipe | str | None = None, seed: int = 1) -> Suggestion:
+    """The suggestion, or `gce` or `ce` where that agrees better with held-out given labels after a short training.
+
+    Args:
+        found: a suggestion.
+        data: its training split is used, at most 2,000 samples of it.
+        recipe: the training to come; unless given, a small network on vectors of the inputs.
+        seed: of the choice of samples and of the training.
+
+    Raises:
+        InputError: too few samples to hold some out, or every candidate diverged.
+    """
     from noiseproof import features
     from noiseproof.selection.tune import tune
 
@@ -144,7 +157,10 @@ def _checked_by_training(found: Suggestion, data: Data, recipe: Recipe | str | N
     if recipe is None:
         few = replace(few, inputs=torch.from_numpy(np.asarray(features.vectors(few.inputs), dtype=np.float32)))
     protocol = recipes.load(recipe or "digits") if recipe is None or isinstance(recipe, str) else recipe
-    choice = tune(replace(data, train=few), None, [found.method, "gce", "ce"], protocol, seed=seed)
+    candidates = (
+        ["ce", "gce", found.method] if found.little_noise else [found.method, "gce", "ce"]
+    )  # ties go to the first
+    choice = tune(replace(data, train=few), None, candidates, protocol, seed=seed)
     trained = ", ".join(f"{one.method} {one.accuracy:.1f} %" for one in choice.trials)
     reason = f"agreement with {choice.held_out} held-out given labels after a short training: {trained}"
     return replace(found, method=choice.method, reasons=(reason, *found.reasons))
