@@ -106,7 +106,7 @@ def matrix(axis: Axes, values: npt.NDArray[np.float64], names: Sequence[str] | N
     axis.spines[:].set_visible(False)
     if count <= _NAMED and (names is not None or count <= _NUMBERED):
         shown = list(map(str, range(count))) if names is None else [wrap(name, 1.2, size=7, most=1) for name in names]
-        turned = {"rotation": 60, "ha": "right"} if max(map(len, shown)) > 2 else {}
+        turned: dict[str, Any] = {"rotation": 60, "ha": "right"} if max(map(len, shown)) > 2 else {}
         axis.set_xticks(range(count), shown, **turned)
         axis.set_yticks(range(count), shown)
     size = 6 if count <= 10 else 5

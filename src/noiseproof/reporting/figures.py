@@ -129,7 +129,7 @@ def _draw_lines(
 
 
 def _averaged(seeds: Sequence[int]) -> str:
-    """What a line and its band are, for lines over these numbers of seeds.
+    """Description of a line and its band, for lines over these numbers of seeds.
 
     Example:
         >>> _averaged([3, 3]), _averaged([1])
