@@ -78,10 +78,11 @@ def clean(
             raise InputError(f"{place} exists already; choose another name, nothing is overwritten")
     found = load(data, **reading)
     split = found.everything()
+    if found.reading is not None:
+        _writable(Path(found.reading.source), found.reading, [one.decision for one in decisions])
     changes, notes = changes_of(split, decisions, found, also_test=also_test)
     assert found.reading is not None
     source = Path(found.reading.source)
-    _writable(source, found.reading, [one.decision for one in decisions])
     if source.is_file() and out.suffix.lower() != source.suffix.lower():
         raise InputError(
             f"{out}: the new data set has the form of the old one; give a name that ends in {source.suffix}"

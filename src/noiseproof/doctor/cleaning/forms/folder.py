@@ -1,4 +1,4 @@
-"""Folders of pictures or texts: copies or links in a new folder, relabelled ones under their new class, dropped ones apart."""
+"""Folders of pictures or texts: copies or links in a new one, relabelled under their new class, dropped apart."""
 
 from __future__ import annotations
 
