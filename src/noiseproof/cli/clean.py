@@ -77,7 +77,7 @@ def clean(
 
 
 def progress(issues: Path, review: list[Path]) -> ReviewProgress:
-    """How far a review has come: precision so far, corrected rate, wrong labels among the next hundred."""
+    """State of a review: precision so far, corrected rate, wrong labels among the next hundred."""
     from noiseproof.doctor import cleaning
     from noiseproof.doctor.review.progress import progress_of
 

@@ -25,6 +25,7 @@ from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
+from noiseproof.methods.additions.base import EpochEnd
 from noiseproof.methods.ensemble import Ensemble
 from noiseproof.models import Network
 from noiseproof.noise import NoisyLabels
@@ -311,7 +312,7 @@ class Training:
             outputs = [self.outputs_of(network) for network in self.networks]
         self.rule.epoch_end(epoch, outputs, self.networks)
         for addition in self.rule.additions:
-            addition.epoch_end(epoch, outputs, self.networks, self.rule.predict, self._refresh)
+            addition.epoch_end(EpochEnd(epoch, outputs, self.networks, self.rule.predict, self._refresh))
 
     def outputs_of(self, network: Network) -> Outputs:
         """Outputs of a network on the whole training set, in index order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,9 @@ from noiseproof.data.pipeline.augment import Augment
 from noiseproof.train import evaluate
 from noiseproof.train.health import LIMIT, health
 
-if TYPE_CHECKING:
-    from noiseproof.train.loop import Training
-
 __all__ = ["Outcome", "outcome_of"]
+
+# `training` below is a `loop.Training`, which imports this module.
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Outcome:
     augment: Augment | None = None
 
 
-def outcome_of(training: Training, *, keep_outputs: bool = False) -> Outcome:
+def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
     """The outcome of a run so far."""
     team, config = training.team, training.config
     also = {}
@@ -70,7 +69,7 @@ def outcome_of(training: Training, *, keep_outputs: bool = False) -> Outcome:
         mode=training.mode,
         device=str(config) if team.size == 1 else f"{team.size} x {config}",
         seconds=sum(training.curves["seconds"]),
-        model=training.predictor.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
+        model=training.predictor.to(memory_format=torch.contiguous_format),
         also=also,
         health=team.broadcast(partial(_health, training)),
         outputs=_outputs(training) if keep_outputs and team.rank == 0 else None,
@@ -80,7 +79,7 @@ def outcome_of(training: Training, *, keep_outputs: bool = False) -> Outcome:
     )
 
 
-def _health(training: Training) -> dict[str, Any]:
+def _health(training: Any) -> dict[str, Any]:
     given, split = training.given, training.data.train
     chosen = torch.arange(0, len(given), math.ceil(len(given) / LIMIT), device="cpu")
     _, logits = training.judged(split.take(chosen.tolist()))
@@ -89,7 +88,7 @@ def _health(training: Training) -> dict[str, Any]:
     return health(training.loss, logits, given[chosen], clean)
 
 
-def _outputs(training: Training) -> dict[str, Tensor]:
+def _outputs(training: Any) -> dict[str, Tensor]:
     train, test = training.data.train, training.data.test
     _, train_logits = training.judged(train)
     test_features, test_logits = training.judged(test)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from torch import Tensor, nn
 
 from noiseproof.train import checkpoint
 
-if TYPE_CHECKING:
-    from noiseproof.train.loop import Training
-
 __all__ = ["resume", "state_of", "tensors_of"]
 
+# `training` below is a `loop.Training`, which imports this module.
 
-def tensors_of(training: Training) -> dict[str, Tensor]:
+
+def tensors_of(training: Any) -> dict[str, Tensor]:
     """Every tensor of the networks, the method and the additions, by name."""
     modules: dict[str, nn.Module] = {"model": training.networks[0], "method": training.rule}
     modules |= {f"model{number}": network for number, network in enumerate(training.networks[1:], 1)}
@@ -25,7 +24,7 @@ def tensors_of(training: Training) -> dict[str, Tensor]:
     }
 
 
-def state_of(training: Training) -> checkpoint.State:
+def state_of(training: Any) -> checkpoint.State:
     """The state after the latest epoch."""
     moments = checkpoint.moments(training.optimizer)
     for number, optimizer in enumerate(training.own):
@@ -34,7 +33,7 @@ def state_of(training: Training) -> checkpoint.State:
     return checkpoint.State(training.identity(), training.epoch, {"curves": training.curves}, tensors)
 
 
-def resume(training: Training, folder: Path) -> None:
+def resume(training: Any, folder: Path) -> None:
     """Go on from the first process's newest state, which all take over: they may have no disk in common."""
     own = tensors_of(training)
 
