@@ -15,7 +15,7 @@ from noiseproof.cli.app import app
 from noiseproof.cli.lazy_torch import lazy_torch
 from noiseproof.cli.source_registry import entries
 from noiseproof.errors import InputError, UnknownNameError
-from noiseproof.train.device import choose
+from noiseproof.train.device import resolve_device
 
 REGISTRIES = {
     "LOSSES": ("losses", losses.LOSSES),
@@ -79,7 +79,7 @@ def test_a_rate_in_another_spelling_is_understood_and_the_right_one_proposed(wri
 
 def test_a_gpu_is_called_cuda():
     with pytest.raises(UnknownNameError, match="did you mean 'cuda'"):
-        choose("gpu", "auto", losses.parse("ce"))
+        resolve_device("gpu", "auto", losses.parse("ce"))
 
 
 def test_a_help_shows_options_in_groups_and_closed_sets_as_choices():

@@ -72,7 +72,7 @@ def test_training_crops_are_torchvisions_of_the_same_boxes(pictures, vision):
     found = everything(Batches(pictures, 7, augment=augment, seed=5, train=True), epoch=3)
     for i, path in enumerate(pictures.inputs):
         picture = Image.open(path).convert("RGB")
-        words = rng.words(16, 5, "augment", 3, i)
+        words = rng.random_uint64(16, 5, "augment", 3, i)
         left, top, right, bottom = box(*picture.size, words[1:11], words[0])
         wanted = vision.functional.resized_crop(picture, top, left, bottom - top, right - left, [48, 48])
         if int(words[0]) & 1:
@@ -93,7 +93,7 @@ def test_a_decoder_that_may_reduce_comes_close(pictures):
 
 
 def test_boxes_lie_inside_and_have_the_areas_and_proportions_asked_for():
-    words = rng.words(11 * count(2000, 50_000), 0, "boxes").reshape(-1, 11)
+    words = rng.random_uint64(11 * count(2000, 50_000), 0, "boxes").reshape(-1, 11)
     shares, proportions, corners = [], [], set()
     for row in words:
         left, top, right, bottom = box(500, 375, row[:10], row[10])
@@ -110,7 +110,7 @@ def test_boxes_lie_inside_and_have_the_areas_and_proportions_asked_for():
 
 
 def test_a_picture_too_long_for_any_box_gives_its_middle(vision):
-    words = rng.words(11, 0, "boxes")
+    words = rng.random_uint64(11, 0, "boxes")
     wanted = vision.RandomResizedCrop(8).get_params(Image.new("RGB", (1000, 10)), (0.08, 1), (3 / 4, 4 / 3))
     left, top, right, bottom = box(1000, 10, words[:10], words[10])
     assert (top, left, bottom - top, right - left) == tuple(wanted)

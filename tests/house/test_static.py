@@ -208,6 +208,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("testing/objects.py", "runs a pickle"): "the bytes it made of the loss under test a line before",
     ("models/weights.py", "runs a pickle"): "foreign .pt weights, weights_only; torch>=2.10 is required",
     ("experiments/driver.py", "removes files"): "the checkpoints of a run that is recorded",
+    (
+        "data/io/unpack.py",
+        "writes files",
+    ): "archives and pictures of the user's own, into the cache folder",
     ("data/io/download.py", "removes files"): "a download that is not what it should be",
     ("data/io/download.py", "uses the network"): "`noiseproof data fetch` is the one command that downloads",
     (
@@ -224,9 +228,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     (
         "losses/_kernels/node.py",
         "writes files",
-    ): "a library that the compiler writes and a rename puts in place",
+    ): "a compiled library, which a compiler writes and a rename puts in place",
     ("speed/turns.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
-    ("cli/noise.py", "writes files"): "savefig into the file that files.replace gives it",
     ("doctor/cleaning/forms/folder.py", "writes files"): "pictures of a cleaned data set, copied into a new folder",
     ("doctor/judges/forests.py", "draws from a global stream"): "numpy's generator, seeded from the run's own key",
     ("features/frozen_network.py", "runs a pickle"): "published weights of a known SHA-256, weights_only",

@@ -33,7 +33,7 @@ from noiseproof.reporting import figure_style
 from noiseproof.storage import files, lock
 from noiseproof.text import parse_call
 from noiseproof.train import fit
-from noiseproof.train.device import choose
+from noiseproof.train.device import resolve_device
 from support.made_records import made
 
 Case = tuple[Callable[[Path], object], str, str]
@@ -352,9 +352,13 @@ REFUSED: dict[str, Case] = {
     "train: labels of another length": (
         lambda _: trained(noisy=noise.corrupt([0, 1], "clean", num_classes=2, seed=1)), "digits", "2 labels",
     ),
-    "train: unknown device": (lambda _: choose("tpu", "fp32", torch.nn.Linear(1, 1)), "device", "'tpu'"),
-    "train: unknown precision": (lambda _: choose("cpu", "fp8", torch.nn.Linear(1, 1)), "precision", "'fp8'"),
-    "train: precision of another device": (lambda _: choose("cpu", "tf32", torch.nn.Linear(1, 1)), "tf32", "cpu"),
+    "train: unknown device": (lambda _: resolve_device("tpu", "fp32", torch.nn.Linear(1, 1)), "device", "'tpu'"),
+    "train: unknown precision": (lambda _: resolve_device("cpu", "fp8", torch.nn.Linear(1, 1)), "precision", "'fp8'"),
+    "train: precision of another device": (
+        lambda _: resolve_device("cpu", "tf32", torch.nn.Linear(1, 1)),
+        "tf32",
+        "cpu",
+    ),
     "train: unknown mode": (lambda _: trained(mode="quick"), "mode", "'quick'"),
     # theory
     "theory: weights of one class": (lambda _: theory.amse_condition([1.0], a=3), "weights", "(1,)"),

@@ -23,7 +23,7 @@ from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.train import Training, fit, fit_together
 from noiseproof.train.health import gradients, health
 from noiseproof.train.initial import HELD_OUT, network_for
-from noiseproof.train.step import rate
+from noiseproof.train.step import lr_at
 
 QUICK = {"train.epochs": 3}
 
@@ -148,7 +148,7 @@ def test_the_learning_rate_is_torchs_schedule():
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=train.lr)
         reference = schedule(optimizer)
         for epoch in range(train.epochs):
-            assert rate(epoch, train.lr, train) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+            assert lr_at(epoch, train.lr, train) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
             optimizer.step()
             reference.step()
 

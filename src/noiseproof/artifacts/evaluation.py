@@ -32,7 +32,7 @@ class ClassResult:
 
 @dataclass(eq=False)
 class Evaluation:
-    """How well a model does on a data set.
+    """Evaluation of a model on a data set.
 
     Attributes:
         data: the file or folder, or the name of the data set.

@@ -156,7 +156,7 @@ def _difference(answers: np.ndarray, expected: np.ndarray) -> str:
 
 
 def _facts(model: Model) -> dict[str, Any]:
-    """What a graph says of itself: names of classes and of columns, and what goes in."""
+    """Metadata of a graph: names of classes and columns, and its inputs."""
     found: dict[str, Any] = {"names": list(model.classes), "kind": model.kind, "producer": "noiseproof"}
     if columns := model.architecture.columns:
         found["columns"] = columns

@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def _in_a_sentence(error: Exception) -> tuple[str, int]:
-    """What to say of an error, and the exit code."""
+    """Message of an error, and the exit code."""
     if isinstance(error, NoiseproofError):
         return str(error), error.exit_code
     if isinstance(error, MemoryError):

@@ -1,4 +1,4 @@
-"""What the commands that train take alike."""
+"""Options that the commands that train share."""
 
 from __future__ import annotations
 

@@ -202,7 +202,7 @@ def sweep(
 def _plan(
     runs: Sequence[Run], folder: Path, workers: int, retry_failed: bool, data_root: Path | None, device: str
 ) -> None:
-    """What a sweep would do."""
+    """Print the runs that a sweep would compute."""
     from noiseproof.experiments.driver import estimate, pending
     from noiseproof.reporting.humanize import counted, duration
 

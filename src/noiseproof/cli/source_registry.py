@@ -33,7 +33,7 @@ class SourceEntry:
 
 
 def entries(registry: str, folder: str) -> list[SourceEntry] | None:
-    """What the files of a folder of the package register; None where one says it in a way that is not understood.
+    """Entries registered in the files of a folder of the package; None where a file is beyond this reader.
 
     Example:
         >>> [entry.usage for entry in entries("LOSSES", "losses") if entry.name == "gce"]

@@ -1,4 +1,4 @@
-"""Who computes for a command, how that shows and how it stops."""
+"""Workers of a command, its progress on the terminal, and stopping it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def gpus(device: str) -> int:
-    """How many GPUs of this machine the workers share."""
+    """Number of GPUs of this machine that the workers share."""
     if device not in ("auto", "cuda"):
         return 0
     if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/kfd").exists():
@@ -35,7 +35,7 @@ def gpus(device: str) -> int:
 
 
 def local_workers(runs: int, workers: int | None, device: str) -> int:
-    """How many processes of this machine compute so many runs."""
+    """Number of processes on this machine for so many runs."""
     from noiseproof.experiments.executors.local import sensible_workers
 
     one = device.startswith("cuda:")  # the GPU that was named, by one process unless more are asked for
@@ -60,7 +60,7 @@ def calls(
     save_every: float = 30.0,
     keep_models: bool = False,
 ) -> Callable[[Run], Call]:
-    """What a worker is asked to do for a run."""
+    """Calls for the workers: one for each run."""
     from noiseproof.experiments import records
     from noiseproof.experiments.execution import execute
     from noiseproof.runtime.own_parts import Carried

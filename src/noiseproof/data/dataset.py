@@ -1,4 +1,4 @@
-"""What a data set is once it is read: plain tensors or paths, given labels, and the truth where it is known."""
+"""Data sets in memory: plain tensors or paths, given labels, and the truth where it is known."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Origin:
         return Origin(self.source, index, rows, both(self.keys, other.keys), self.key, both(self.paths, other.paths))
 
     def columns(self) -> dict[str, list[str] | list[int]]:
-        """What identifies each sample in an output: the key column if there is one, else `row`, else `path`.
+        """Columns that identify each sample in an output: the key column if there is one, else `row`, else `path`.
 
         `index` is the zero-based position, for programs; it comes last.
         """
@@ -202,7 +202,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """How a test split was taken out of own data that came without one."""
+    """Test split taken out of own data that came without one."""
 
     stay: np.ndarray
     held_out: np.ndarray
@@ -256,7 +256,7 @@ class Data:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.train.classes)
 
     def everything(self) -> Split:

@@ -52,7 +52,7 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
     def options(self) -> str:
-        """What was assumed, ready to be typed: `--label class --delimiter ';'`."""
+        """Assumptions as options, ready to be typed: `--label class --delimiter ';'`."""
         return " ".join(f"{option} {shlex.quote(_typed(value))}" for option, value in self.assumed.items())
 
     def lines(self) -> list[str]:

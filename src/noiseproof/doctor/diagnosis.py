@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from noiseproof import escaping, recipes
-from noiseproof.data import Split
+from noiseproof.data import Data, Split
 from noiseproof.data.dataset import Origin
 from noiseproof.doctor.diagnosis_page import page
 from noiseproof.doctor.given_probabilities import checked
@@ -27,7 +27,7 @@ from noiseproof.doctor.judging import JudgeProgress, judge_vectors
 from noiseproof.doctor.review.page import review_page
 from noiseproof.errors import InputError
 from noiseproof.runtime.isolation import isolated
-from noiseproof.selection.suggest import suggest
+from noiseproof.selection.suggest import checked_by_training, suggest
 from noiseproof.storage import files
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Diagnosis:
 
     @property
     def origin(self) -> Origin:
-        """Where each sample came from."""
+        """Origin of each sample."""
         if self.split.origin is not None:
             return self.split.origin
         inputs = self.split.inputs
@@ -143,6 +143,19 @@ class Diagnosis:
     def _name(self, index: int) -> str:
         named = self.split.origin is not None or self.origin.paths is not None
         return self.origin.name(index) if named else f"sample {index}"
+
+    def with_checked_suggestion(self) -> Diagnosis:
+        """The same diagnosis, its suggested method checked by a short training on some of the samples.
+
+        Where there are too few samples to hold some out, the suggestion stays and says so.
+        """
+        suggestion = self.issues.suggestion
+        try:
+            samples = Data(self.data, self.split, self.split, fingerprint="")
+            suggestion = checked_by_training(suggestion, samples, self.issues.recipe, self.seed)
+        except InputError as error:
+            suggestion = replace(suggestion, reasons=(f"not checked by training: {error}", *suggestion.reasons))
+        return replace(self, issues=replace(self.issues, suggested=suggestion))
 
     def to_frame(self) -> pd.DataFrame:
         """The issues table as a pandas frame, the most suspect first."""

@@ -80,8 +80,8 @@ _PAGE = """<!doctype html>
 {% if few %}<p class="soft">The {{ rows|length }} of {{ classes|length }} classes whose own label leads least.</p>
 {% endif %}<div class="scroll" tabindex="0">
 <table>
-<thead><tr><th scope="col">class</th><th scope="col">samples called so</th><th scope="col">of them wrong</th>
-<th scope="col">of the class called so</th><th scope="col">next likeliest label</th>
+<thead><tr><th scope="col">class</th><th scope="col">samples with this label</th><th scope="col">of them wrong</th>
+<th scope="col">of the class with this label</th><th scope="col">next likeliest label</th>
 <th scope="col">lead</th></tr></thead>
 <tbody>
 {% for row in rows %}<tr><th scope="row">{{ classes[row.label]|clip }}</th><td>{{ row.given }}</td>

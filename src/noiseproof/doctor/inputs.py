@@ -1,4 +1,4 @@
-"""What `diagnose` takes, brought to one form: samples of a data set with their labels, and vectors to judge them by."""
+"""Inputs of `diagnose` in one form: samples of a data set with their labels, and vectors to judge them by."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ JudgeProgress = Callable[[float, str, float], object]
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What the judges found.
+    """Result of the judges.
 
     Attributes:
         p: blended out-of-sample probabilities of the first round, (N, K).

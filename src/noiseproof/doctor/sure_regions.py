@@ -96,7 +96,7 @@ def sure_regions(p: npt.NDArray[Any], given: Labels, *shares: float) -> list[Sur
     counts = np.bincount(given, minlength=classes)
     most = max(_FEWEST, samples / classes)
     sizes = [np.clip(share * counts, _FEWEST, most).astype(np.int64) for share in shares]
-    sizes = [np.where(counts > 0, np.minimum(size, samples), 0) for size in sizes]
+    sizes = [np.minimum(size, counts) for size in sizes]  # more would name a small class after its neighbours
     found = [np.zeros((classes, classes)) for _ in shares]
     labels, starts = _surest(p, given, np.maximum.reduce(sizes))
     for label in range(classes):

@@ -18,12 +18,12 @@ __all__ = ["Evidence", "Opinion", "Verdict", "opinion_of", "verdict"]
 
 Matrix = npt.NDArray[np.float64]
 _STEEPER = 1.2  # factor of the log-odds of scores: the blend is a little too modest
-_BELOW, _ABOVE = 0.04, 0.09  # added to the ends of the interval of the rate
+_BELOW, _ABOVE = 0.04, 0.08  # added to the ends of the interval of the rate
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What out-of-sample probabilities say about given labels, before any posterior.
+    """Evidence of out-of-sample probabilities about given labels, before any posterior.
 
     Attributes:
         own: p of the given label, (N,).
@@ -214,7 +214,7 @@ def _interval(
     if not evidence.direction.significant:
         low = min(low, evidence.regions.cleanest)
     low -= _BELOW + max(0.0, chance - 0.05)
-    high = max(rate, (rate + disagreement) / 2) + _ABOVE + chance
+    high = max(rate, (rate + disagreement) / 2) + _ABOVE + 2 * chance
     return float(max(0.0, low)), float(min(1.0, high))
 
 

@@ -115,7 +115,7 @@ def recipe_for(text: str, root: Path | None = None, sources: Sources | None = No
 
 
 def given_labels(found: Data, text: str, seed: int, root: Path | None = None) -> NoisyLabels | None:
-    """What a run trains on instead of the labels the data came with; None: those.
+    """Labels that a run trains on instead of those of the data; None: those.
 
     Noise is put on the true labels where they are known, else on the ones there are.
     """
@@ -237,7 +237,7 @@ def protocol(run: Run) -> tuple[Method, Recipe]:
 
 
 def realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
-    """How the labels a run trained on differ from the truth; None where nobody knows."""
+    """Realised noise: the difference of the labels of a run from the truth; None where the truth is unknown."""
     if noisy is not None:
         return {
             "rate": noisy.rate,

@@ -58,7 +58,7 @@ class Extractor:
         raise NotImplementedError
 
     def encode(self, inputs: Inputs) -> Any:
-        """What `module` takes, as tensors, for inputs that fit into memory."""
+        """Tensors that `module` takes, for inputs that fit into memory."""
         raise NotImplementedError
 
     def module(self) -> nn.Module:

@@ -188,7 +188,7 @@ def _decoded(one: Tensor | Path) -> Tensor:
 
 
 def _content(one: Tensor | Path) -> bytes:
-    """What a picture is named by in the cache."""
+    """Key of a picture in the cache."""
     if isinstance(one, Tensor):
         return str(tuple(one.shape)).encode() + one.contiguous().numpy().tobytes()
     try:

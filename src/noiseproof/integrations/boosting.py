@@ -126,7 +126,7 @@ def gradient_and_curvature(loss: losses.Loss, scores: Floats, labels: npt.NDArra
 
 @lru_cache
 def _scale(loss: losses.Loss, classes: int) -> float:
-    """What brings the loss's longest gradient to its share of cross-entropy's at even scores."""
+    """Factor that brings the loss's longest gradient to its share of cross-entropy's at even scores."""
 
     def lengths(one: losses.Loss) -> Tensor:
         """Length of the gradient along a path: from a label that is implausible, by even scores, to a certain one."""

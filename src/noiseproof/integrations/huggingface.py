@@ -114,7 +114,7 @@ _STAND_INS: weakref.WeakKeyDictionary[nn.Module, _StandIn] = weakref.WeakKeyDict
 
 
 def _hidden(model: Any, head: nn.Linear, body: Mapping[str, Any]) -> Tensor:
-    """What the model gives its head, by the model's own forward."""
+    """Input of the model's head, by the model's own forward."""
     stand_in = _STAND_INS.setdefault(head, _StandIn())
     head.forward = stand_in.forward  # type: ignore[method-assign]
     try:

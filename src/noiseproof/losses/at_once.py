@@ -96,7 +96,7 @@ def _check_writable(logits: Tensor) -> None:
 
 
 def _overlaps(tensor: Tensor) -> bool:
-    """Whether two elements share memory: some stride is smaller than what the smaller ones span."""
+    """True if two elements share memory: some stride is smaller than what the smaller ones span."""
     span = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1 and stride < span:

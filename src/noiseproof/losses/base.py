@@ -1,4 +1,4 @@
-"""What every loss shares: torch's `cross_entropy` contract, sums, and the text form.
+"""Base of all losses: torch's `cross_entropy` contract, sums, and the text form.
 
 A loss writes one method, `per_class(logits) -> (N, K)`: the loss of every possible label. Everything else is
 here, once: shapes, soft targets, `weight`, `ignore_index`, `label_smoothing`, `reduction`, half precision.
@@ -85,7 +85,7 @@ class Loss(nn.Module):
         return self.formula(input, target) if value is None else value
 
     def formula(self, input: Tensor, target: Tensor) -> Tensor:
-        """What `forward` is defined to return, from `per_class`."""
+        """Definition of `forward` in terms of `per_class`."""
         if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
             return node_of_fx(self, input, target)
         soft = target.is_floating_point()
@@ -157,6 +157,24 @@ class Loss(nn.Module):
         raise RuntimeError(
             f"torch.jit.script cannot compile losses.parse({str(self)!r}): use torch.compile, or torch.jit.trace"
         )
+
+    # From logits to predictions
+
+    def activation(self, logits: Tensor) -> Tensor:
+        """Probabilities of the classes, softmax over the class axis; clients such as fastai ask for it by this name.
+
+        Args:
+            logits: (N, K), (K,) or (N, K, d1, ..., dk).
+        """
+        return logits.softmax(min(1, logits.dim() - 1))
+
+    def decodes(self, logits: Tensor) -> Tensor:
+        """Predicted class indices; clients such as fastai ask for them by this name.
+
+        Args:
+            logits: (N, K), (K,) or (N, K, d1, ..., dk); probabilities give the same classes.
+        """
+        return logits.argmax(min(1, logits.dim() - 1))
 
     # Range
 
@@ -257,7 +275,7 @@ class Loss(nn.Module):
         return f"losses.parse({str(self)!r}{options})"
 
     def same_as(self, other: object) -> bool:
-        """Whether another loss has the same text and the same options. `==` asks whether it is the same module.
+        """True if another loss has the same text and the same options; `==` compares the modules themselves.
 
         Example:
             >>> from noiseproof import losses

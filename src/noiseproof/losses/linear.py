@@ -70,7 +70,7 @@ def linear_loss(loss: Loss, hidden: Tensor, weight: Tensor, target: Tensor, bias
 
 
 def _fits(loss: Loss, *tensors: Tensor | None) -> bool:
-    """Whether rows can be taken one chunk after the other: nothing looks at every operation, and what else is learned
+    """True if rows can be taken one chunk after the other: nothing sees every operation, and what else is learned
     (soft targets, class weights, parameters of the loss) is not: that gets its gradient from the loss itself."""
     others = (*loss.parameters(), *loss.buffers(), tensors[2])
     learned = any(each is not None and each.requires_grad for each in others)

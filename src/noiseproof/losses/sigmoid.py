@@ -94,6 +94,14 @@ class SigmoidLoss(nn.Module):
             return value
         return _reduced(_each(self.loss, scores, t, weight, pos_weight), self.reduction)
 
+    def activation(self, logits: Tensor) -> Tensor:
+        """Probability of each label, sigmoid of its score."""
+        return logits.sigmoid()
+
+    def decodes(self, probabilities: Tensor) -> Tensor:
+        """Predicted labels, where `activation` gives more than one half."""
+        return probabilities > 0.5
+
     def _refuse_what_torch_refuses(self, input: Tensor, target: Tensor) -> None:
         fits = target.shape == input.shape and input.is_floating_point() and target.is_floating_point()
         for factor in (self.weight, self.pos_weight):
@@ -115,7 +123,7 @@ class SigmoidLoss(nn.Module):
             )
 
     def _is_plain(self, *tensors: Tensor | None) -> bool:
-        """Whether blocks may be computed on their own: nothing but the scores needs a gradient or looks on."""
+        """True if blocks may be computed on their own: only the scores need a gradient, and nothing traces them."""
         _, *others = tensors
         learned = [*self.loss.parameters(), *(each for each in others if each is not None)]
         plain = all(each is None or type(each) in (Tensor, nn.Parameter) for each in tensors)
@@ -220,7 +228,7 @@ class _Blocks(Function):
 
 
 def _depends_on_p_alone(loss: Loss) -> bool:
-    """Whether one number added to all scores changes nothing: what a registered loss says, or what others answer."""
+    """True if one number added to all scores changes nothing: by a registered loss's claim, or by trying others."""
     claims = LOSSES[loss.name].claims if hasattr(loss, "name") else {}
     if "shift_invariant" in claims:
         return bool(claims["shift_invariant"])

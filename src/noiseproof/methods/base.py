@@ -110,7 +110,7 @@ class Task:
 
 @dataclass(eq=False)
 class Batch:
-    """What an objective sees of a step.
+    """Batch as an objective sees it.
 
     Args:
         views: inputs of the batch, one tensor for each of `Method.views`, differently augmented.
@@ -146,7 +146,7 @@ class Batch:
         return self.networks[network](self.views[view])
 
     def features(self, network: int = 0, view: int = 0) -> Tensor:
-        """What the head of one network sees of one view, (B, D)."""
+        """Inputs of the head of one network for one view, (B, D)."""
         with self.autocast():
             return self.modules[network].features(self.views[view])
 

@@ -68,7 +68,7 @@ class Peers(Method):
         return None
 
     def kept(self, epoch: float, size: int) -> int:
-        """How many samples of a batch are trained on in an epoch, at least one."""
+        """Number of samples of a batch that are trained on in an epoch, at least one."""
         rate = float(self.rate)  # type: ignore[arg-type]
         ramp = self.ramp if self.ramp >= 1 or not self.ramp else max(1.0, self.ramp * self.epochs)
         share = rate if not ramp else rate * min(1.0, (int(epoch) + 1) / max(ramp - 1, 1))

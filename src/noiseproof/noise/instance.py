@@ -52,7 +52,7 @@ class Instance(Noise):
     def draw(self, task: Task) -> Labels:
         if self.convention == "jal":
             return self._published(task)
-        words = rng.words(3 * len(task.clean), task.seed, "noise", self.name).reshape(-1, 3)
+        words = rng.random_uint64(3 * len(task.clean), task.seed, "noise", self.name).reshape(-1, 3)
         if self.convention == "xia":
             if not self.allow_wrong_rate:
                 instead = "use convention=logitclip for an exact share"
@@ -66,7 +66,9 @@ class Instance(Noise):
         mean, spread = _moments(inputs)
         shape = inputs[0].size, task.num_classes
         for c in np.unique(task.clean[flipped]).tolist():
-            weights = _normal(_even(rng.words(math.prod(shape), task.seed, "noise", self.name, c))).reshape(shape)
+            weights = _normal(_even(rng.random_uint64(math.prod(shape), task.seed, "noise", self.name, c))).reshape(
+                shape
+            )
             for rows in _chunks(np.flatnonzero(flipped & (task.clean == c))):
                 x = ((inputs[rows] - mean) / spread).reshape(len(rows), -1)
                 given[rows] = _suggested(x, weights, c, _even(words[rows, 2]))

@@ -89,7 +89,7 @@ def _accuracies(records: Iterable[Mapping[str, Any]]) -> Accuracies:
 
 
 def _difference(trial: Mapping[str, Any], plain: Mapping[str, Any] | None) -> str:
-    """What a candidate changes, in words."""
+    """Changes of a candidate in words."""
     settings = trial["run"]["settings"]
     rate = settings["train"]["lr"]
     if plain is not None and plain["run"]["settings"]["train"]["lr"] != rate:

@@ -94,7 +94,7 @@ def _used(module: ModuleType | None) -> Iterator[str]:
 
 
 def _is_users(module: ModuleType) -> bool:
-    """Whether a module's file lies outside the folders of the installed libraries."""
+    """True if a module's file lies outside the folders of the installed libraries."""
     file = module.__file__
     return file is not None and not str(Path(file).resolve()).startswith(_LIBRARIES)
 
@@ -111,7 +111,7 @@ def _source(module: ModuleType | None) -> bytes | None:
 
 
 def _is_stale(kind: Any) -> bool:
-    """Whether the functions that are in memory are no longer those of the source."""
+    """True if the functions in memory are no longer those of the source."""
     try:
         path = Path(inspect.getsourcefile(kind) or "")
         there = set(_codes(compile(path.read_bytes(), str(path), "exec", dont_inherit=True)))

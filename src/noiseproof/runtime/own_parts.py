@@ -103,7 +103,7 @@ def canonical(spec: str) -> str:
 
 
 def attribute(spec: str) -> Any:
-    """What "my_model:Net" or "my_model.py:Net" names: an attribute of a module of the user's.
+    """Attribute of a module of the user's, named as "my_model:Net" or "my_model.py:Net".
 
     Raises:
         UnknownNameError: the module has no such attribute; otherwise as `load`.

@@ -38,7 +38,7 @@ from noiseproof.recipes import Recipe
 from noiseproof.theory import smallest_a
 from noiseproof.theory.kinds import checked_classes
 
-__all__ = ["Suggestion", "suggest"]
+__all__ = ["Suggestion", "checked_by_training", "suggest"]
 
 _A = 30.0
 _AT_TEN = 10  # the number of classes whose pulls are matched
@@ -60,6 +60,8 @@ class Suggestion:
     margin: float | None
     """The smallest lead of a class's own label over its likeliest wrong one; None where the noise is not known."""
     reasons: tuple[str, ...]
+    little_noise: bool = False
+    """Few labels are wrong: plain cross-entropy is as good."""
 
     def __str__(self) -> str:
         return "\n".join([self.method, *(f"  {reason}" for reason in self.reasons)])
@@ -131,12 +133,23 @@ def suggest(
         f"{beta * half_sure:.2g}, neither with more than at {_AT_TEN} classes"
         + (": alone, it would underfit with so many" if classes > 20 else ""),
     ]
-    found = Suggestion(str(loss), a, need, margin, tuple(reasons))
-    return found if data is None else _checked_by_training(found, data, recipe, seed)
+    little = noise is not None and 1 - float(noise.diagonal().mean()) <= _LITTLE
+    found = Suggestion(str(loss), a, need, margin, tuple(reasons), little)
+    return found if data is None else checked_by_training(found, data, recipe, seed)
 
 
-def _checked_by_training(found: Suggestion, data: Data, recipe: Recipe | str | None, seed: int) -> Suggestion:
-    """The suggestion, or what agrees better with held-out given labels."""
+def checked_by_training(found: Suggestion, data: Data, recipe: Recipe | str | None = None, seed: int = 1) -> Suggestion:
+    """The suggestion, or `gce` or `ce` where that agrees better with held-out given labels after a short training.
+
+    Args:
+        found: a suggestion.
+        data: its training split is used, at most 2,000 samples of it.
+        recipe: the training to come; unless given, a small network on vectors of the inputs.
+        seed: of the choice of samples and of the training.
+
+    Raises:
+        InputError: too few samples to hold some out, or every candidate diverged.
+    """
     from noiseproof import features
     from noiseproof.selection.tune import tune
 
@@ -144,7 +157,10 @@ def _checked_by_training(found: Suggestion, data: Data, recipe: Recipe | str | N
     if recipe is None:
         few = replace(few, inputs=torch.from_numpy(np.asarray(features.vectors(few.inputs), dtype=np.float32)))
     protocol = recipes.load(recipe or "digits") if recipe is None or isinstance(recipe, str) else recipe
-    choice = tune(replace(data, train=few), None, [found.method, "gce", "ce"], protocol, seed=seed)
+    candidates = (
+        ["ce", "gce", found.method] if found.little_noise else [found.method, "gce", "ce"]
+    )  # ties go to the first
+    choice = tune(replace(data, train=few), None, candidates, protocol, seed=seed)
     trained = ", ".join(f"{one.method} {one.accuracy:.1f} %" for one in choice.trials)
     reason = f"agreement with {choice.held_out} held-out given labels after a short training: {trained}"
     return replace(found, method=choice.method, reasons=(reason, *found.reasons))
@@ -190,7 +206,7 @@ def _needed(
     if needs and not len(lost):
         which = "each class" if rate is not None else f"class {names[hardest]}"
         rival = "any other" if rate is not None else str(names[int(others[hardest].argmax())])
-        lead = f"{which} is called so {margins[hardest]:.3g} more often than {rival}"
+        lead = f"{which} keeps its own label more often than it becomes {rival}, by {margins[hardest]:.3g}"
         reasons.append(f"the noise asks for a >= {max(needs):.3g}: {lead}")
     if len(lost):
         named = (
@@ -203,7 +219,7 @@ def _needed(
 
 
 def _times(recipe: Recipe | str | None) -> float:
-    """How much stronger the pulls must be for a sample to get at least as far as under the digits' recipe."""
+    """Factor by which the pulls must grow for a sample to get at least as far as under the digits' recipe."""
     if recipe is None:
         return 1.0
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
@@ -211,7 +227,7 @@ def _times(recipe: Recipe | str | None) -> float:
 
 
 def _reach(recipe: Recipe) -> float:
-    """How far a pull of 1 on a sample's scores takes them: the steps that see it, times the step."""
+    """Distance that a pull of 1 moves a sample's scores: the steps that see it, times the step."""
     return recipe.train.epochs * recipe.train.lr / recipe.train.batch_size
 
 
@@ -219,12 +235,12 @@ def _reach(recipe: Recipe) -> float:
 
 
 def _pull_of_nce(classes: int) -> float:
-    """Where every p is 1/K."""
+    """Pull of NCE where every p is 1/K."""
     return (1 - 1 / classes) / (classes * math.log(classes))
 
 
 def _pulls_of_amse(classes: int, a: float) -> tuple[float, float]:
-    """Where every p is 1/K, and where the given label has 1/2 and the others next to nothing."""
+    """Pulls of AMSE where every p is 1/K, and where the given label has 1/2 and the others next to nothing."""
     untrained, half_sure = (2 * a / classes * p * (1 - p) for p in (1 / classes, 1 / 2))
     return untrained, half_sure
 

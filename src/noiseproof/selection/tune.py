@@ -51,7 +51,7 @@ class Choice:
 
     trials: tuple[Trial, ...]
     held_out: int
-    """How many samples they were judged on."""
+    """Number of samples they were judged on."""
 
     @property
     def method(self) -> str:
@@ -169,8 +169,8 @@ def _key(blind: Data, method: Method, recipe: Recipe, seed: int) -> str:
     labels = [hashlib.sha256(split.given.numpy().tobytes()).hexdigest() for split in (blind.train, blind.test)]
     code = sorted({code_of(module) for module in method.loss.modules()})
     weights = models.weights_content(recipe.model.weights) if recipe.model.weights else {}
-    told = [blind.fingerprint, labels, method.settings(), recipe.settings(), weights, seed, code]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    content = [blind.fingerprint, labels, method.settings(), recipe.settings(), weights, seed, code]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _kept(path: Path, method: str) -> Trial | None:

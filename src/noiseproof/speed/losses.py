@@ -1,4 +1,4 @@
-"""How fast the losses are, forward and backward, beside torch's cross_entropy and two usual ways of writing them.
+"""Benchmark of the losses, forward and backward, beside torch's cross_entropy and two usual ways of writing them.
 
 The ways take turns within one process and on one thread. Each turn comes right after one of
 `torch.nn.functional.cross_entropy`; what counts is the median of the ratios of their CPU times. Each size has a process

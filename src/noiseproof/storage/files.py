@@ -200,7 +200,7 @@ def move_aside(path: Name, folder: Name) -> Path:
 
 
 def _moved(path: Path, target: Path) -> bool:
-    """Whether the file has another name now; not if somebody else has that name."""
+    """True if the file has another name now; not if another file has that name."""
     try:
         try:
             _link(path, target)

@@ -1,4 +1,4 @@
-"""What a loss is worth: reductions, independence of samples, symmetries."""
+"""Checks of a loss's values: reductions, independence of samples, symmetries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method does before training: the facts it may know, the networks it trains first, and what is refused."""
+"""Preparation of a method before training: estimates, networks that are trained first, and refusals."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def task_of(training: Any) -> Task:
         epochs=training.recipe.train.epochs,
         batch_size=training.recipe.train.batch_size,
         seed=training.seed,
-        device=training.place.device,
+        device=training.config.device,
         train=train,
         oracle=oracle,
     )
@@ -109,8 +109,8 @@ def _train_before(
         replace(row, lr=method.lr),
         recipe,
         seed=training.seed,
-        device=str(training.place.device),
-        precision=training.place.precision,
+        device=str(training.config.device),
+        precision=training.config.precision,
         mode=training.mode,
         rule=rule,
         augment=training.augment,

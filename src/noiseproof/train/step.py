@@ -13,18 +13,20 @@ from noiseproof.methods import Batch, Group
 from noiseproof.methods import Method as Rule
 from noiseproof.models import Network
 from noiseproof.recipes import Method, Train
-from noiseproof.train.device import Place
+from noiseproof.train.device import DeviceConfig
 
-__all__ = ["Captured", "Step", "group_optimiser", "optimiser", "rate"]
+__all__ = ["Captured", "Step", "group_optimiser", "lr_at", "optimiser"]
 
 
-def optimiser(networks: Sequence[nn.Module], method: Method, train: Train, place: Place) -> torch.optim.Optimizer:
+def optimiser(
+    networks: Sequence[nn.Module], method: Method, train: Train, config: DeviceConfig
+) -> torch.optim.Optimizer:
     """The optimiser of all networks: the one that a method asks for, else the recipe's."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
-    cuda = place.device.type == "cuda"
+    cuda = config.device.type == "cuda"
     lr: float | Tensor = method.lr or train.lr
     if cuda:
-        lr = torch.tensor(float(lr), dtype=torch.float32, device=place.device)  # a graph reads it when it runs
+        lr = torch.tensor(float(lr), dtype=torch.float32, device=config.device)  # a graph reads it when it runs
     if (method.optimizer or train.optimizer) == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=method.l2, capturable=cuda, foreach=True)
     return torch.optim.SGD(
@@ -47,12 +49,12 @@ def group_optimiser(group: Group) -> torch.optim.Optimizer:
     )
 
 
-def rate(epoch: int, first: float, train: Train) -> float:
+def lr_at(epoch: int, first: float, train: Train) -> float:
     """The learning rate of an epoch, counted from 0.
 
     Example:
         >>> train = Train(epochs=4, batch_size=1, lr=0.1)
-        >>> [round(rate(epoch, 0.1, train), 4) for epoch in range(4)]                # 0.05 (1 + cos(pi e / 4))
+        >>> [round(lr_at(epoch, 0.1, train), 4) for epoch in range(4)]                # 0.05 (1 + cos(pi e / 4))
         [0.1, 0.0854, 0.05, 0.0146]
     """
     if train.schedule == "cosine":
@@ -62,7 +64,7 @@ def rate(epoch: int, first: float, train: Train) -> float:
     return first
 
 
-def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+def set_lr(optimizer: torch.optim.Optimizer, value: float) -> None:
     """Give every parameter group this learning rate."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
@@ -85,7 +87,7 @@ class Step:
     forwards: Sequence[Callable[[Tensor], Tensor]]  # the networks, or what averages their gradients over processes
     optimizer: torch.optim.Optimizer
     own: Sequence[torch.optim.Optimizer]  # of the method's own parameters
-    place: Place
+    config: DeviceConfig
     l1: float
     clip_norm: float
 
@@ -94,7 +96,7 @@ class Step:
 
     def _logits(self, number: int) -> Callable[[Tensor], Tensor]:
         def logits(inputs: Tensor) -> Tensor:
-            with self.place.autocast():
+            with self.config.autocast():
                 return self.forwards[number](inputs)
 
         return logits
@@ -113,7 +115,7 @@ class Step:
             batch,
             networks=[self._logits(number) for number in range(len(self.forwards))],
             modules=self.networks,
-            autocast=self.place.autocast,
+            autocast=self.config.autocast,
         )
         value, logits = self._evaluate(batch, weight)
         for addition in self.rule.additions:

@@ -110,7 +110,7 @@ class _Cache:
         self.others: tuple[list[str], Rows, Digests] = [], np.zeros((0, 4), np.int64), np.zeros((0, 32), np.uint8)
 
     def look_up(self, state: Rows) -> tuple[Digests, npt.NDArray[np.bool_]]:
-        """What is known of each file, and of which something is."""
+        """Known hashes of the files, and the files that have one."""
         names, rows, digests = self._read()
         place = {name: number for number, name in enumerate(names)}
         at = np.fromiter((place.pop(name, -1) for name in self.names), np.int64, len(self.names))

@@ -29,7 +29,7 @@ except ImportError:  # installed without a C compiler
 
 @dataclass(frozen=True)
 class Augment:
-    """How samples are changed on their way to the model; the random parts act in training only.
+    """Changes to samples on their way to the model; the random parts act in training only.
 
     Args:
         crop_padding: border of zeros around the image, out of which a window of the image's size is cut at random.
@@ -106,7 +106,7 @@ def draw(augment: Augment, count: int, *, size: tuple[int, int], starts: int, se
         seed: seed of the run.
         epoch: the epoch, from 0.
     """
-    words = rng.words(count, seed, "augment", epoch)
+    words = rng.random_uint64(count, seed, "augment", epoch)
 
     def bits(low: int, width: int) -> npt.NDArray[np.int64]:
         return ((words >> np.uint64(low)) & np.uint64((1 << width) - 1)).astype(np.int64)
@@ -220,7 +220,7 @@ def _affine(
 
 
 def _turns(degrees: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.int32]:
-    """Where output pixel (x, y) comes from, as `Image.rotate` asks of `Image.transform`: x0 + xx x + xy y, ..."""
+    """Source coordinates of output pixel (x, y), as `Image.rotate` asks of `Image.transform`: x0 + xx x + xy y, ..."""
     radians = -np.radians(degrees)
     cos, sin = np.round(np.cos(radians), 15), np.round(np.sin(radians), 15)
     middle_x, middle_y = size[1] / 2, size[0] / 2

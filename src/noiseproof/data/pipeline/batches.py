@@ -21,7 +21,7 @@ __all__ = ["Batches"]
 
 
 class Source(Protocol):
-    """Where the samples of a batch come from."""
+    """Source of the samples of a batch."""
 
     def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         """The inputs of each part, positions on the device, as float32 on the device."""

@@ -15,7 +15,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
     transparent is white.
 
     Raises:
-        ValueError: floats beyond 255 or below 0, whose black and white nobody knows.
+        ValueError: floats beyond 255 or below 0, whose black and white are unknown.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return Image.fromarray(_bytes(np.asarray(image)), "L").convert("RGB")

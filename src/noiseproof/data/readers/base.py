@@ -18,7 +18,7 @@ __all__ = ["READERS", "Form", "Parts", "ReadingOptions", "reader"]
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What the user said about a source; what is left out is guessed, and the guess is said.
+    """Options of reading as the user gave them; others are guessed, and the guess is printed.
 
     Args:
         label: column of the labels.

@@ -54,11 +54,12 @@ def read_csv(path: Path, options: ReadingOptions, *, large: int = _LARGE) -> Tab
     rows = np.array(found.rows, np.int64)
     table = Table(str(path), _form(found.delimiter), [], len(rows), rows, found.delimiter)
     table.columns = [Column(name, column) for name, column in zip(named, columns, strict=True)]
+    table.skipped = [(f"row {row}", "rows repeat the header") for row in found.repeated]
     return table
 
 
 def _form(delimiter: str) -> str:
-    kind = {",": "CSV", "\t": "a table with tabs"}.get(delimiter)
+    kind = {",": "CSV", "\t": "a table with tabs", " ": "a table with spaces"}.get(delimiter)
     return kind or f"CSV with {delimiter!r}"
 
 
@@ -67,7 +68,7 @@ def _plain_names(header: list[str]) -> list[str]:
 
 
 def _padded(header: list[str], columns: list[list[str]]) -> bool:
-    """Whether spaces around values belong to the layout of the file, and not to single values."""
+    """True if spaces around values belong to the layout of the file, and not to single values."""
     if any(name != name.strip() for name in header):
         return True
     return any(column and all(text != text.strip() for text in column) for column in columns)
@@ -159,7 +160,7 @@ def _mark(name: str, sample: list[str], options: ReadingOptions) -> str:
 
 
 def _rising(sample: list[str]) -> bool:
-    """Whether the values may be a running number."""
+    """True if the values may be a running number."""
     if not all(text.isdigit() for text in sample):
         return False
     numbers = [int(text) for text in sample]

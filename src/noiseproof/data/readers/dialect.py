@@ -7,7 +7,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from noiseproof.data.readers.numbers import is_missing
 from noiseproof.errors import DataError
@@ -15,6 +15,7 @@ from noiseproof.errors import DataError
 __all__ = ["DELIMITERS", "Grid", "decode", "grid", "named"]
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_SEP = re.compile(r"sep=(.)[ \t]*(?:\r\n|\n|\r)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?\d*[.,]?\d+([eE][+-]?\d+)?\Z")
 
 
@@ -27,12 +28,14 @@ class Grid:
         header: the names in the first row.
         records: the values of each record, as wide as the header.
         rows: the row of each record as a spreadsheet counts it; comments and blank lines count too.
+        repeated: rows that repeat the header, which are left out.
     """
 
     delimiter: str
     header: list[str]
     records: list[list[str]]
     rows: list[int]
+    repeated: list[int] = field(default_factory=list)
 
 
 def decode(content: bytes, encoding: str | None, where: str) -> str:
@@ -69,8 +72,13 @@ def grid(text: str, delimiter: str | None, where: str) -> Grid:
     Raises:
         DataError: a row has another width than the header, two delimiters fit, or there is no header.
     """
+    said = _SEP.match(text)  # how Excel notes the delimiter; it counts as a row
+    if said:
+        delimiter, text = delimiter or said[1], "\n" + text[said.end() :]
     first = _first_line(text)
     candidates = [delimiter] if delimiter is not None else [mark for mark in DELIMITERS if mark in first]
+    if not candidates and _in_words(text):
+        candidates = [" "]
     found: list[Grid] = []
     refusals: list[str] = []
     for mark in candidates:
@@ -114,9 +122,21 @@ def _first_line(text: str) -> str:
     return last
 
 
+def _in_words(text: str) -> bool:
+    """True if every line has as many words as the first, at least two, and numbers among them."""
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    return (
+        len(lines) > 1
+        and len(lines[0]) > 1
+        and all(len(line) == len(lines[0]) for line in lines)
+        and any(all(_is_number(line[place]) for line in lines[1:]) for place in range(len(lines[0])))
+    )
+
+
 def _grid(text: str, delimiter: str, where: str) -> Grid:
     records: list[list[str]] = []
     rows: list[int] = []
+    repeated: list[int] = []
     comments: list[list[str]] = []
     header: list[str] | None = None
     for row, record in enumerate(_records(text, delimiter, where), 1):
@@ -133,11 +153,14 @@ def _grid(text: str, delimiter: str, where: str) -> Grid:
                 continue
         if comments and len(record) == 1 and record[0].startswith("#"):
             continue
+        if record == header and len(record) > 1:
+            repeated.append(row)  # files that were put one behind the other
+            continue
         records.append(record)
         rows.append(row)
     if header is None:
         raise DataError(f"{where}: is empty; write a header and one sample a line below it")
-    return Grid(delimiter, *_fitted(header, records, rows, delimiter, where), rows)
+    return Grid(delimiter, *_fitted(header, records, rows, delimiter, where), rows, repeated)
 
 
 def _fitted(
@@ -162,7 +185,9 @@ def _fitted(
 
 
 def _without_header(header: Sequence[str], records: list[list[str]]) -> bool:
-    """Whether the first row is a record: numbers where the others have numbers, and a text that recurs below it."""
+    """True if the first row is a record: numbers where the others have numbers, and texts that recur below it."""
+    if any(len(name) > 1 and sum(record[place] == name for record in records) > 1 for place, name in enumerate(header)):
+        return True  # a class, not the name of a column
     numbers = [place for place, cell in enumerate(header) if _is_number(cell)]
     words = [place for place, cell in enumerate(header) if not _is_number(cell)]
     if not numbers or not records:
@@ -181,6 +206,8 @@ def _is_number(text: str) -> bool:
 
 def _records(text: str, delimiter: str, where: str) -> Iterator[list[str]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # whole documents may stand in a cell
+    if delimiter == " ":
+        text = "\n".join(" ".join(line.split()) if '"' not in line else line for line in text.splitlines())
     spaced = delimiter != " " and f'{delimiter} "' in text
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=spaced)
     try:

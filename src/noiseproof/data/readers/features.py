@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noiseproof.data.readers.numbers import decimal_marks, is_missing, to_numbers
+from noiseproof.data.readers.numbers import decimal_marks, is_missing, to_numbers, without_unit
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.errors import DataError
 
@@ -30,7 +30,7 @@ def features(table: Table, names: list[str]) -> list[npt.NDArray[Any]]:
 
 def _marks(column: Column) -> set[str]:
     """Decimal marks that fit the column; both where it does not matter, or is not clear."""
-    numeric = [text for text in column.different if not is_missing(text)]
+    numeric = [text for text in without_unit(column.different) if not is_missing(text)]
     found = decimal_marks(numeric)
     if not found:  # slips among numbers must not hide the mark
         found = decimal_marks(text for text in numeric if decimal_marks([text]))
@@ -45,7 +45,7 @@ def _values(table: Table, column: Column, marks: set[str], sure: set[str]) -> np
             _refuse(table, column, bad, column.texts)
         return column.numbers
     texts, codes = column.coded
-    numbers, bad = to_numbers(texts, _mark(table, column, marks, sure))
+    numbers, bad = to_numbers(without_unit(texts), _mark(table, column, marks, sure))
     wrong = bad[codes]
     count, known = int(wrong.sum()), len(codes)
     if not count:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from noiseproof.data.io.unpack import kept_pictures
 from noiseproof.data.readers.records import as_text, table_of
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.errors import InputError
 
-__all__ = ["column_of", "table_of_frame", "table_of_hub", "table_of_mapping"]
+__all__ = ["add_pictures", "column_of", "holds_pictures", "table_of_frame", "table_of_hub", "table_of_mapping"]
 
 
 def table_of_frame(frame: Any, source: str = "the frame") -> Table:
@@ -56,20 +57,34 @@ def table_of_hub(dataset: Any, source: str = "the data set") -> Table:
     for name, feature in features.items():
         values = frame[name]
         if type(feature).__name__ == "Image":
-            paths = [value.get("path") or "" for value in values]
-            if not all(paths) or any(value.get("bytes") is not None for value in values):
-                raise InputError(
-                    f"{source}: the pictures of {name!r} lie in the data set itself; save them as files first "
-                    "(for i, row in enumerate(dataset): row['image'].save(f'{i}.png')) and give a list of paths"
-                )
-            table.columns.append(Column(name, paths))
-            table.known["path"] = name
+            add_pictures(table, name, list(values))
             continue
         names = list(feature.names) if type(feature).__name__ == "ClassLabel" else None
         table.columns += column_of(name, values, names, source)
         if names is not None and "label" not in table.known:
             table.known["label"] = name
     return table
+
+
+def holds_pictures(values: Sequence[Any]) -> bool:
+    """Test for the pictures of a Hugging Face image column: bytes, a path, or both."""
+    known = [value for value in values if value is not None]
+    return bool(known) and all(isinstance(value, dict) and value.keys() == {"bytes", "path"} for value in known)
+
+
+def add_pictures(table: Table, name: str, values: Sequence[Any]) -> None:
+    """Add a column of pictures; those that lie in the table itself get a file each in the user's cache folder."""
+    names = [(value or {}).get("path") or "" for value in values]
+    inside = [place for place, value in enumerate(values) if value is not None and value.get("bytes") is not None]
+    paths = list(names)
+    for place, path in zip(inside, kept_pictures(values[place]["bytes"] for place in inside), strict=True):
+        paths[place] = str(path)
+    table.columns.append(Column(name, paths))
+    table.known["path"] = name
+    if inside and "id" not in table.known:
+        unique = all(names) and len(set(names)) == len(names)
+        table.columns.append(Column("record", names if unique else [str(number) for number in range(len(names))]))
+        table.known["id"] = "record"
 
 
 def column_of(name: str, values: Any, names: Sequence[str] | None, source: str) -> list[Column]:

@@ -13,6 +13,7 @@ from noiseproof.data.io.archives import MIB
 from noiseproof.data.readers import argilla, coco, label_studio, prodigy
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.dialect import decode
+from noiseproof.data.readers.listing import is_picture
 from noiseproof.data.readers.packed import unpacked
 from noiseproof.data.readers.records import Record, table_of
 from noiseproof.data.readers.table import Table
@@ -82,6 +83,8 @@ def _records(content: Any, path: Path) -> list[Record]:
         ]
         if len(lists) == 1:
             content = lists[0]  # {"data": [...]}, as services wrap it
+        elif isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):  # orient="split"
+            content = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
         elif content and all(isinstance(value, list) for value in content.values()):
             if len({len(value) for value in content.values()}) == 1:
                 content = [dict(zip(content, values, strict=True)) for values in zip(*content.values(), strict=True)]
@@ -89,6 +92,10 @@ def _records(content: Any, path: Path) -> list[Record]:
             keys = [list(value) for value in content.values()]
             if all(key == keys[0] for key in keys) and len(content) < len(keys[0]):  # DataFrame.to_json()
                 content = [{name: column[key] for name, column in content.items()} for key in keys[0]]
+            else:  # a record by its name
+                content = [{"id": name, **record} for name, record in content.items()]
+        elif len(content) > 1 and all(isinstance(value, str) and is_picture(name) for name, value in content.items()):
+            content = [{"path": name, "label": label} for name, label in content.items()]
     if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
         raise DataError(f'{path}: must be a list of objects such as [{{"text": ..., "label": ...}}]')
     return content

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from noiseproof.data.reading import Reading, Skipped
 from noiseproof.errors import DataError
 
-__all__ = ["PICTURE_ENDINGS", "Folder", "is_leftover", "scan", "walk"]
+__all__ = ["PICTURE_ENDINGS", "Folder", "is_leftover", "is_picture", "note_links", "scan", "walk"]
 
 PICTURE_ENDINGS = (
     ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm",
@@ -34,21 +34,26 @@ def is_leftover(name: str) -> bool:
     return name[:1] == "." or name in _LEFTOVERS
 
 
+def is_picture(name: str) -> bool:
+    """Test for the ending of a picture."""
+    return name.lower().endswith(PICTURE_ENDINGS)
+
+
 class Folder:
-    """Pictures, other files and folders in one folder, by name.
+    """Items (pictures unless said otherwise), other files and folders in one folder, by name.
 
     Args:
         path: the folder.
-        root: links may lead to places in it.
-
-    Raises:
-        DataError: a link leads out of the root.
+        root: the folder that is read; links may lead out of it and are listed.
+        takes: tests the name of a file for one of the items.
     """
 
-    def __init__(self, path: str, root: str) -> None:
+    def __init__(self, path: str, root: str, takes: Callable[[str], bool] = is_picture) -> None:
         self.path = path
         self.pictures: list[str] = []
         self.others: list[str] = []
+        self.dangling: list[str] = []
+        self.outside: list[str] = []
         self.folders: dict[str, str] = {}
         try:
             with os.scandir(path) as found:
@@ -59,9 +64,13 @@ class Folder:
             name = entry.name
             if is_leftover(name):
                 continue
-            if entry.is_symlink() and not _inside(entry.path, root):
-                raise DataError(f"{entry.path}: refused, this link leads out of {root}; copy the files there instead")
-            elif name.lower().endswith(PICTURE_ENDINGS) and entry.is_file():
+            if entry.is_symlink():
+                if not os.path.exists(entry.path) or _leads_back(entry.path, path):
+                    self.dangling.append(name)
+                    continue
+                if not _inside(entry.path, root):
+                    self.outside.append(name)
+            if takes(name) and entry.is_file():
                 self.pictures.append(name)
             elif entry.is_dir():
                 self.folders[name] = entry.path
@@ -73,34 +82,54 @@ class Folder:
         self.folders = dict(sorted(self.folders.items()))
 
 
-def walk(path: str, root: str, deep: int = 0) -> Iterator[tuple[str, Folder]]:
+def walk(
+    path: str, root: str, deep: int = 0, takes: Callable[[str], bool] = is_picture
+) -> Iterator[tuple[str, Folder]]:
     """Every folder from this one down, with its path relative to this one (empty for itself)."""
-    here = Folder(path, root)
+    here = Folder(path, root, takes)
     yield "", here
     if deep >= _MOST_DEEP:
         raise DataError(f"{path}: folders lie {deep} deep; does a link lead back to a folder above it?")
     for name, below in here.folders.items():
-        for relative, folder in walk(below, root, deep + 1):
+        for relative, folder in walk(below, root, deep + 1, takes):
             yield f"{name}/{relative}" if relative else name, folder
 
 
-def scan(path: str, root: str, name: str, reading: Reading) -> tuple[list[str], list[str]]:
-    """Pictures in a folder and below: their files, and their names under `name`; what is no picture is noted."""
+def scan(
+    path: str, root: str, name: str, reading: Reading, takes: Callable[[str], bool] = is_picture
+) -> tuple[list[str], list[str]]:
+    """Items in a folder and below: their files, and their names under `name`; what is none is noted."""
+    what = "images" if takes is is_picture else "texts"
     files: list[str] = []
     names: list[str] = []
-    for relative, folder in walk(path, root):
+    for relative, folder in walk(path, root, takes=takes):
         home = f"{name}/{relative}" if relative else name
         home = f"{home}/" if home else ""
         files += [f"{folder.path}/{picture}" for picture in folder.pictures]
         names += [f"{home}{picture}" for picture in folder.pictures]
-        reading.skipped += [Skipped(f"{home}{other}", "files are no images") for other in folder.others]
+        reading.skipped += [Skipped(f"{home}{other}", f"files are no {what}") for other in folder.others]
+        reading.skipped += [Skipped(f"{home}{link}", "links lead nowhere or back") for link in folder.dangling]
+        note_links([f"{home}{link}" for link in folder.outside], reading)
     return files, names
+
+
+def note_links(links: list[str], reading: Reading) -> None:
+    """Say once that links lead out of the source, with the first of them."""
+    note = "links that lead out of the folder are followed"
+    if links and not any(said.startswith(note) for said in reading.notes):
+        reading.notes.append(f"{note} ({links[0]}, ...)")
 
 
 def _inside(path: str, root: str) -> bool:
     target = os.path.realpath(path)
     home = os.path.realpath(root)
     return target == home or target.startswith(home + os.sep)
+
+
+def _leads_back(link: str, path: str) -> bool:
+    """True if a link leads to a folder that it lies in."""
+    here = os.path.realpath(path) + os.sep
+    return here.startswith(os.path.realpath(link) + os.sep)
 
 
 def _link_as_text(entry: os.DirEntry[str], root: str) -> str | None:

@@ -15,7 +15,8 @@ _NAMES = {
     "weak label": """
         y species type kind breed variety sentiment intent topic diagnosis outcome cultivar genus family
         emotion         grade rating quality disease condition status result response answer decision
-        verdict tag group polarity language         genre subject stance toxicity spam digit
+        verdict tag group polarity language         genre subject stance toxicity spam digit survived
+        fraud churn attrition
     """,
     "clean": "clean clean_label true_label y_true",
     "split": "split subset partition set fold_name ml_use data_split dataset_split usage",
@@ -36,7 +37,8 @@ _NAMES = {
     "id": """
         id ids index idx uuid guid row row_id rowid row_number record record_id sample_id item_id task
         task_id unnamed:_0         level_0 key pk nr no number hash _id _server_id _input_hash _task_hash
-        inner_id example_id uid identifier
+        inner_id example_id uid identifier sample observation obs serial serial_number
+        __index_level_0__ case_number rownames
     """,
     "leftover": "flipped",
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from noiseproof.data.io.numpy_files import npz
@@ -39,6 +40,8 @@ def read_npz(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     wanted = {name for names in (_INPUTS, _LABELS, _CLEAN) for each in names.values() for name in each} | {"classes"}
     said = {name.casefold() for name in options.columns()}
     held = npz(path, lambda name: name.casefold() in wanted | said)
+    if len(held) == 2 and not {name.casefold() for name in held} & (wanted | said):
+        held = _pair(npz(path), reading)
     inputs, labels, cleans, names = [], [], [], []
     used: set[str] = set()
     for part in ("train", "validation", "test"):
@@ -60,6 +63,18 @@ def read_npz(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     reading.ignored |= {name: "not needed" for name in held if name not in used and name != "classes"}
     whole = arrays(inputs, labels, cleans, _classes(held, path), str(path), reading)
     return parts(whole, None if set(names) == {"train"} else names, reading)
+
+
+def _pair(held: Arrays, reading: Reading) -> Arrays:
+    """Two arrays of other names as `x` and `y`, where only one of them can be the labels."""
+    (first, second), rows = held, {name: len(array) if array.ndim else 0 for name, array in held.items()}
+    if rows[first] != rows[second] or sum(array.ndim == 1 for array in held.values()) != 1:
+        return held
+    x, y = (first, second) if held[second].ndim == 1 else (second, first)
+    if held[y].dtype.kind not in "iuUb" or len(np.unique(held[y])) * 2 > max(rows[y], 4):
+        return held
+    reading.notes.append(f"inputs are the array {x!r}, labels the array {y!r}")
+    return {"x": held[x], "y": held[y]}
 
 
 def training_arrays(names: Iterable[str], label: str | None = None) -> tuple[str | None, str | None]:

@@ -7,8 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from noiseproof.data.dataset import Data, HeldOut, fingerprint, stratified
-from noiseproof.data.readers import cvat, folders, image_metadata, npz, tables
+from noiseproof.data.dataset import Data, HeldOut, Split, fingerprint, stratified
+from noiseproof.data.io.unpack import ARCHIVES, unpacked_folder
+from noiseproof.data.readers import (
+    cvat,
+    folders,
+    image_metadata,
+    npz,
+    paired_texts,
+    table_folder,
+    tables,
+    webdataset,
+)
 from noiseproof.data.readers.base import READERS, Parts, ReadingOptions, reader
 from noiseproof.data.readers.listing import Folder
 from noiseproof.data.readers.samples import labelled
@@ -31,7 +41,7 @@ def load_own(path: Path, options: ReadingOptions | None = None) -> Data:
             return assemble(str(path), form.read(path, options, reading), reading)
     raise DataError(
         f"{path}: own data is a folder of class folders, a table ({', '.join(tables.ENDINGS)}; also compressed), "
-        "arrays (.npz), or an export of Label Studio, doccano, Argilla, Prodigy, CVAT or COCO"
+        "arrays (.npz), an export of Label Studio, doccano, Argilla, Prodigy, CVAT or COCO, or an archive of these"
     )
 
 
@@ -45,6 +55,42 @@ def _table(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     return labelled(tables.read_table(path, options), options, reading, options.root or path.parent)
 
 
+@reader("archive", lambda path: path.is_file() and path.name.lower().endswith(ARCHIVES))
+def _archive(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
+    folder = unpacked_folder(path)
+    if webdataset.is_unpacked(folder):
+        return _shards({path.name: folder}, path, options, reading)
+    try:
+        made = next(form for form in READERS if form.sniff(folder)).read(folder, options, reading)
+    except DataError as error:
+        raise type(error)(str(error).replace(str(folder), str(path))) from None
+    reading.source = str(path)
+    reading.notes.append(f"the archive lies unpacked in {folder}")
+    test, validation = (part and _moved(part, folder, path) for part in (made.test, made.validation))
+    return replace(made, train=_moved(made.train, folder, path), test=test, validation=validation)
+
+
+def _moved(split: Split, folder: Path, archive: Path) -> Split:
+    """The split with the archive's name in the place of the folder that it was unpacked into."""
+    origin = split.origin
+    source = "" if origin is None else origin.source.replace(str(folder), str(archive), 1)
+    return split if origin is None else replace(split, origin=replace(origin, source=source))
+
+
+@reader("WebDataset", lambda path: bool(webdataset.shards(path)))
+def _webdataset(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
+    return _shards({tar.name: unpacked_folder(tar) for tar in webdataset.shards(path)}, path, options, reading)
+
+
+def _shards(folders: dict[str, Path], path: Path, options: ReadingOptions, reading: Reading) -> Parts:
+    return labelled(webdataset.read_shards(folders, str(path)), options, reading, path.parent)
+
+
+@reader("texts beside labels", paired_texts.has_pairs)
+def _paired_texts(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
+    return labelled(paired_texts.read_pairs(path, options), options, reading, None)
+
+
 @reader("CVAT", lambda path: (path / "annotations.xml").is_file())
 def _cvat(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     return labelled(cvat.read_cvat(path / "annotations.xml", options), options, reading, options.root or path)
@@ -55,13 +101,21 @@ def _image_metadata(path: Path, options: ReadingOptions, reading: Reading) -> Pa
     return labelled(image_metadata.read_metadata(path, options), options, reading, options.root or path)
 
 
+@reader("annotations", lambda path: table_folder.annotation_files(path) is not None)
+def _annotations(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
+    found = table_folder.annotation_files(path) or {}
+    return labelled(table_folder.read_tables(found, options), options, reading, options.root or path)
+
+
 @reader("folder", Path.is_dir)
 def _folder(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
-    top = Folder(str(path), str(path))
-    listed = [name for name in top.others if tables.is_table(path / name)]
-    if len(listed) == 1 and len(top.folders) < 2 and not top.pictures:
-        reading.source = str(path / listed[0])  # a folder with one table, and perhaps the folder of its pictures
-        return _table(path / listed[0], options, reading)
+    if of_parts := table_folder.part_tables(path):
+        home = options.root or min(of_parts, key=lambda one: len(one.parts)).parent
+        return labelled(table_folder.read_tables(of_parts, options), options, reading, home)
+    table = table_folder.only_table(path)
+    if table is not None and len(Folder(str(path), str(path)).folders) < 2:
+        reading.source = str(table)  # a folder with one table, and perhaps the folder of its pictures
+        return _table(table, options, reading)
     return folders.read_folder(path, options, reading)
 
 

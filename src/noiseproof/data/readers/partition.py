@@ -9,10 +9,10 @@ __all__ = ["PARTS", "part_of"]
 PARTS = ("train", "validation", "test", "unlabelled")
 
 _WORDS = {
-    "train": "train training trn tr learn learning",
+    "train": "train training trn tr learn learning trainval",
     "validation": "val valid validation validate validating dev development",
     "test": "test testing tst te eval evaluation evaluate holdout",
-    "unlabelled": "pred prediction predictions unlabeled unlabelled unassigned unsplit",
+    "unlabelled": "pred prediction predictions unlabeled unlabelled unassigned unsplit unsup unsupervised",
 }
 _PART = {word: part for part, words in _WORDS.items() for word in words.split()}
 _AFFIXES = {
@@ -29,6 +29,10 @@ _AFFIXES = {
     "pictures",
     "photos",
     "samples",
+    "instances",
+    "annotations",
+    "labels",
+    "metadata",
 }
 
 

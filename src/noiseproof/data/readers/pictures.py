@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from noiseproof.data.readers.listing import walk
+from noiseproof.data.readers.listing import PICTURE_ENDINGS, walk
 
-__all__ = ["Pictures", "broken"]
+__all__ = ["Pictures", "broken", "looks_like_picture"]
 
 _HEAD = 32
 _MOST_PIXELS = 64_000_000  # more are not decoded
@@ -57,6 +58,8 @@ class Pictures:
 
     def find(self, name: str) -> list[str]:
         """The paths, relative to the root, that a name may mean; the one that shares most folders, if there is one."""
+        if os.path.isabs(name) and name.lower().endswith(PICTURE_ENDINGS) and os.path.isfile(name):
+            return [name]
         plain = clean(name)
         if not plain or plain.startswith(".."):
             return []
@@ -73,22 +76,14 @@ class Pictures:
         return {}
 
     def _known(self, plain: str) -> bool:
-        """Whether a file of exactly this path lies under the root; links that lead out of it do not count."""
+        """True if a file of exactly this path lies under the root."""
         home, _, name = plain.rpartition("/")
         if home not in self._folders:
             if len(plain) > 1024 or ".." in plain.split("/"):
                 return False
-            place = os.path.join(self.root, home)
-            real, top = os.path.realpath(place), os.path.realpath(self.root)
             names: list[str] = []
-            if real == top or real.startswith(top + os.sep):
-                try:
-                    with os.scandir(place) as entries:
-                        names = [
-                            e.name for e in entries if e.is_file() and not (e.is_symlink() and not _within(e.path, top))
-                        ]
-                except (OSError, ValueError):
-                    names = []
+            with contextlib.suppress(OSError, ValueError), os.scandir(os.path.join(self.root, home)) as entries:
+                names = [entry.name for entry in entries if entry.is_file()]
             self._folders[home] = frozenset(names)
         return name in self._folders[home]
 
@@ -106,7 +101,7 @@ def clean(name: str) -> str:
     if "\\" in plain:
         plain = plain.replace("\\", "/")
     if "://" in plain:
-        plain = plain.partition("://")[2].partition("?")[0]
+        plain = plain.partition("://")[2].partition("?")[0].partition("#")[0].rpartition("/")[2]
     if len(plain) > 1 and plain[1] == ":":
         plain = plain[2:]
     while plain.startswith(("./", "/")):
@@ -127,6 +122,15 @@ def broken(paths: Sequence[str]) -> dict[int, str]:
             if reason:
                 found[place] = reason
     return found
+
+
+def looks_like_picture(path: str) -> bool:
+    """Test for a file that begins as a picture does."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*"))
+    except OSError:
+        return False
 
 
 def _looks_whole(path: str) -> bool:
@@ -167,10 +171,6 @@ def _fault(path: str) -> str:
     except DataError as error:
         return str(error)
     return ""
-
-
-def _within(path: str, top: str) -> bool:
-    return os.path.realpath(path).startswith(top + os.sep)
 
 
 def _shared(wanted: list[str], path: list[str]) -> int:

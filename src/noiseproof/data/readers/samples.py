@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,11 +147,11 @@ def _labels(
         if found.ties:
             reading.notes.append(f"{found.ties:,} items have a tie between annotators, decided by their agreement")
         if found.votes is not None:
-            told = ", ".join(
+            agreement = ", ".join(
                 f"{name} {share:.0%}" for name, share in list(zip(found.annotators, found.quality, strict=False))[:8]
             )
             reading.notes.append(
-                f"labels by majority of {len(found.annotators)} annotators; they agree with it: {told}"
+                f"labels by majority of {len(found.annotators)} annotators; they agree with it: {agreement}"
             )
         return found.consensus, None, list(found.classes), found
     assert roles.label is not None
@@ -160,9 +161,12 @@ def _labels(
 
 
 def _soft(table: Table, roles: Roles) -> Annotations:
-    names = [re_prefix(name) for name in roles.soft]
+    plain = [re_prefix(name) for name in roles.soft]
+    prefixes = {name[: len(name) - len(end)] for name, end in zip(roles.soft, plain, strict=True)}
+    names = plain if len(prefixes) == 1 else list(roles.soft)  # `p_cat, p_dog`, or a column called as each class
     columns = [features(table, [name])[0] for name in roles.soft]
     soft = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
+    soft /= soft.sum(axis=1, keepdims=True)
     empty = np.zeros(0)
     return Annotations((), None, soft, soft.argmax(axis=1), empty, empty.astype(np.int64), 0, tuple(names))
 
@@ -217,7 +221,7 @@ def _paths(
                 "write the path from the folder of the list"
             )
         if fits:
-            found[place] = (f"{pictures.root}/{fits[0]}", fits[0])
+            found[place] = (os.path.join(pictures.root, fits[0]), fits[0])
         else:
             missing[place] = (f"{table.place(place)}: {texts[place][:80]}", f"files are not in {pictures.root}")
     places = list(found)

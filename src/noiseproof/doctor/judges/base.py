@@ -24,7 +24,7 @@ _LEARNED = 10_000  # of them by one model; more of wide vectors
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is to be judged.
+    """Inputs and labels that a judge learns from and judges.
 
     Attributes:
         vectors: float32 (N, D); columns standardised (mean 0, deviation 1) unless they are `scaled` on purpose.

@@ -30,7 +30,7 @@ _QUIET = 300.0  # seconds without a beat after which a worker counts as hung
 
 
 def sensible_workers(runs: int, gpus: int = 0) -> int:
-    """How many workers to use: one a GPU, else one a core as far as the memory reaches, and no more than runs."""
+    """Number of workers to use: one a GPU, else one a core as far as the memory reaches, and no more than runs."""
     if gpus:
         return max(1, min(runs, gpus))
     return max(1, min(runs, cores(), free_memory() // _MEMORY))

@@ -134,8 +134,8 @@ class RayPool:
 
     def events(self, timeout: float) -> list[Event]:
         finished, _ = self._ray.wait(list(self._flying), num_returns=1, timeout=timeout)
-        told = self._letters()  # before the ends, so that nothing is told of a run that has ended
-        return [*told, *(self._end(reference) for reference in finished), *self._silent()]
+        letters = self._letters()  # before the ends, so that no letter comes of a run that has ended
+        return [*letters, *(self._end(reference) for reference in finished), *self._silent()]
 
     def close(self) -> None:
         for reference in self._flying:

@@ -1,4 +1,4 @@
-"""What a worker process does: compute what the pool sends it.
+"""Worker process: computes the calls that the pool sends.
 
 It hears on one connection and answers on it: progress, a value or an error, a beat every few seconds that says the
 process is alive, and a pulse from the computation itself that says it moves. When the other end goes away it ends at
@@ -30,7 +30,7 @@ BEAT = 2.0  # seconds
 
 
 class Failure(Exception):
-    """What a computation raised, as text, where the exception itself cannot travel."""
+    """Text of an exception that cannot travel between processes itself."""
 
 
 # What the system refuses whoever asks; the same call may work later or elsewhere.

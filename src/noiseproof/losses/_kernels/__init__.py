@@ -68,7 +68,7 @@ def _answer_flat(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
 
 
 def prepare(loss: AnyLoss, input: Tensor, target: Tensor) -> Prepared | None:
-    """What a kernel is called with: (N, K) scores, labels, class weights, settings, and the kernel that takes them.
+    """Arguments of a kernel: (N, K) scores, labels, class weights, settings; and the kernel that takes them.
 
     With few rows this is a good part of the whole, so each look is the cheapest there is.
     """
@@ -119,7 +119,7 @@ def _kernel(call: Call, input: Tensor, target: Tensor) -> Kernel | None:
 
 
 def are_plain(input: Tensor, target: Tensor) -> bool:
-    """Whether the fast path is on and the tensors are torch's own, looked at by nobody."""
+    """True if the fast path is on and the tensors are torch's own, without tracing or transforms."""
     return enabled and type(input) in _PLAIN and type(target) in _PLAIN and not transforms_are_active()
 
 

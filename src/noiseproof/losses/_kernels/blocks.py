@@ -19,7 +19,7 @@ _BLOCKS = 128  # on a GPU, where each takes launches
 
 
 def worth_it(scores: Tensor) -> bool:
-    """Whether there is more than one block."""
+    """True if there is more than one block."""
     return scores.numel() > _size(scores)
 
 

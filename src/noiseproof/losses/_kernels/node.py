@@ -138,7 +138,7 @@ def _parameters(cls: type) -> tuple[str, ...] | bool | None:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether the file is there, and nobody else may write it."""
+    """True if the file is there, and nobody else may write it."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Which losses have a fast form, remembered by their parameters."""
+"""Plans: the fast forms of losses, remembered by their parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST = 256  # plans kept; a parameter that is annealed makes a new one at every
 
 
 class AnyLoss(Protocol):
-    """What the fast path asks of a loss."""
+    """Interface of a loss to the fast path."""
 
     ignore_index: int
     reduction: str
@@ -82,7 +82,7 @@ class Call:
 
 
 class Kernel(Protocol):
-    """What cpu.py, closed.py, gpu.py and blocks.py each are."""
+    """Interface of a kernel: cpu.py, closed.py, gpu.py and blocks.py have it."""
 
     def run(
         self,

@@ -1,0 +1,170 @@
+"""The columns that are learned from: paths of pictures, texts or features, and those that name the samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.listing import PICTURE_ENDINGS
+from noiseproof.data.readers.names import role_of_name
+from noiseproof.data.readers.numbers import is_missing, to_numbers
+from noiseproof.data.readers.pictures import clean
+from noiseproof.data.readers.role import Roles
+from noiseproof.data.readers.table import Column, Table
+from noiseproof.errors import DataError
+
+__all__ = ["find_inputs", "is_text"]
+
+_UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+_FEWEST = 10  # records from which a column of rising whole numbers is taken for a running number
+
+
+def find_inputs(
+    table: Table, left: list[Column], roles: Roles, options: ReadingOptions, pictures: Callable[[Sequence[str]], bool]
+) -> None:
+    """Give the columns that are left the roles of inputs and names of samples.
+
+    Raises:
+        DataError: two columns may hold the pictures' paths, or nothing is left to learn from.
+    """
+    if roles.path is None and roles.text is None:
+        _find_path(table, left, roles, pictures)
+    left = [column for column in left if column.name not in roles.taken()]
+    _find_id(left, roles)
+    left = [column for column in left if column.name not in roles.taken()]
+    if roles.path is not None or roles.text is not None:
+        used = "pictures" if roles.path is not None else "texts"
+        for column in left:
+            roles.ignored[column.name] = f"the {used} are the inputs"
+        return
+    for column in list(left):
+        if role_of_name(column.name) == "leftover":
+            roles.ignored[column.name] = "made by noiseproof noise"
+            left.remove(column)
+    texts = [column for column in left if is_text(column)]
+    others = [column for column in left if column not in texts and not _is_constant(column)]
+    if len(texts) == 1 and not others:
+        roles.text = texts[0].name
+        if len(table.names) > 2 or roles.text != "text":
+            roles.assumed["--text"] = roles.text
+        for column in left:
+            if column is not texts[0]:
+                roles.ignored[column.name] = "never changes"
+        return
+    if len(left) == 1 and role_of_name(left[0].name) == "path" and left[0].numbers is None:
+        roles.path = roles.assumed["--path"] = left[0].name  # names of pictures, whatever they look like
+        return
+    if len(left) == 1 and left[0].numbers is None and _is_words(left[0]):
+        roles.text = left[0].name
+        return
+    roles.features = [column.name for column in left]
+    if not left:
+        raise DataError(
+            f"{table.source}: nothing is left to learn from beside the label"
+            f"{_why(roles)}; needs a column 'path' or 'text' or feature columns"
+        )
+
+
+def _why(roles: Roles) -> str:
+    found = {**roles.ignored, **({roles.id: "an id"} if roles.id is not None else {})}
+    return f" ({', '.join(f'{name or repr(name)}: {why}' for name, why in list(found.items())[:5])})" if found else ""
+
+
+def _find_path(table: Table, left: list[Column], roles: Roles, pictures: Callable[[Sequence[str]], bool]) -> None:
+    words = [column for column in left if column.numbers is None]
+    named = [column for column in words if column.name.strip().casefold() == "path"]
+    found = named or [column for column in words if _pictures_by_ending(column)]
+    if not found:
+        keys = [column for column in left if role_of_name(column.name) in ("path", "id")]
+        plain = [column for column in left if not role_of_name(column.name)]
+        if keys and not plain:
+            found = [column for column in keys if pictures(column.texts)][:1]
+    if len(found) > 1:
+        names = [column.name for column in found]
+        preferred = [column for column in found if role_of_name(column.name) == "path"]
+        if len(preferred) != 1:
+            raise DataError(
+                f"{table.source}: {' and '.join(map(repr, names[:5]))} may each hold the pictures' paths; "
+                f"say which with --path {names[0]!r}"
+            )
+        found = preferred
+    if found:
+        roles.path = found[0].name
+        if roles.path != "path":
+            roles.assumed["--path"] = roles.path
+
+
+def _pictures_by_ending(column: Column) -> bool:
+    texts = [text for text in column.different if text.strip()]
+    return bool(texts) and all(clean(text).lower().endswith(PICTURE_ENDINGS) for text in texts)
+
+
+def _find_id(left: list[Column], roles: Roles) -> None:
+    for column in left:
+        why = _id_reason(column, only=len(left) == 1 and roles.path is None and roles.text is None)
+        if not why:
+            continue
+        if roles.id is None and _is_unique(column) and column.name:
+            roles.id = roles.assumed["--id"] = column.name
+        elif column.name not in (roles.id,):
+            roles.ignored[column.name] = why
+    if roles.id is not None and roles.id not in roles.ignored:
+        roles.ignored[roles.id] = "an id"
+
+
+def _id_reason(column: Column, only: bool) -> str:
+    role = role_of_name(column.name)
+    if role == "id" or role == "annotator":
+        return "an id" if role == "id" else "the annotator"
+    if column.numbers is not None:
+        return ""
+    texts, codes = column.coded
+    known = [text for text in texts if not is_missing(text)]
+    if known and all(_UUID.match(text.strip()) for text in known):
+        return "an id"
+    if only or len(texts) < len(codes) or len(codes) < _FEWEST:
+        return ""
+    if all(re.fullmatch(r"\d{1,18}(\.0+)?", text.strip()) for text in texts):
+        numbers = np.array([float(text) for text in texts])
+        steps = np.diff(numbers)
+        if (steps > 0).all() or (steps < 0).all():
+            return "unique rising whole numbers, as of an id"
+        return "whole numbers without a gap, each once, as of an id" if np.ptp(numbers) == len(numbers) - 1 else ""
+    if all(re.fullmatch(r"[A-Za-z]{0,8}[-_ /#]?\d{2,18}", text.strip()) for text in texts) and not all(
+        text.strip().isdigit() for text in texts
+    ):
+        return "a code of its own for each row"
+    return ""
+
+
+def _is_unique(column: Column) -> bool:
+    texts, codes = column.coded
+    return len(texts) == len(codes) and all(text.strip() for text in texts)
+
+
+def is_text(column: Column) -> bool:
+    """Test for a column of running text: mostly different values of several words."""
+    if column.numbers is not None:
+        return False
+    texts, codes = column.coded
+    known = [text for text in texts if text.strip()][:2000]
+    if not known or not _is_words(column):
+        return False
+    words = sum(len(text.split()) for text in known) / len(known)
+    named = role_of_name(column.name) == "text"
+    return (words >= 1.5 if named else words >= 3) and (len(texts) * 2 > len(codes) or words >= 5 or named)
+
+
+def _is_words(column: Column) -> bool:
+    known = [text for text in column.different if not is_missing(text)][:2000]
+    words = to_numbers(known, ".")[1] & to_numbers(known, ",")[1]
+    return int(words.sum()) * 2 > len(known)
+
+
+def _is_constant(column: Column) -> bool:
+    if column.numbers is not None:
+        return len(column.numbers) > 0 and bool((column.numbers == column.numbers[0]).all())
+    return len(column.different) <= 1

@@ -1,0 +1,184 @@
+"""The columns of the labels: one column, one an annotator, or one a class. One guess or a question."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.names import role_of_name
+from noiseproof.data.readers.numbers import to_numbers, without_unit
+from noiseproof.data.readers.role import Roles
+from noiseproof.data.readers.table import Column, Table, shown
+from noiseproof.errors import DataError
+
+__all__ = ["find_label", "find_votes", "shares"]
+
+_ANNOTATOR = re.compile(
+    r"(ann|anno|annot|annotator|rater|coder|worker|judge|labell?er|expert|reviewer|user|vote|label|l|r|a|person|doctor|reader)"
+    r"[ _.-]?(\d+|[a-z])\Z"
+)  # fmt: skip
+_SOFT = re.compile(
+    r"(p|prob|proba|probability|soft|score|prediction|pred|label|pct|share|votes|count|n|num)[ _.:-]+(.+)\Z",
+    re.IGNORECASE,
+)
+_COUNTS = ("votes", "count", "n", "num")
+
+
+def find_label(table: Table, left: list[Column], roles: Roles) -> None:
+    """Give one column the role of the label, unless annotators' columns have it.
+
+    Raises:
+        DataError: none may be the label, or several; names them.
+    """
+    if roles.label is not None or roles.votes or roles.soft:
+        return
+    strong = [c for c in left if role_of_name(c.name) == "label" and _may_be_label(c)]
+    weak = [c for c in left if role_of_name(c.name) == "weak label" and _may_be_label(c)]
+    for candidates in (strong, weak):
+        if len(candidates) > 1:
+            names = [column.name for column in candidates]
+            raise DataError(
+                f"{table.source}: {' and '.join(repr(name) for name in names[:5])} may each be the label column; "
+                f"say which with --label {names[0]!r} (and leave others out with --drop)"
+            )
+        if candidates:
+            roles.label = candidates[0].name
+            if roles.label != "label":
+                roles.assumed["--label"] = roles.label
+            return
+    rest = [c for c in left if not role_of_name(c.name) or role_of_name(c.name) in ("label", "weak label")]
+    if len(left) == 2:  # an input and one other column
+        inputs = [c for c in left if role_of_name(c.name) in ("path", "text", "id")]
+        rest = [c for c in left if c not in inputs] if len(inputs) == 1 else []
+        if len(rest) == 1 and _may_be_label(rest[0]):
+            roles.label = roles.assumed["--label"] = rest[0].name
+            return
+    fits = [column for column in left if _is_class(column)]
+    if len(fits) == 1 and not any(role_of_name(column.name) in ("path", "text") for column in fits):
+        roles.label = roles.assumed["--label"] = fits[0].name  # the only column whose values repeat as classes do
+        return
+    close = next((each for word in ("label", "class", "target") for each in _close(word, table.names)), None)
+    likely = [c.name for c in left if c.numbers is None and _may_be_label(c)]
+    likely = [close] if close is not None else likely
+    say = f" {likely[0]!r}; is it {' or '.join(map(repr, likely[:4]))}?" if likely else " COLUMN"
+    people = [column for column in left if column.name in likely]
+    answers = [{text for text in column.different if text.strip()} for column in people]
+    if len(people) > 1 and all(len(answers[0] & each) * 2 > len(answers[0] | each) for each in answers):
+        say += f" (if each is an annotator's answer: --annotators {','.join(likely)})"
+    raise DataError(
+        f"{table.source}: no column is the label; needs a column 'label' in its first row, or --label{say}; "
+        f"found {shown(table.names)}"
+    )
+
+
+def _close(word: str, names: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(word, names, 1, 0.7)
+
+
+def _may_be_label(column: Column) -> bool:
+    """True if the values repeat as names of classes do."""
+    if column.numbers is not None:
+        known = column.numbers[~np.isnan(column.numbers)]
+        return len(np.unique(known[:10_000])) * 2 <= max(len(known[:10_000]), 4)
+    texts, codes = column.coded
+    return len(texts) * 2 <= max(len(codes), 4) or role_of_name(column.name) == "label"
+
+
+def _is_class(column: Column) -> bool:
+    """True if the values may be classes at all: few different ones, each several times."""
+    if column.numbers is not None:
+        known = column.numbers[~np.isnan(column.numbers)]
+        return bool(len(known)) and 2 <= len(np.unique(known)) <= max(2, len(known) // 5)
+    texts = [text for text in column.different if text.strip()]
+    return 2 <= len(texts) <= max(2, len(column.coded[1]) // 5)
+
+
+def find_votes(table: Table, left: list[Column], roles: Roles, options: ReadingOptions) -> None:
+    """Find the columns of several annotators, or of a probability a class, where there is no label column."""
+    if roles.votes or roles.annotator or roles.soft:
+        return
+    named = [roles.label] if roles.label else [c.name for c in left if role_of_name(c.name) == "label"]
+    weak = [] if named else [column.name for column in left if role_of_name(column.name) == "weak label"]
+    annotator = [column for column in left if role_of_name(column.name) == "annotator"]
+    answer = named or weak
+    if len(answer) == 1 and len(annotator) == 1 and _repeats(table, roles, answer[0]):
+        if roles.label is None and answer[0] != "label":
+            roles.assumed["--label"] = answer[0]
+        roles.label, roles.annotator = answer[0], annotator[0].name
+        roles.assumed["--annotators"] = roles.annotator
+        return
+    if named:
+        return
+    stems: dict[str, list[Column]] = {}
+    for column in left:
+        if found := _ANNOTATOR.match(column.name.strip().casefold()):
+            stems.setdefault(found[1], []).append(column)
+    groups = [group for group in stems.values() if len(group) > 1 and _share_values(group)]
+    if len(groups) == 1:
+        roles.votes = [column.name for column in groups[0]]
+        roles.assumed["--annotators"] = ",".join(roles.votes)
+        return
+    prefixes: dict[str, list[Column]] = {}
+    for column in left:
+        if found := _SOFT.match(column.name.strip()):
+            prefixes.setdefault(found[1].casefold(), []).append(column)
+    for prefix, group in prefixes.items():
+        if len(group) > 1 and shares(group, counts=prefix in _COUNTS):
+            roles.soft = [column.name for column in group]
+            roles.assumed["--label"] = f"{roles.soft[0][: len(prefix) + 1]}*"
+            return
+    inputs = roles.path or roles.text or any(role_of_name(column.name) in ("path", "text") for column in left)
+    if weak or not inputs:
+        return
+    marks = [column for column in left if not role_of_name(column.name)]
+    if len(marks) > 1 and shares(marks) and all(_is_mark(column) for column in marks):  # a column of 0 and 1 a class
+        roles.soft = [column.name for column in marks]
+        roles.assumed["--label"] = ",".join(roles.soft)
+
+
+def _repeats(table: Table, roles: Roles, label: str) -> bool:
+    """True if records repeat items: some column that names an item holds the same value several times."""
+    items = (roles.id, roles.path, roles.text)
+    for column in table:
+        if column.name != label and (column.name in items or role_of_name(column.name) in ("id", "path", "text")):
+            texts, codes = column.coded
+            if 1 < len(texts) < len(codes):
+                return True
+    return False
+
+
+def _share_values(group: Sequence[Column]) -> bool:
+    """True if the columns hold the same few texts, as answers do."""
+    sets = [{text for text in column.different if text.strip()} for column in group]
+    union = set().union(*sets)
+    count = len(group[0].coded[1])
+    return 1 < len(union) <= max(2, count // 2) and all(len(one & union) and len(one) * 4 >= len(union) for one in sets)
+
+
+def shares(group: Sequence[Column], *, counts: bool = False) -> bool:
+    """Test for columns whose values add up to 1, or to 100, in every row; of counts, to more than nothing."""
+    total: np.ndarray | float = 0.0
+    for column in group:
+        values = column.numbers
+        if values is None:
+            texts, codes = column.coded
+            found, bad = to_numbers(without_unit(texts))
+            if bad.any():
+                return False
+            values = found[codes]
+        if np.isnan(values).any() or values.min() < 0 or (counts and (values != np.floor(values)).any()):
+            return False
+        total = total + values
+    if counts:
+        return bool(np.all(total > 0))
+    return bool(np.all(np.abs(total - 1) < 0.02) or np.all(np.abs(total - 100) < 2))
+
+
+def _is_mark(column: Column) -> bool:
+    if column.numbers is not None:
+        return bool(np.isin(column.numbers, (0, 1)).all())
+    return {text.strip() for text in column.different} <= {"0", "1", "0.0", "1.0"}
