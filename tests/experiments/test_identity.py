@@ -12,13 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from noiseproof import losses, recipes
-from noiseproof.errors import DataError
+from noiseproof import data, losses, noise, recipes
+from noiseproof.errors import DataError, InputError
 from noiseproof.experiments import grid, identity, records
 from noiseproof.experiments.driver import run_one
 from noiseproof.experiments.execution import describe, execute
 from noiseproof.experiments.identity import code_of
 from noiseproof.experiments.specification import Run
+from noiseproof.train import fit
 
 
 def table(path: Path, *, first: int = 0, count: int = 40) -> Path:
@@ -205,3 +206,21 @@ def test_an_own_loss_enters_the_name_of_its_runs(own):
             del losses.LOSSES._entries["mine-of-the-test"]
 
     assert name("2") == name("2") != name("3")
+
+
+def test_a_checkpoint_of_another_version_of_an_own_loss_is_refused(own, tmp_path):
+    found = data.load("digits")
+    noisy = noise.corrupt(found.train.clean, "symmetric(0.4)", num_classes=10, seed=1)
+
+    def train(factor: str) -> object:
+        module = own("mine_of_the_test", LOSS.format(factor=factor, imports=""))
+        losses.LOSSES.register("mine-of-the-test")(module.Mine)
+        try:
+            recipe = recipes.load("digits", {"train.epochs": 1})
+            return fit(found, noisy, "mine-of-the-test", recipe, seed=1, device="cpu", checkpoint_dir=tmp_path / "run")
+        finally:
+            del losses.LOSSES._entries["mine-of-the-test"]
+
+    assert train("2").curves["train_loss"] == train("2").curves["train_loss"]
+    with pytest.raises(InputError, match=r"another run .*code loss mine-of-the-test"):
+        train("3")

@@ -230,7 +230,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "writes files",
     ): "a compiled library, which a compiler writes and a rename puts in place",
     ("speed/losses.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
-    ("cli/noise.py", "writes files"): "savefig into the file that files.replace gives it",
     ("doctor/cleaning/forms/folder.py", "writes files"): "pictures of a cleaned data set, copied into a new folder",
     ("doctor/judges/forests.py", "draws from a global stream"): "numpy's generator, seeded from the run's own key",
     ("features/frozen_network.py", "runs a pickle"): "published weights of a known SHA-256, weights_only",

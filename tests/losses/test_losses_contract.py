@@ -314,3 +314,10 @@ def test_a_loss_without_a_formula_says_what_it_must_define():
 def test_one_sample_with_a_list_of_labels_is_refused_where_torch_is_silent():
     with pytest.raises(ValueError, match=r"for scores of shape \(3,\), got torch.int64 of shape \(1,\)"):
         losses.NCE()(torch.zeros(3), torch.tensor([1]))
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 3), (5, 3, 2, 2)])
+def test_scores_become_predictions_along_the_class_axis(shape):
+    scores, loss, axis = torch.randn(shape, generator=seeded(1)), losses.parse("nce + mae"), min(1, len(shape) - 1)
+    torch.testing.assert_close(loss.activation(scores).sum(axis), torch.ones(scores.select(axis, 0).shape))
+    assert torch.equal(loss.decodes(loss.activation(scores)), scores.argmax(axis))

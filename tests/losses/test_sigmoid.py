@@ -65,6 +65,13 @@ def test_a_loss_of_ones_own_is_asked_whether_its_definition_carries_over():
         SigmoidLoss(Own(softmax=False))
 
 
+def test_scores_become_probabilities_and_marks():
+    scores = torch.tensor([[-1.0, 0.0, 2.0]])
+    loss = SigmoidLoss("ce")
+    torch.testing.assert_close(loss.activation(scores), torch.sigmoid(scores))
+    assert loss.decodes(loss.activation(scores)).tolist() == [[False, False, True]]
+
+
 def test_another_reduction_is_refused():
     with pytest.raises(InputError, match="reduction must be mean, sum or none, got 'average'"):
         SigmoidLoss("nce", reduction="average")

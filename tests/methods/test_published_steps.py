@@ -16,7 +16,7 @@ from noiseproof.methods.sop import sop_terms
 
 
 def fixed_mix(monkeypatch, module, share: float, partner: list[int]) -> None:
-    monkeypatch.setattr(module, "draw_mix", lambda generator, count, alpha: (share, torch.tensor(partner)))
+    monkeypatch.setattr(module, "draw_mix", lambda generator, count, alpha, **_: (share, torch.tensor(partner)))
 
 
 def gradients(value: Tensor, *inputs: Tensor) -> list[Tensor]:

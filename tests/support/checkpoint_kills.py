@@ -1,4 +1,4 @@
-"""Kill training processes again and again and let others go on: `python checkpoint_kills.py FOLDER KILLS SEED`.
+"""Kill training processes again and again and let others go on: `python checkpoint_kills.py FOLDER KILLS SEED METHOD`.
 
 Everything is imported and warmed up once; every attempt is a fork, so a kill costs as little as the training it cuts
 short. About half the kills come at a random moment, the others before a random call to the system within a save.
@@ -27,6 +27,7 @@ from support.deadly import DeadlyOs
 
 torch.set_num_threads(1)
 EPOCHS = 12
+METHOD = sys.argv[4]
 
 
 def train(folder: Path | None, told, deadly: DeadlyOs | None = None, die_in: int = 0) -> str:
@@ -54,7 +55,7 @@ def train(folder: Path | None, told, deadly: DeadlyOs | None = None, die_in: int
 
     checkpoint.save, Training._resume, files.os = loud, resumed, deadly or os
     try:
-        outcome = fit(found, noisy, "jal-ce", recipe, seed=1, device="cpu", checkpoint_dir=folder, checkpoint_every=0.0)
+        outcome = fit(found, noisy, METHOD, recipe, seed=1, device="cpu", checkpoint_dir=folder, checkpoint_every=0.0)
     finally:
         checkpoint.save, Training._resume, files.os = save, resume, os
     digest = hashlib.sha256()

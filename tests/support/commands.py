@@ -10,6 +10,9 @@ from pathlib import Path
 
 __all__ = ["run_command"]
 
+_PRELOADED = ["noiseproof.cli.app", "noiseproof.train", "noiseproof.doctor", "noiseproof.artifacts.export"]
+_PRELOADED += ["torch._dynamo", "torch.onnx._internal.exporter", "onnxscript", "onnxruntime"]  # seconds each
+
 
 def run_command(words: list[str]) -> tuple[int | None, str]:
     """Run `noiseproof WORDS` in this folder; give its exit code and what it printed.
@@ -17,7 +20,7 @@ def run_command(words: list[str]) -> tuple[int | None, str]:
     A fork of a server that has imported the package saves the seconds that each start takes.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["noiseproof.cli.app", "noiseproof.train", "noiseproof.doctor"])
+    context.set_forkserver_preload(_PRELOADED)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "output"
         process = context.Process(target=_run, args=(words, str(output), os.getcwd(), dict(os.environ)))

@@ -84,7 +84,7 @@ def compare(
         chosen = _tuned(runs, folder, data_root, device) if tune else None
         found = sweeping.records_of(runs, folder)
         if as_json:
-            typer.echo(json.dumps(_json(found, chosen)))
+            typer.echo(json.dumps({**_json(found, chosen), **_account(data, data_root)}))
         else:
             _show(found, chosen)
         if keep_model is not None:
@@ -101,6 +101,16 @@ def compare(
             )
             typer.echo(f"curves {curves}, report {page}, records {folder}/runs", err=as_json)
     sweeping.complain(found, summary)
+
+
+def _account(data: str, root: Path | None) -> dict[str, Any]:
+    """Account of the reading of own data, as it stands at the top of the output; nothing for a data set by name."""
+    from noiseproof.data.load import load, named, path_of
+
+    if named(data, otherwise=path_of(data, root)) is not None:
+        return {}
+    reading = load(data, root=root).reading
+    return {} if reading is None else {"reading": reading.to_json()}
 
 
 def _models(found: Sequence[Record], folder: Path, which: str) -> str:

@@ -74,7 +74,7 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['fashion-mnist', 'leaderboard', 'paper', 'precision', 'small-cifar10', 'table3', 'table4', 'table5', 'table6']
+        ['fashion-mnist', 'frozen-cifar', 'leaderboard', ..., 'table3', 'table4', 'table5', 'table6']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 

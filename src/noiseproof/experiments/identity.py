@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from noiseproof import data, losses, models, noise
+from noiseproof import data, noise
 from noiseproof.data.dataset import fingerprint
 from noiseproof.data.load import named, path_of
 from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.names import FILE
-from noiseproof.features.base import EXTRACTORS
 from noiseproof.labels import CIFAR_N
+from noiseproof.recipes.content import code_content, method_content, model_content
 from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
 
@@ -77,9 +77,9 @@ class Sources:
             **self.inputs(text, noise_text),
             **self._once(
                 ("model", recipe.model.name, str(recipe.model.weights), str(recipe.model.features)),
-                lambda: _of_model(recipe),
+                lambda: model_content(recipe),
             ),
-            **_of_method(method),
+            **method_content(method),
         }
 
     def inputs(self, text: str, noise_text: str) -> dict[str, str]:
@@ -97,7 +97,7 @@ class Sources:
     def _of_data(self, text: str) -> dict[str, str]:
         entry, found = _entry(text, self.root), self.data(text)
         made = {} if found is None else data_content(found, entry)
-        return made | ({} if entry is None else _code("data", entry.name, entry))
+        return made | ({} if entry is None else code_content("data", entry.name, entry))
 
     def _of_noise(self, text: str, noise_text: str) -> dict[str, str]:
         kind, entry = noise.parse(noise_text), _entry(text, self.root)
@@ -113,33 +113,7 @@ class Sources:
             made = {}  # the labels are where the run is computed, perhaps
         if is_official_hash(made.get("labels", "")):
             del made["labels"]
-        return made | _code("noise", kind.name, kind)
-
-
-def _of_model(recipe: Recipe) -> dict[str, str]:
-    name, weights = recipe.model.name, recipe.model.weights
-    made = _code("model", name, models.entry_of(name).cls)
-    if recipe.model.features:
-        made |= _code("features", recipe.model.features, EXTRACTORS[parse_call(recipe.model.features).name].cls)
-    return made if weights is None else made | models.weights_content(weights)
-
-
-def _of_method(method: Method) -> dict[str, str]:
-    rule, made = method.rule(), dict[str, str]()
-    for module in (*method.loss.modules(), *rule.modules()):
-        kind = "loss" if isinstance(module, losses.Loss) else "method"
-        made |= _code(kind, getattr(module, "name", type(module).__name__), module)
-    for addition in rule.additions:
-        made |= _code("method", getattr(addition, "name", type(addition).__name__), addition)
-    matrix = getattr(rule, "transition", None)
-    if matrix is not None:
-        made |= _code("matrix", getattr(matrix, "name", type(matrix).__name__), matrix)
-    return made | rule.content()
-
-
-def _code(kind: str, name: str, part: object) -> dict[str, str]:
-    digest = code_of(part)
-    return {f"code {kind} {name}": digest} if digest else {}
+        return made | code_content("noise", kind.name, kind)
 
 
 def data_content(found: Data, entry: DataSet | None) -> dict[str, str]:

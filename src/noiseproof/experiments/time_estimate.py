@@ -40,7 +40,7 @@ def seconds_per_epoch(run: Run, *, root: Path | None = None, device: str = "auto
     some = replace(found, train=found.train.take(range(count)), test=found.test.take(range(1)), also={})
     once = replace(recipe, train=recipe.train.model_copy(update={"batch_size": count}))
     training = Training(some, None, method, once, seed=0, device=device, precision=spec["precision"], mode=spec["mode"])
-    with flags(spec["mode"], training.place):
+    with flags(spec["mode"], training.config):
         step = training.step()
         for _ in range(2):  # the first one warms up
             started = time.perf_counter()

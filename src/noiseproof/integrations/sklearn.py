@@ -24,10 +24,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from noiseproof import artifacts, losses, recipes
+from noiseproof import losses, recipes
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range, one_of
+from noiseproof.integrations import _saved
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
-from noiseproof.integrations._network import Module, Standardized, model_of, network_for, seeded
+from noiseproof.integrations._network import Module, Standardized, network_for, seeded
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import device
 from noiseproof.train.health import LIMIT, health
@@ -169,6 +170,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             if not goes_on:
                 self.lr_ = self._rate(rows, seed, reference)
                 self.net_ = self._net(self._network(rows, seed), rows, seed)
+            elif not hasattr(self.net_, "optimizer_"):  # from a folder
+                self.net_, goes_on = self._net(self.net_.module_, rows, seed), False
             self._run(self.net_, rows, goes_on)
             self.n_iter_ = len(self.net_.history)
             self._look_at(rows, reference)
@@ -394,9 +397,20 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             InputError: the network is not the built-in perceptron on features (N, D).
         """
         check_is_fitted(self)
-        columns = [str(name) for name in getattr(self, "feature_names_in_", ())]
-        about = {"method": self.loss if isinstance(self.loss, str) else str(self.loss), "loss": str(self.loss_)}
-        return artifacts.save(model_of(self.net_.module_, self.classes_, columns, about), folder)
+        return _saved.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """A fitted classifier from a folder that `save` wrote: parameters, labels of their own kind, float32 weights.
+
+        It predicts as the saved one did, and can be trained further (`partial_fit`, `warm_start`).
+
+        Raises:
+            DataMissingError, DataError: there is no model, or it is damaged.
+            InputError: another program wrote it; `noiseproof.load_model` opens it.
+        """
+        found: Self = _saved.restore(cls(), folder)
+        return found
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,24 @@ class Loss(nn.Module):
             f"torch.jit.script cannot compile losses.parse({str(self)!r}): use torch.compile, or torch.jit.trace"
         )
 
+    # From logits to predictions
+
+    def activation(self, logits: Tensor) -> Tensor:
+        """Probabilities of the classes, softmax over the class axis; clients such as fastai ask for it by this name.
+
+        Args:
+            logits: (N, K), (K,) or (N, K, d1, ..., dk).
+        """
+        return logits.softmax(min(1, logits.dim() - 1))
+
+    def decodes(self, logits: Tensor) -> Tensor:
+        """Predicted class indices; clients such as fastai ask for them by this name.
+
+        Args:
+            logits: (N, K), (K,) or (N, K, d1, ..., dk); probabilities give the same classes.
+        """
+        return logits.argmax(min(1, logits.dim() - 1))
+
     # Range
 
     def minimum(self, num_classes: int) -> float:

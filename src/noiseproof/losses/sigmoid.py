@@ -88,6 +88,14 @@ class SigmoidLoss(nn.Module):
             return value
         return _reduced(_each(self.loss, scores, t, weight, pos_weight), self.reduction)
 
+    def activation(self, logits: Tensor) -> Tensor:
+        """Probability of each label, sigmoid of its score."""
+        return logits.sigmoid()
+
+    def decodes(self, probabilities: Tensor) -> Tensor:
+        """Predicted labels, where `activation` gives more than one half."""
+        return probabilities > 0.5
+
     def _refuse_what_torch_refuses(self, input: Tensor, target: Tensor) -> None:
         fits = target.shape == input.shape and input.is_floating_point() and target.is_floating_point()
         for factor in (self.weight, self.pos_weight):

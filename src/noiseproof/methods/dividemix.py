@@ -12,7 +12,7 @@ from torch import Tensor
 from noiseproof.errors import InputError, in_range
 from noiseproof.losses import Loss
 from noiseproof.methods.base import METHODS, Batch, Method, Outputs, Pass, Task, epochs_of, per_sample
-from noiseproof.methods.mixup import draw_mix
+from noiseproof.methods.mixup import draw_mix, mix
 from noiseproof.models import Network
 
 __all__ = ["DivideMix", "clean_probability", "negative_entropy", "sharpen"]
@@ -144,10 +144,9 @@ class DivideMix(Method):
         first = torch.cat([view[labelled] for view in batch.views] + [view[~labelled] for view in batch.views])
         known = int(labelled.sum()) * 2
         wanted = torch.cat([targets[labelled]] * 2 + [targets[~labelled]] * 2)
-        share, partner = draw_mix(batch.draw(), len(first), self.alpha)
-        share = max(share, 1 - share)
-        logits = batch.networks[number](share * first + (1 - share) * first[partner]).float()
-        wanted = share * wanted + (1 - share) * wanted[partner]
+        share, partner = draw_mix(batch.draw(), len(first), self.alpha, mostly_own=True)
+        logits = batch.networks[number](mix(first, share, partner)).float()
+        wanted = mix(wanted, share, partner)
         value = -(wanted[:known] * logits[:known].log_softmax(1)).sum(1).mean()
         p = logits.softmax(1)
         if known < len(first) and self.lambda_u:

@@ -78,6 +78,11 @@ class Table:
         marked = any(cell.mark for line in self.rows for cell in line.cells)
         return (*self.remarks, *([f"Best in bold, second best {second}."] if marked else []))
 
+    def caption(self) -> str:
+        """Data, label noise, what the numbers are and over how many seeds, as a table away from its page needs them."""
+        what = self.remarks[:1]
+        return " ".join([f"{self.title}; label noise: {', '.join(self.columns)}.", *what])
+
 
 def number(mean: float, std: float | None, *, signed: bool = False) -> str:
     """A mean with its standard deviation, as the tables of the field write it.

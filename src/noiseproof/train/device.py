@@ -58,7 +58,7 @@ class DeviceConfig:
 
 
 def resolve_device(device: str, precision: str, network: nn.Module) -> DeviceConfig:
-    """The place a run is asked to use; "auto" takes the fastest device, and bf16 where it pays.
+    """Resolve the device configuration of a run; "auto" takes the fastest device, and bf16 where it pays.
 
     Raises:
         UnknownNameError: no such device or precision.
@@ -91,7 +91,7 @@ def _fast_bf16(kind: str) -> bool:
 
 
 @contextmanager
-def flags(mode: str, place: DeviceConfig) -> Iterator[None]:
+def flags(mode: str, config: DeviceConfig) -> Iterator[None]:
     """Set torch's global switches for a run and put them back afterwards, isolated from what surrounds it.
 
     "deterministic": the same run gives the same bits on the same machine and thread count. "fast": algorithms may be
@@ -99,7 +99,7 @@ def flags(mode: str, place: DeviceConfig) -> Iterator[None]:
     """
     one_of("mode", mode, MODES)
     exact, memory = mode == "deterministic", cast(Any, torch.utils.deterministic)
-    if exact and place.device.type == "cuda":
+    if exact and config.device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     wanted: dict[Setting, Any] = {
         _DETERMINISTIC: (exact, False),
@@ -107,9 +107,9 @@ def flags(mode: str, place: DeviceConfig) -> Iterator[None]:
         _setting(torch.backends.cudnn, "deterministic"): exact,
         _setting(torch.backends.cudnn, "benchmark"): not exact,
     }
-    if place.device.type == "cuda":
-        wanted[_setting(torch.backends.cudnn, "allow_tf32")] = place.precision != "fp32"
-        wanted[products(torch.backends.cuda.matmul)] = "ieee" if place.precision == "fp32" else "tf32"
+    if config.device.type == "cuda":
+        wanted[_setting(torch.backends.cudnn, "allow_tf32")] = config.precision != "fp32"
+        wanted[products(torch.backends.cuda.matmul)] = "ieee" if config.precision == "fp32" else "tf32"
     with isolated(), process_wide("determinism", wanted):
         yield
 

@@ -25,17 +25,19 @@ from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
+from noiseproof.methods.additions.base import EpochEnd
 from noiseproof.methods.ensemble import Ensemble
 from noiseproof.models import Network
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
+from noiseproof.recipes.content import method_content, model_content
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import checkpoint, evaluate, preparation
 from noiseproof.train.device import flags, resolve_device
 from noiseproof.train.distributed import Team
-from noiseproof.train.health import LIMIT, health
 from noiseproof.train.initial import as_vectors, hold_out, load_images, network_for, with_input_stats
-from noiseproof.train.outcome import Outcome
+from noiseproof.train.outcome import Outcome, outcome_of
+from noiseproof.train.state import resume, state_of
 from noiseproof.train.step import Captured, Step, group_optimiser, lr_at, optimiser, set_lr
 
 __all__ = ["Progress", "Training", "fit"]
@@ -86,7 +88,7 @@ def fit(
         training = Training(
             data, noisy, method, recipe, seed=seed, device=device, precision=precision, mode=mode, team=team
         )
-        with flags(mode, training.place):
+        with flags(mode, training.config):
             steps = training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every)
             for _ in steps:
                 pass
@@ -140,22 +142,22 @@ class Training:
         self.folder: Path | None = None
         preparation.check_processes(rule, method.name, team.size)
         networks = [network_for(data, method, recipe, seed=seed, number=number) for number in range(rule.networks)]
-        self.place = resolve_device(team.device or device, precision, networks[0])
+        self.config = resolve_device(team.device or device, precision, networks[0])
         self.networks: list[Network] = [
-            network.to(device=self.place.device, memory_format=self.place.memory_format)  # type: ignore[call-overload]
+            network.to(device=self.config.device, memory_format=self.config.memory_format)  # type: ignore[call-overload]
             for network in networks
         ]
         self.network = self.networks[0]
         self.normalises_rows = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
-        self.given = given.to(self.place.device)
+        self.given = given.to(self.config.device)
         self.task = preparation.task_of(self)
         rule.setup(self.task)
         rule.attach(self.networks)
         for addition in rule.additions:
             addition.setup(self.task, self.networks)
             rule.loss = addition.change_loss(rule.loss)
-        self.loss = rule.loss.to(self.place.device)
-        rule.to(self.place.device)
+        self.loss = rule.loss.to(self.config.device)
+        rule.to(self.config.device)
         self.notes += preparation.memory_notes(rule, method.name, len(given))
         self.batches = Batches(
             data.train,
@@ -163,11 +165,11 @@ class Training:
             augment=self.augment,
             seed=seed,
             train=True,
-            device=self.place.device,
+            device=self.config.device,
             shard=(team.rank, team.size),
         )
-        self.test = self._as_they_are(data.test)
-        self.optimizer = optimiser(self.networks, method, recipe.train, self.place)
+        self.test = self.as_they_are(data.test)
+        self.optimizer = optimiser(self.networks, method, recipe.train, self.config)
         self.groups = rule.groups()
         self.own = [group_optimiser(group) for group in self.groups]
         self.curves: dict[str, list[float]] = {
@@ -184,13 +186,13 @@ class Training:
             members = addition.members(members)
         return members[0] if len(members) == 1 else Ensemble(members, self.rule.predict)
 
-    def _as_they_are(self, split: Split, *, share: bool = True) -> Batches:
+    def as_they_are(self, split: Split, *, share: bool = True) -> Batches:
         """The samples of a split in their own order, not augmented; or this process's share of them."""
         return Batches(
             split,
             self.recipe.train.eval_batch_size,
             augment=self.augment,
-            device=self.place.device,
+            device=self.config.device,
             shard=(self.team.rank, self.team.size) if share else (0, 1),
         )
 
@@ -210,7 +212,7 @@ class Training:
     ) -> Iterator[None]:
         """Train to the last epoch; stops after every step, so that several runs can take turns."""
         folder = None if checkpoint_dir is None else Path(checkpoint_dir)
-        self.team.same("data, labels, method, recipe or seed", self._identity())
+        self.team.same("data, labels, method, recipe or seed", self.identity())
         if folder is not None:
             self._resume(folder)
         if self.epoch == 0:
@@ -225,7 +227,7 @@ class Training:
                 self.curves[name].append(value)
             due = self.epoch == self.recipe.train.epochs or time.monotonic() - saved >= checkpoint_every
             if folder is not None and due and self.diverged_at is None and self.team.rank == 0:
-                checkpoint.save(folder, self._state())
+                checkpoint.save(folder, state_of(self))
                 saved = time.monotonic()
             if on_epoch is not None and self.team.rank == 0:
                 on_epoch(self.epoch - 1, row)
@@ -238,12 +240,12 @@ class Training:
             [self.team.wrap(network) for network in self.networks],
             self.optimizer,
             self.own,
-            self.place,
+            self.config,
             self.method.l1,
             self.recipe.train.clip_norm,
         )
         recordable = self.rule.captures and all(addition.captures for addition in self.rule.additions)
-        return Captured(step) if self.place.device.type == "cuda" and self.team.size == 1 and recordable else step
+        return Captured(step) if self.config.device.type == "cuda" and self.team.size == 1 and recordable else step
 
     def train_epoch(self, update: Step | Captured) -> Generator[None, None, tuple[Tensor, Tensor]]:
         """Every step of the current epoch; gives the summed loss of each and how many given labels were predicted."""
@@ -258,8 +260,8 @@ class Training:
         passes = self.rule.plan(order, batch_size, epoch)
         total = sum(len(each.batches) for each in passes)
         self._seen = sum(len(index) for each in passes for index in each.batches)
-        losses = torch.zeros(total, dtype=torch.float32, device=self.place.device)
-        fitted = torch.zeros((), dtype=torch.int64, device=self.place.device)
+        losses = torch.zeros(total, dtype=torch.float32, device=self.config.device)
+        fitted = torch.zeros((), dtype=torch.int64, device=self.config.device)
         views = [self.batches.view(number) for number in range(self.rule.views)]
         number = 0
         for each in passes:
@@ -271,13 +273,13 @@ class Training:
                 index = found[0][1]
                 step = epoch * len(self.batches) + number - 1
                 batch = Batch(
-                    tuple(self.place.laid_out(inputs) for inputs, _ in found),
+                    tuple(self.config.laid_out(inputs) for inputs, _ in found),
                     self.given[index],
                     index,
                     epoch + position / len(each.batches),
                     network=each.network,
                     networks=(),
-                    draw=partial(rng.generator, self.seed, "method", epoch, number, device=self.place.device.type),
+                    draw=partial(rng.generator, self.seed, "method", epoch, number, device=self.config.device.type),
                 )
                 # Processes average their gradients: a process with fewer samples than another counts for less.
                 value, correct = update(batch, len(index) * size / whole)
@@ -310,76 +312,42 @@ class Training:
             outputs = [self.outputs_of(network) for network in self.networks]
         self.rule.epoch_end(epoch, outputs, self.networks)
         for addition in self.rule.additions:
-            addition.epoch_end(epoch, outputs, self.networks, self.rule.predict, self._refresh)
+            addition.epoch_end(EpochEnd(epoch, outputs, self.networks, self.rule.predict, self._refresh))
 
     def outputs_of(self, network: Network) -> Outputs:
         """Outputs of a network on the whole training set, in index order."""
-        batches = self._as_they_are(self.data.train, share=False)
-        features, logits = evaluate.features_and_scores(network, batches, self.place)
+        batches = self.as_they_are(self.data.train, share=False)
+        features, logits = evaluate.features_and_logits(network, batches, self.config)
         return Outputs(logits.clone(), features.clone())  # ordinary tensors again
 
     def _refresh(self, network: Network) -> None:
-        evaluate.refresh_statistics(network, self._as_they_are(self.data.train, share=False), self.place)
+        evaluate.refresh_statistics(network, self.as_they_are(self.data.train, share=False), self.config)
 
     def _close_epoch(self, losses: Tensor, fitted: Tensor) -> dict[str, float]:
-        """The row of the curves; the only place of an epoch that waits for the device."""
+        """The row of the curves; nothing else in an epoch waits for the device."""
         count, all_reduce = max(self._seen, 1), self.team.all_reduce
         for network in self.networks:
             self.team.sync(network)
         self._end_of_epoch()
-        right, broken = evaluate.count_correct(self.predictor, self.test, self.data.test.given, self.place)
-        numbers = all_reduce(torch.stack([losses.sum() / count, fitted, right, broken]))
-        loss, fitted, correct, wrong = numbers.tolist()
-        if not math.isfinite(loss) or wrong:
+        predicted, broken = evaluate.count_correct(self.predictor, self.test, self.data.test.given, self.config)
+        numbers = all_reduce(torch.stack([losses.sum() / count, fitted, predicted, broken]))
+        loss, fitted_count, correct, not_finite = numbers.tolist()
+        if not math.isfinite(loss) or not_finite:
             infinite = (~all_reduce(losses).isfinite()).nonzero()
             within = int(infinite[0]) if len(infinite) else len(losses) - 1
             self.diverged_at = self.epoch * len(losses) + within
         return {
             "test_accuracy": 100 * correct / len(self.data.test),
             "train_loss": loss,
-            "train_accuracy": 100 * fitted / count,
+            "train_accuracy": 100 * fitted_count / count,
         }
 
     # What has to be kept to go on bit for bit: the order and the augmentation follow from (seed, epoch).
 
-    def _own(self) -> dict[str, Tensor]:
-        """Every tensor of the networks, the method and the additions, by name."""
-        modules: dict[str, nn.Module] = {"model": self.networks[0], "method": self.rule}
-        modules |= {f"model{number}": network for number, network in enumerate(self.networks[1:], 1)}
-        modules |= {f"addition{number}": addition for number, addition in enumerate(self.rule.additions)}
-        return {
-            f"{part}.{name}": tensor for part, module in modules.items() for name, tensor in module.state_dict().items()
-        }
-
-    def _state(self) -> checkpoint.State:
-        moments = checkpoint.moments(self.optimizer)
-        for number, optimizer in enumerate(self.own):
-            moments |= {f"own{number}.{name}": value for name, value in checkpoint.moments(optimizer).items()}
-        return checkpoint.State(self._identity(), self.epoch, {"curves": self.curves}, self._own() | moments)
-
     def _resume(self, folder: Path) -> None:
-        """Go on from the first process's newest state, which all take over: they may have no disk in common."""
-        own = self._own()
+        resume(self, folder)
 
-        def find() -> tuple[checkpoint.State | None, tuple[str, ...]]:
-            checkpoint.make_room(folder, own)
-            return checkpoint.newest(folder, self._identity(), own)
-
-        state, notes = self.team.broadcast(find)
-        self.notes += notes
-        if state is None:
-            return
-        for name, tensor in own.items():
-            tensor.copy_(state.tensors[name])
-        checkpoint.restore_moments(self.optimizer, state.tensors)
-        for number, optimizer in enumerate(self.own):
-            prefix = f"own{number}."
-            mine = {name[len(prefix) :]: each for name, each in state.tensors.items() if name.startswith(prefix)}
-            checkpoint.restore_moments(optimizer, mine)
-        self.curves = {name: list(state.values["curves"][name]) for name in self.curves}
-        self.notes += (f"went on from epoch {state.epoch} of {self.recipe.train.epochs}",)
-
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Everything that decides the weights."""
         return {
             "data": self.data.fingerprint,
@@ -387,60 +355,18 @@ class Training:
             "method": self.method.settings(),
             "recipe": self.recipe.settings(),
             "seed": self.seed,
-            "precision": self.place.precision,
+            "precision": self.config.precision,
             "mode": self.mode,
-            "device": self.place.device.type,
+            "device": self.config.device.type,
             "processes": self.team.size,
-        }
+        } | ({"content": content} if (content := method_content(self.method) | model_content(self.recipe)) else {})
 
     # Looking at what came out
 
-    def _judged(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Features and scores of all its samples."""
-        return evaluate.features_and_scores(self.predictor, self._as_they_are(split, share=False), self.place)
+    def judged(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Features and logits of all samples of a split."""
+        return evaluate.features_and_logits(self.predictor, self.as_they_are(split, share=False), self.config)
 
     def outcome(self, *, keep_outputs: bool = False) -> Outcome:
         """The result so far."""
-        also = {}
-        for name, split in self.data.also.items():
-            correct, _ = evaluate.count_correct(self.predictor, self._as_they_are(split), split.given, self.place)
-            also[name] = 100 * self.team.all_reduce(correct).item() / len(split)
-        return Outcome(
-            status="done" if self.diverged_at is None else "diverged",
-            accuracy=self.curves["test_accuracy"][-1],
-            curves=self.curves,
-            precision=self.place.precision,
-            mode=self.mode,
-            device=str(self.place) if self.team.size == 1 else f"{self.team.size} x {self.place}",
-            seconds=sum(self.curves["seconds"]),
-            model=self.predictor.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-            also=also,
-            health=self.team.broadcast(self._health),
-            outputs=self._outputs() if keep_outputs and self.team.rank == 0 else None,
-            diverged_at=self.diverged_at,
-            notes=self.notes,
-            augment=self.augment,
-        )
-
-    def _health(self) -> dict[str, Any]:
-        chosen = torch.arange(0, len(self.given), math.ceil(len(self.given) / LIMIT), device="cpu")
-        clean = self.data.train.clean
-        _, scores = self._judged(self.data.train.take(chosen.tolist()))
-        chosen = chosen.to(self.place.device)
-        return health(self.loss, scores, self.given[chosen], None if clean is None else clean.to(scores.device)[chosen])
-
-    def _outputs(self) -> dict[str, Tensor]:
-        _, train_scores = self._judged(self.data.train)
-        test_features, test_scores = self._judged(self.data.test)
-        p = train_scores.softmax(1)
-        outputs = {
-            "train_scores": train_scores,
-            "train_probability_given": p.gather(1, self.given[:, None]).squeeze(1),
-            "train_max_probability": p.amax(1),
-            "test_scores": test_scores,
-            "test_features": test_features,
-            "test_clean": self.data.test.given if self.data.test.clean is None else self.data.test.clean,
-        }
-        if self.data.train.clean is not None:
-            outputs["flipped"] = self.given.cpu() != self.data.train.clean
-        return {name: tensor.cpu().contiguous() for name, tensor in outputs.items()}
+        return outcome_of(self, keep_outputs=keep_outputs)

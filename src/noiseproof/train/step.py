@@ -15,18 +15,18 @@ from noiseproof.models import Network
 from noiseproof.recipes import Method, Train
 from noiseproof.train.device import DeviceConfig
 
-__all__ = ["Captured", "Step", "group_optimiser", "lr_at", "optimiser", "set_lr"]
+__all__ = ["Captured", "Step", "group_optimiser", "lr_at", "optimiser"]
 
 
 def optimiser(
-    networks: Sequence[nn.Module], method: Method, train: Train, place: DeviceConfig
+    networks: Sequence[nn.Module], method: Method, train: Train, config: DeviceConfig
 ) -> torch.optim.Optimizer:
     """The optimiser of all networks: the one that a method asks for, else the recipe's."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
-    cuda = place.device.type == "cuda"
+    cuda = config.device.type == "cuda"
     lr: float | Tensor = method.lr or train.lr
     if cuda:
-        lr = torch.tensor(float(lr), dtype=torch.float32, device=place.device)  # a graph reads it when it runs
+        lr = torch.tensor(float(lr), dtype=torch.float32, device=config.device)  # a graph reads it when it runs
     if (method.optimizer or train.optimizer) == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=method.l2, capturable=cuda, foreach=True)
     return torch.optim.SGD(
@@ -87,7 +87,7 @@ class Step:
     forwards: Sequence[Callable[[Tensor], Tensor]]  # the networks, or what averages their gradients over processes
     optimizer: torch.optim.Optimizer
     own: Sequence[torch.optim.Optimizer]  # of the method's own parameters
-    place: DeviceConfig
+    config: DeviceConfig
     l1: float
     clip_norm: float
 
@@ -96,7 +96,7 @@ class Step:
 
     def _logits(self, number: int) -> Callable[[Tensor], Tensor]:
         def logits(inputs: Tensor) -> Tensor:
-            with self.place.autocast():
+            with self.config.autocast():
                 return self.forwards[number](inputs)
 
         return logits
@@ -115,7 +115,7 @@ class Step:
             batch,
             networks=[self._logits(number) for number in range(len(self.forwards))],
             modules=self.networks,
-            autocast=self.place.autocast,
+            autocast=self.config.autocast,
         )
         value, logits = self._evaluate(batch, weight)
         for addition in self.rule.additions:

@@ -53,6 +53,7 @@ _PLUGINS = {
     ".heic": ("HEIF", "pillow_heif"),
     ".heif": ("HEIF", "pillow_heif"),
 }
+_REMEDY = "noiseproof data check DATA lists every such picture; move them out of the data"
 _WORDS = 16  # 64-bit words a sample: 0 flip and window, 1..10 tries of a box, 11..15 colours
 _TRIES = 10
 
@@ -101,6 +102,14 @@ def _formats(path: Path) -> list[str]:
     return [*_FORMATS, name]
 
 
+def _needed(path: Path, reduced_to: tuple[int, int] | None = None) -> Image.Image:
+    """The picture, for training: a damaged one stops it, so the message says how to find all of them."""
+    try:
+        return opened(path, reduced_to)
+    except DataError as error:
+        raise type(error)(f"{error}; {_REMEDY}") from None
+
+
 def opened(path: Path, reduced_to: tuple[int, int] | None = None) -> Image.Image:
     """The picture of a file as RGB; a JPEG may come at 1/2, 1/4 or 1/8 of its size, no smaller than `reduced_to`."""
     with reading(path) as image:
@@ -129,7 +138,7 @@ def in_memory(paths: tuple[Path, ...], size: tuple[int, int]) -> torch.Tensor:
     pixels = np.empty((len(paths), 3, height, width), np.uint8)
 
     def read(index: int) -> None:
-        found = np.asarray(opened(paths[index]))
+        found = np.asarray(_needed(paths[index]))
         if found.shape[:2] != size:
             raise InputError(
                 f"{paths[index]}: {found.shape[1]} x {found.shape[0]} pixels, others have {width} x {height}; {remedy}"
@@ -242,9 +251,9 @@ class ImageFiles:
     def _decoded(self, path: Path) -> Pixels:
         size = self.augment.resize
         if size is None:
-            return np.asarray(opened(path))
+            return np.asarray(_needed(path))
         least = (size, size) if isinstance(size, int) else (size[1], size[0])
-        return np.asarray(resized(opened(path, least if self.reduced else None), size))
+        return np.asarray(resized(_needed(path, least if self.reduced else None), size))
 
     def _resized_crop(self, path: Path, side: int, words: npt.NDArray[np.uint64]) -> Pixels:
         with reading(path) as image:

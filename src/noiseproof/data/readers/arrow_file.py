@@ -11,7 +11,7 @@ from noiseproof.data.readers.frames import add_pictures, column_of, holds_pictur
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
 
-__all__ = ["read_arrow"]
+__all__ = ["class_names", "read_arrow"]
 
 
 def read_arrow(path: Path, options: ReadingOptions) -> Table:
@@ -23,7 +23,7 @@ def read_arrow(path: Path, options: ReadingOptions) -> Table:
         raise DataError(f"{path}: not a sound {path.suffix[1:]} file ({str(error)[:100]})") from None
     frame = table.to_pandas(ignore_metadata=True)
     form = "parquet" if path.suffix.lower() in (".parquet", ".pq") else "Arrow"
-    names = _class_names(table)
+    names = class_names(table)
     found = Table(str(path), form, [], len(frame))
     for name in frame.columns:
         values = frame[name]
@@ -47,7 +47,7 @@ def _table(path: Path) -> Any:
             return pa.ipc.open_stream(file).read_all()  # as Hugging Face's data sets are kept
 
 
-def _class_names(table: Any) -> dict[str, list[str]]:
+def class_names(table: Any) -> dict[str, list[str]]:
     """Names of classes that Hugging Face keeps in the schema."""
     import json
 

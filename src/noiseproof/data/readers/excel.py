@@ -17,7 +17,7 @@ __all__ = ["read_excel"]
 
 def read_excel(path: Path, options: ReadingOptions) -> Table:
     """Read the one sheet that is not empty; rows are numbered as Excel numbers them."""
-    zip_members(path, 2048 * MIB)  # a sound archive, and no bomb
+    zip_members(path, 2048 * MIB, text=True)  # a sound archive, and no bomb
     try:
         import openpyxl
     except ImportError:

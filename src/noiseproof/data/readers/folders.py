@@ -102,16 +102,16 @@ def read_folder(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
 
 def _takes(root: str) -> Callable[[str], bool]:
     """The test for the items of a folder: pictures, or texts where there is no picture."""
-    bare = has_texts = False
+    bare, with_texts = False, set()
     for relative, folder in walk(root, root):
         if folder.pictures:
             return is_picture
         for name in folder.others if relative else ():
             bare |= "." not in name and looks_like_picture(f"{folder.path}/{name}")
-            has_texts |= is_text_file(name)
-            if bare or has_texts:
+            if is_text_file(name):
+                with_texts.add(relative)
                 break
-    return _is_bare if bare else is_text_file if has_texts else is_picture
+    return _is_bare if bare else is_text_file if len(with_texts) > 1 else is_picture
 
 
 def _is_bare(name: str) -> bool:
@@ -123,7 +123,7 @@ def _unwrapped(folder: Folder, name: str, root: str, found: _Found) -> tuple[Fol
     while len(folder.folders) == 1 and not folder.pictures:
         ((inner, place),) = folder.folders.items()
         below = found.folder(place, root)
-        if not below.folders and not below.pictures:
+        if not below.folders and not _labels_in_names(below.pictures):
             break
         folder, name = below, f"{name}/{inner}" if name else inner
     return folder, name
@@ -197,13 +197,10 @@ def _read_classes(top: Folder, name: str, root: str, part: str, found: _Found, r
 
 def _read_names(folder: Folder, name: str, part: str, found: _Found, path: Path) -> None:
     """Pictures whose label stands in their name, LABEL_NUMBER.jpg."""
-    stems = [picture.rpartition(".")[0] for picture in folder.pictures]
-    fits = [_IN_NAME.match(stem) for stem in stems]
-    labels = [fit["label"] for fit in fits if fit]
-    names = set(labels)
+    labels = _labels_in_names(folder.pictures)
     if not folder.pictures:
         raise DataError(f"{folder.path}: must hold one folder of images a class, found none")
-    if len(labels) < len(stems) or len(names) < 2 or len(names) * 2 > len(labels) or names & _CAMERAS:
+    if not labels:
         raise DataError(
             f"{path}: {folder.path} holds pictures and no folders; what are their classes? put those of each class "
             "into a folder of its own, or give a CSV file with the columns path and label"
@@ -211,6 +208,15 @@ def _read_names(folder: Folder, name: str, part: str, found: _Found, path: Path)
     home = f"{name}/" if name else ""
     files = [f"{folder.path}/{picture}" for picture in folder.pictures]
     found.add(files, [f"{home}{picture}" for picture in folder.pictures], labels, part)
+
+
+def _labels_in_names(pictures: Sequence[str]) -> list[str]:
+    """The label in each name, LABEL_NUMBER.jpg; empty unless each name has one, and each label several pictures."""
+    fits = [_IN_NAME.match(picture.rpartition(".")[0]) for picture in pictures]
+    labels = [fit["label"] for fit in fits if fit]
+    names = set(labels)
+    fit = len(labels) == len(pictures) and 2 <= len(names) <= len(labels) / 2 and not names & _CAMERAS
+    return labels if fit else []
 
 
 def _texts(files: Sequence[str], options: ReadingOptions) -> tuple[dict[int, str], dict[int, str]]:

@@ -71,13 +71,15 @@ def _edits(job: Job, text: str) -> Iterator[tuple[int, str, str]]:
     width = 0
     for number, record in enumerate(_records(text, delimiter), 1):
         words = [text[a:b] for a, b in record.fields]
-        if not any(word.strip() for word in words) or (label is None and words[0].lstrip("\ufeff").startswith("#")):
-            continue  # a blank line or a comment
+        if not any(word.strip() for word in words):
+            continue
+        if label is None and words[0].lstrip("\ufeff").lower().startswith(("#", "sep=")):
+            continue  # a comment, or Excel's note of the delimiter
         if label is None:
             names = [_plain(word.lstrip("\ufeff")) for word in words]
-            if job.label not in names:
+            if job.label not in names and any(change.label is not None for change in changes.values()):
                 raise DataError(f"{job.source}: has no column {job.label!r} any more; found {', '.join(names)[:120]}")
-            label, width = names.index(job.label), len(names)
+            label, width = names.index(job.label) if job.label in names else 0, len(names)
             if job.weighted:
                 yield record.fields[-1][1], "", delimiter + WEIGHT
             continue

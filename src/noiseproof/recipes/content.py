@@ -1,0 +1,44 @@
+"""Hashes of what a recipe's model and a method are made of, beyond their names: files, and the user's own code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from noiseproof import losses, models
+from noiseproof.features.base import EXTRACTORS
+from noiseproof.runtime.own_code import code_of
+from noiseproof.text import parse_call
+
+if TYPE_CHECKING:
+    from noiseproof.recipes import Method, Recipe
+
+__all__ = ["code_content", "method_content", "model_content"]
+
+
+def model_content(recipe: Recipe) -> dict[str, str]:
+    """The hash of the file of starting weights, and of the source of a network of the user's own."""
+    name, weights = recipe.model.name, recipe.model.weights
+    made = code_content("model", name, models.entry_of(name).cls)
+    if recipe.model.features:
+        made |= code_content("features", recipe.model.features, EXTRACTORS[parse_call(recipe.model.features).name].cls)
+    return made if weights is None else made | models.weights_content(weights)
+
+
+def method_content(method: Method) -> dict[str, str]:
+    """The hashes of a method's files, and of the source of losses, rules and additions of the user's own."""
+    rule, made = method.rule(), dict[str, str]()
+    for module in (*method.loss.modules(), *rule.modules()):
+        kind = "loss" if isinstance(module, losses.Loss) else "method"
+        made |= code_content(kind, getattr(module, "name", type(module).__name__), module)
+    for addition in rule.additions:
+        made |= code_content("method", getattr(addition, "name", type(addition).__name__), addition)
+    matrix = getattr(rule, "transition", None)
+    if matrix is not None:
+        made |= code_content("matrix", getattr(matrix, "name", type(matrix).__name__), matrix)
+    return made | rule.content()
+
+
+def code_content(kind: str, name: str, part: object) -> dict[str, str]:
+    """The hash of a part's source by its kind and name; nothing for noiseproof's own parts."""
+    digest = code_of(part)
+    return {f"code {kind} {name}": digest} if digest else {}
