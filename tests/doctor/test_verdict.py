@@ -45,7 +45,8 @@ def test_predictions_that_lead_the_most_frequent_label_by_chance_alone_flag_noth
     given = random.integers(2, size=300)
     found = find_label_issues(given, peaked(np.where(random.random(300) < 0.52, given, 1 - given), 2, 0.52))
     assert found.agreement > np.bincount(given).max() / 300  # a little better than the majority
-    assert not found.informed and not found.is_issue.any()
+    assert not found.informed
+    assert not found.is_issue.any()
 
 
 def test_of_many_samples_a_model_learns_from_some_and_never_from_the_fold_it_judges():

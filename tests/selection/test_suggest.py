@@ -182,4 +182,5 @@ def test_where_few_labels_are_wrong_equals_go_to_plain_cross_entropy():
     inputs = torch.tensor(random.normal(size=(60, 3)) + 8 * labels[:, None], dtype=torch.float32)
     split = Split(inputs, torch.tensor(labels), None, ("a", "b"))
     found = suggest(2, rate=0.05, data=Data("two blobs", split, split, fingerprint=""))
-    assert found.method == "ce" and "100.0 %" in found.reasons[0]
+    assert found.method == "ce"
+    assert "100.0 %" in found.reasons[0]
