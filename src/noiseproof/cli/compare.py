@@ -104,7 +104,7 @@ def compare(
 
 
 def _account(data: str, root: Path | None) -> dict[str, Any]:
-    """What was read of own data, as it stands at the top of the printed output; nothing for a data set by name."""
+    """Account of the reading of own data, as it stands at the top of the output; nothing for a data set by name."""
     from noiseproof.data.load import load, named, path_of
 
     if named(data, otherwise=path_of(data, root)) is not None:
