@@ -179,6 +179,17 @@ def test_pictures_that_lie_in_a_parquet_file_are_read(tmp_path):
     assert whole.origin.columns()["record"] == [f"{i}.png" for i in range(8)]
 
 
+def test_pictures_of_a_hugging_face_data_set_are_read():
+    datasets = pytest.importorskip("datasets")
+    kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    pictures = [Image.open(io.BytesIO(png(i))) for i in range(8)]
+    made = datasets.Dataset.from_dict({"image": pictures, "label": [0, 1] * 4}, features=datasets.Features(kinds))
+    found = data.load(made)
+    assert labels_of(found) == ["cat", "dog"] * 4
+    shown = [np.asarray(Image.open(path)) for path in found.everything().inputs]
+    assert all((a == np.asarray(b)).all() for a, b in zip(shown, pictures, strict=True))
+
+
 def test_annotations_of_each_part_lie_beside_its_pictures(tmp_path):
     for part, count in (("train", 8), ("valid", 4)):
         for i in range(count):
