@@ -14,6 +14,8 @@ from PIL import Image
 
 from noiseproof import data
 from noiseproof.data.dataset import Texts
+from noiseproof.data.readers import csv_table
+from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.errors import DataError
 
 ROWS = "".join(f"{i % 7 / 4},{i % 5},{'cat' if i % 2 else 'dog'}\n" for i in range(40))
@@ -223,6 +225,8 @@ def test_a_header_that_comes_again_is_no_sample_and_a_missing_one_is_said(tmp_pa
     twice = data.load(write(tmp_path / "twice.csv", "a,b,label\n" + ROWS + "a,b,label\n" + ROWS))
     assert len(twice.everything()) == 80
     assert [one.what for one in twice.reading.skipped] == ["row 42"]
+    large = csv_table.read_csv(tmp_path / "twice.csv", ReadingOptions(), large=0)  # the way of large files
+    assert large.count == 80
     with pytest.raises(DataError, match="has no header"):
         data.load(write(tmp_path / "bare.csv", "".join(f"mail {i},{('spam', 'ham')[i % 2]}\n" for i in range(9))))
 

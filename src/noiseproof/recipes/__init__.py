@@ -30,7 +30,7 @@ _LARGEST = 2**20  # bytes
 _REGISTERED: dict[str, dict[str, Any]] = {}  # the user's own, by name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Method:
     """Method of a recipe: a loss with its regularisers, as a row of a table names it.
 
@@ -61,6 +61,16 @@ class Method:
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "source")
         }
         return written("method", values | {"loss": str(self.loss)}, _defaults(Method))
+
+    def __eq__(self, other: object) -> bool:
+        """True for the same name, source and settings; losses by `same_as`."""
+        if not isinstance(other, Method):
+            return NotImplemented
+        ours, theirs = (self.name, self.source, self.settings()), (other.name, other.source, other.settings())
+        return ours == theirs and self.loss.same_as(other.loss)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.source))
 
     def rule(self) -> Rule:
         """The method itself, without state: what training asks for losses and predictions."""
