@@ -5,7 +5,7 @@ import platform
 from setuptools import Extension, setup
 
 # No -ffast-math: scores may be infinite or NaN. The others let loops become vectors; Python's own flags have -fwrapv.
-VECTORS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv"]
+VECTORS = ["-O3", "-g0", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv"]
 if platform.system() == "Linux" and platform.machine() == "x86_64":
     VECTORS.append("-mno-mmx")  # gcc 12 moves numbers through MMX and leaves the x87 unit unusable to who comes after
 
@@ -15,7 +15,18 @@ losses = Extension(
     sources=[f"{kernels}/kernel.c"],
     depends=[
         f"{kernels}/{name}.h"
-        for name in ("block", "call", "dense", "dense_rows", "lanes", "numbers", "passes", "program")
+        for name in (
+            "block",
+            "call",
+            "dense",
+            "dense_rows",
+            "lanes",
+            "numbers",
+            "pair_rows",
+            "pairs",
+            "passes",
+            "program",
+        )
     ],
     extra_compile_args=[*VECTORS, "-pthread"],
     extra_link_args=["-pthread"],

@@ -120,6 +120,27 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def alone(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The doctor's rate, interval and scores by the truth, also where other ways have not been asked yet."""
+    answered = [(row, row["ways"]["ours"]) for row in rows if "ours" in row["ways"]]
+    ends = [own["rate_interval"] for _, own in answered]
+    held = [low <= row["wrong"] <= high for (row, _), (low, high) in zip(answered, ends, strict=True)]
+    return {
+        "runs": len(answered),
+        "settings": len({row["setting"] for row, _ in answered}),
+        "rate_error": spread([abs(own["rate"] - row["wrong"]) for row, own in answered]),
+        "interval_covers": round(float(np.mean(held)), 3),
+        "interval_width": spread([high - low for low, high in ends]),
+        "calibration_error": spread([own["calibration_error"] for row, own in answered if row["samples"] >= 1000]),
+    }
+
+
+def kept(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Content of benchmarks/diagnose.json; the comparison is over the runs of which every way was asked."""
+    whole = [row for row in rows if set(WAYS) <= set(row["asked"])]
+    return {**made(), "summary": summary(whole), "doctor_alone": alone(rows), "rows": rows}
+
+
 def spread(values: Any) -> dict[str, float]:
     return {"mean": round(float(np.mean(values)), 4), "std": round(float(np.std(values)), 4)}
 
@@ -147,8 +168,8 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     started = time.perf_counter()
-    kept = json.loads(OUT.read_text())["rows"] if OUT.exists() and not arguments.quick else []
-    rows = {(row["setting"], row["seed"]): row for row in kept}
+    earlier = json.loads(OUT.read_text())["rows"] if OUT.exists() and not arguments.quick else []
+    rows = {(row["setting"], row["seed"]): row for row in earlier}
     again = {way for way in arguments.again.split(",") if way}
     if "ours" in again:
         again.add("random forest")  # the cost is told in forests
@@ -165,11 +186,8 @@ def main() -> None:
         brief = {way: score["average_precision"] for way, score in row["ways"].items()}
         print(name, seed, row["wrong"], json.dumps(brief), flush=True)
         if not arguments.quick:
-            whole = [one for one in rows.values() if set(WAYS) <= set(one["asked"])]
-            OUT.write_text(
-                json.dumps({**made(), "summary": summary(whole), "rows": list(rows.values())}, indent=1) + "\n"
-            )
-    print(json.dumps(summary([one for one in rows.values() if set(WAYS) <= set(one["asked"])]), indent=1))
+            OUT.write_text(json.dumps(kept(list(rows.values())), indent=1) + "\n")
+    print(json.dumps({key: value for key, value in kept(list(rows.values())).items() if key != "rows"}, indent=1))
 
 
 def made() -> dict[str, Any]:

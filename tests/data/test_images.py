@@ -17,7 +17,7 @@ from noiseproof import rng
 from noiseproof.data import Split
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
-from noiseproof.data.pipeline.decoding import box, opened, resized
+from noiseproof.data.pipeline.decoding import box, in_memory, opened, resized, size_of
 from noiseproof.data.pipeline.jitter import brightness, contrast, hue, jitter, saturation
 from noiseproof.errors import DataError, DataMissingError, InputError
 from noiseproof.storage import rows
@@ -261,3 +261,24 @@ def test_a_resize_to_the_size_it_has_is_free():
     picture = Image.new("RGB", (20, 30))
     assert resized(picture, 20) is picture
     assert resized(picture, (30, 20)) is picture
+
+
+@pytest.mark.parametrize("options", [{"resize": (8, 4)}, {"crop": 4}, {"crop": 4, "resized_crop": True}, {}])
+def test_photographs_are_turned_upright_where_the_recipe_says_so(tmp_path, options):
+    """A photograph stored on its side is what its upright copy is; without the option it is not."""
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 4, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    Image.fromarray(np.ascontiguousarray(np.rot90(pixels))).save(tmp_path / "side.png", exif=exif)
+    Image.fromarray(pixels).save(tmp_path / "plain.png")
+
+    def batch(name: str, upright: bool) -> torch.Tensor:
+        augment = Augment(**options, upright=upright)
+        paths = (tmp_path / name,)
+        if not options:
+            return in_memory(paths, size_of(paths[0], turned=upright), turned=upright)
+        split = Split(paths, torch.zeros(1, dtype=torch.int64), None, ("a", "b"))
+        return next(iter(Batches(split, 1, seed=1, augment=augment, train=True).epoch()))[0]
+
+    torch.testing.assert_close(batch("side.png", True), batch("plain.png", True), rtol=0, atol=0)
+    assert not torch.equal(batch("side.png", False), batch("plain.png", False))

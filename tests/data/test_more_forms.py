@@ -14,6 +14,8 @@ from PIL import Image
 
 from noiseproof import data
 from noiseproof.data.dataset import Texts
+from noiseproof.data.readers import csv_table
+from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.errors import DataError
 
 ROWS = "".join(f"{i % 7 / 4},{i % 5},{'cat' if i % 2 else 'dog'}\n" for i in range(40))
@@ -179,6 +181,17 @@ def test_pictures_that_lie_in_a_parquet_file_are_read(tmp_path):
     assert whole.origin.columns()["record"] == [f"{i}.png" for i in range(8)]
 
 
+def test_pictures_of_a_hugging_face_data_set_are_read():
+    datasets = pytest.importorskip("datasets")
+    kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    pictures = [Image.open(io.BytesIO(png(i))) for i in range(8)]
+    made = datasets.Dataset.from_dict({"image": pictures, "label": [0, 1] * 4}, features=datasets.Features(kinds))
+    found = data.load(made)
+    assert labels_of(found) == ["cat", "dog"] * 4
+    shown = [np.asarray(Image.open(path)) for path in found.everything().inputs]
+    assert all((a == np.asarray(b)).all() for a, b in zip(shown, pictures, strict=True))
+
+
 def test_annotations_of_each_part_lie_beside_its_pictures(tmp_path):
     for part, count in (("train", 8), ("valid", 4)):
         for i in range(count):
@@ -212,6 +225,8 @@ def test_a_header_that_comes_again_is_no_sample_and_a_missing_one_is_said(tmp_pa
     twice = data.load(write(tmp_path / "twice.csv", "a,b,label\n" + ROWS + "a,b,label\n" + ROWS))
     assert len(twice.everything()) == 80
     assert [one.what for one in twice.reading.skipped] == ["row 42"]
+    large = csv_table.read_csv(tmp_path / "twice.csv", ReadingOptions(), large=0)  # the way of large files
+    assert large.count == 80
     with pytest.raises(DataError, match="has no header"):
         data.load(write(tmp_path / "bare.csv", "".join(f"mail {i},{('spam', 'ham')[i % 2]}\n" for i in range(9))))
 

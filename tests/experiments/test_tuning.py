@@ -12,7 +12,7 @@ from noiseproof.train.initial import HELD_OUT
 
 GRID = """
 seeds = [1, 2]
-methods = ["ce", "elr", "co-teaching"]
+methods = ["ce", "elr(loss=jal-ce)", "co-teaching"]
 data = ["digits"]
 noise = ["symmetric(0.4)"]
 [train]
@@ -21,9 +21,10 @@ epochs = 1
 budget = 4
 lr = [3, 0.3]
 [tune.candidates]
-elr = ["elr(lam=1)"]
+"elr(loss=jal-ce)" = ["elr(loss=jal-ce, lam=1)"]
 co-teaching = ["co-teaching(ramp=3)"]
 """
+ELR = "elr(loss=nce + amse)"  # as records name it
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_the_best_on_held_out_given_labels_is_trained_on_all_seeds(tracks):
     assert elr.runs({}) is None
     chosen = elr.runs(made)
     assert [run.spec["seed"] for run in chosen] == [1, 2]
-    assert chosen[0].spec["method"] == "elr (tuned)"
+    assert chosen[0].spec["method"] == f"{ELR} (tuned)"
     assert chosen[0].spec["settings"]["train"]["lr"] == pytest.approx(0.3 * 0.05)  # the last candidate
     assert "hold_out" not in chosen[0].spec["settings"]["train"]
     made[elr.trials[0].run_id] = record(elr.trials[0], 90, 99)
@@ -67,11 +68,11 @@ def test_the_leaderboard_shows_both_tracks_and_names_the_best_epoch_an_oracle(tr
     known = {each["run_id"]: each for each in trials}
     found = [record(run, 80) for run in default] + trials + [record(run, 85) for run in elr.runs(known)]
     standings = {one.method: one for one in leaderboard.leaderboard(found)}
-    assert standings["elr"].default.last == (80, 80)
-    assert standings["elr"].tuned.last == (85, 85)
+    assert standings[ELR].default.last == (80, 80)
+    assert standings[ELR].tuned.last == (85, 85)
     assert standings["ce"].tuned.last == ()
     text = leaderboard.render(standings.values())
-    assert "| `elr` | 80.00 ± 0.00 | 80.00 ± 0.00 | 85.00 ± 0.00 | 85.00 ± 0.00 | lr 0.015 (of 4) | 1 | 2 |" in text
+    assert f"| `{ELR}` | 80.00 ± 0.00 | 80.00 ± 0.00 | 85.00 ± 0.00 | 85.00 ± 0.00 | lr 0.015 (of 4) | 1 | 2 |" in text
     assert "best test epoch (oracle)" in text
 
 

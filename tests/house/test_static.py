@@ -229,7 +229,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "losses/_kernels/node.py",
         "writes files",
     ): "a compiled library, which a compiler writes and a rename puts in place",
-    ("speed/losses.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
+    ("speed/turns.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
     ("doctor/cleaning/forms/folder.py", "writes files"): "pictures of a cleaned data set, copied into a new folder",
     ("doctor/judges/forests.py", "draws from a global stream"): "numpy's generator, seeded from the run's own key",
     ("features/frozen_network.py", "runs a pickle"): "published weights of a known SHA-256, weights_only",

@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from noiseproof import learners, noise
 from noiseproof.errors import DataError
-from noiseproof.learners import heads
+from noiseproof.learners import blending, heads
 from noiseproof.learners.discriminant import fit_discriminant
 from noiseproof.learners.noise_model import fit_noise_model, softmax
 from noiseproof.learners.trees import boosting, extra_trees, trees_of_boosting, trees_of_forest
@@ -67,6 +67,18 @@ def test_the_choice_looks_at_given_labels_alone_and_learns_the_true_ones():
     assert (heads.logits(choice.head, X).argmax(1) == Y).mean() > 0.9
     assert {one.name for one in choice.candidates} >= {"blend", "extra trees", "boosting", "kernel", "gce", "jal-ce"}
     assert choice.name in choice.table()
+    (blend,) = (one for one in choice.candidates if one.name == "blend")
+    assert sum(blend.parts.values()) == pytest.approx(1)
+
+
+def test_two_learners_that_err_on_different_rows_are_blended():
+    rows = np.arange(4)
+    first, second = np.full((4, 2), 0.5), np.full((4, 2), 0.5)
+    first[:2], second[2:] = [[0.9, 0.1], [0.1, 0.9]], [[0.9, 0.1], [0.1, 0.9]]
+    first[2:], second[:2] = [[0.4, 0.6], [0.6, 0.4]], [[0.4, 0.6], [0.6, 0.4]]
+    weights = blending.blend_weights({"first": first, "second": second}, rows % 2)
+    blend = weights["first"] * first + weights["second"] * second
+    assert (blend.argmax(1) == rows % 2).all()
 
 
 KNOTS = np.sort(np.random.default_rng(0).normal(size=(4, 8)))

@@ -247,6 +247,28 @@ def test_torchs_samples_of_cross_entropy_hold_for_every_loss():
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="from torch 2.13 on")
+def test_torchs_samples_of_linear_cross_entropy_hold_for_the_fused_layer():
+    seen = 0
+    for sample in samples("linear_cross_entropy"):
+        (weight, target), options = sample.args, dict(sample.kwargs)
+        if weight.dim() != 2 or options.get("options") is not None:  # classes in a grid
+            continue
+        expected = F.linear_cross_entropy(sample.input, weight, target, **options)
+        bias = options.pop("linear_bias", None)
+        own = {name: value for name, value in options.items() if value is not None and name != "options"}
+        for text in ("ce", *TEXTS[1:]):
+            loss = losses.parse(text, **own)
+            found = losses.linear_loss(loss, sample.input, weight, target, bias)
+            scores = F.linear(sample.input, weight, bias)
+            torch.testing.assert_close(
+                found, expected if text == "ce" else loss.formula(scores, target), equal_nan=True
+            )
+            seen += 1
+    assert seen
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_torchs_samples_of_binary_cross_entropy_hold_for_the_sigmoid_form():
     for sample in samples("binary_cross_entropy_with_logits"):
         (target,), options = sample.args, dict(sample.kwargs)

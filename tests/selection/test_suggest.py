@@ -174,3 +174,13 @@ def test_tiny_or_empty_requests_are_refused():
         tune(Data("tiny", tiny, tiny, ""), None, ["ce"], recipes.load("digits"))
     with pytest.raises(InputError, match="at least one"):
         tune(Data("tiny", tiny, tiny, ""), None, [], recipes.load("digits"))
+
+
+def test_where_few_labels_are_wrong_equals_go_to_plain_cross_entropy():
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    inputs = torch.tensor(random.normal(size=(60, 3)) + 8 * labels[:, None], dtype=torch.float32)
+    split = Split(inputs, torch.tensor(labels), None, ("a", "b"))
+    found = suggest(2, rate=0.05, data=Data("two blobs", split, split, fingerprint=""))
+    assert found.method == "ce"
+    assert "100.0 %" in found.reasons[0]

@@ -188,6 +188,11 @@ def sym(z, y, held):
     return each[y] - fsum(each) / len(z)
 
 
+def normalized(z, y, held):
+    each = [gce(z, k, held) for k in range(len(z))]
+    return each[y] / fsum(each)
+
+
 def logit_bias(z, y, held, eps=1.0):
     return mae([v + (mpf(eps) if k == y else 0) for k, v in enumerate(z)], y, held)
 

@@ -34,7 +34,7 @@ class Model:
         >>> from noiseproof import artifacts, data
         >>> model = artifacts.learn(data.load("digits"), only="discriminant").model
         >>> model.predict(data.load("digits").test.inputs[:3]).tolist()
-        ['7', '6', '4']
+        ['3', '8', '0']
     """
 
     architecture: Architecture

@@ -42,6 +42,11 @@ def of_outcome(outcome: Outcome, data: Data, recipe: Recipe, *, about: dict[str,
     network, augment = outcome.model, outcome.augment
     if outcome.status != "done" or augment is None:
         raise InputError("the run diverged, so there is no model to keep; try a smaller train.lr")
+    if recipe.model.features:
+        raise InputError(
+            f"recipe {recipe.name} learns on frozen features, whose head alone is no model; "
+            "for one, leave out --method and --recipe: a learner on the same features is chosen and kept"
+        )
     name = recipe.model.name
     if name not in MODELS or type(network) is not MODELS[name].cls:
         raise InputError(

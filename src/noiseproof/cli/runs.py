@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ def train(
         str | None, typer.Option(help="Own data: this one, such as discriminant. [by held-out given labels]")
     ] = None,
     time_limit: Annotated[
-        str | None, typer.Option("--time-limit", metavar="TIME", help="Own data: begin nothing new after 90s, 10m, 2h.")
+        str | None, typer.Option("--time-limit", metavar="TIME", help="Fit the work into 90s, 10m or 2h.")
     ] = None,
 ) -> None:
     """Train once; leave a record and `model/`, which predict, evaluate and export open.
@@ -60,12 +61,13 @@ def train(
     noiseproof train customers.csv --method jal-ce --out results
     """
     from noiseproof.cli import learning, progress
+    from noiseproof.cli.time_limit import shortened
     from noiseproof.experiments import grid, records
     from noiseproof.experiments.driver import run_one
     from noiseproof.experiments.execution import refuse_unnameable
     from noiseproof.train import Team
 
-    seconds = learning.seconds_of(time_limit)
+    begun, seconds = time.monotonic(), learning.seconds_of(time_limit)
     refuse_unnameable(data)
     if learning.is_own(data) and not (method or recipe or changes or epochs):
         with sweeping.stoppable("features that were read are kept"):
@@ -74,22 +76,20 @@ def train(
                 features=features, learner=learner, time_limit=seconds,
             )  # fmt: skip
         return
-    if seconds is not None or features or learner:
+    if features or learner:
         raise InputError(
-            "--time-limit, --features and --learner go with your own data on frozen features; for a network, leave "
-            "them out and set --epochs, or leave --method, --recipe, --epochs and --set out"
+            "--features and --learner go with your own data on frozen features; for a network, leave them out, or "
+            "leave --method, --recipe, --epochs and --set out"
         )
-    (run,) = grid.runs(
-        [data],
-        [noise],
-        [method or "jal-ce"],
-        [seed],
-        recipe=recipe,
-        overrides=options.overrides(epochs, changes),
-        root=data_root,
-        precision=precision or "auto",
-        mode=mode or "deterministic",
-    )
+    describe = partial(
+        grid.runs, [data], [noise], [method or "jal-ce"], [seed],
+        recipe=recipe, root=data_root, precision=precision or "auto", mode=mode or "deterministic",
+    )  # fmt: skip
+    overrides = options.overrides(epochs, changes)
+    (run,) = describe(overrides=overrides)
+    if seconds is not None:
+        shorter = shortened(run, seconds, begun=begun, root=data_root, device=device)
+        (run,) = describe(overrides={**overrides, **shorter})
     team = Team.assemble(device)
     path, epochs_shown = records.location(out, run.run_id), progress.Epochs()
     call = partial(

@@ -153,8 +153,8 @@ class LabelIssues:
             )
         if self.agreement == 1:
             found.append(
-                "every given label is also the predicted one: the probabilities seem to come from a model that was "
-                "trained on the labels it judges; use cross-validation"
+                "every given label is also the predicted one: the labels are clean, or the probabilities come from a "
+                "model that was trained on the labels it judges; then use cross-validation"
             )
         if lonely := [one.label for one in self.classes if one.given == 1]:
             found.append(f"classes of one sample, which no other vouches for: {self._named(lonely)}")

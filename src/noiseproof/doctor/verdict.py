@@ -89,10 +89,12 @@ class Evidence:
         """True where predictions agree with the labels better than the most frequent label would, or tell them apart.
 
         On unbalanced data a good judge may predict one class throughout; then its likelihood has to be better than that
-        of the classes' frequencies, by more than twice the standard error.
+        of the classes' frequencies. Better means by more than twice the standard error.
         """
         frequencies = np.bincount(given, minlength=len(self.transition)) / len(given)
-        if len(np.unique(self.predicted)) > 1 and 1 - self.disagreement(given) > frequencies.max():
+        most = frequencies.max()
+        lead = 1 - self.disagreement(given) - most
+        if len(np.unique(self.predicted)) > 1 and lead > 2 * np.sqrt(most * (1 - most) / len(given)):
             return True
         gain = np.log(np.maximum(self.own, 1e-12)) - np.log(frequencies[given])
         return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)))

@@ -182,10 +182,10 @@ def _candidates(part: Part, data: str, noise: str, method: str, tune: _Tune, sou
         options: dict[str, Any] = {"sources": sources, **words}
         yield Candidate(
             describe(
-                data, noise, text, seed=tune.seed, recipe=part_of, name=f"{method} (candidate {number})", **options
+                data, noise, text, seed=tune.seed, recipe=part_of, name=f"{chosen.name} (candidate {number})", **options
             ),
             tuple(
-                describe(data, noise, text, seed=seed, recipe=whole, name=f"{method} (tuned)", **options)
+                describe(data, noise, text, seed=seed, recipe=whole, name=f"{chosen.name} (tuned)", **options)
                 for seed in part.seeds
             ),
         )

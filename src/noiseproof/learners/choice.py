@@ -1,5 +1,7 @@
 """The learner for a data set, chosen by held-out given labels: the first in the list unless another is clearly better.
 
+For a table the first is a blend: the mean of learners that together predict held-out given labels best.
+
 No clean label is looked at. A robust learner that predicts true labels also agrees best with given ones, as long as
 more labels are right than wrong.
 """
@@ -17,6 +19,7 @@ import numpy.typing as npt
 
 from noiseproof import rng
 from noiseproof.errors import InputError
+from noiseproof.learners.blending import blend_weights
 from noiseproof.learners.discriminant import fit_discriminant, out_of_fold
 from noiseproof.learners.heads import Blend, Head, Kernel, Linear, logits, quantile_normal
 from noiseproof.learners.noise_model import NoiseModel, fit_noise_model, softmax
@@ -46,6 +49,7 @@ class Candidate:
         head: trains on all rows.
         agreement: share of given labels that it predicts.
         seconds: that judging it took.
+        parts: weights of the learners that a blend is made of.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Candidate:
     head: Callable[[], Head]
     agreement: float = 0.0
     seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -148,7 +153,10 @@ def _chosen(found: Sequence[Candidate], given: Labels, classes: int) -> Choice:
         one.agreement = float(whole + own.mean() - same.mean())  # on the rows that both have judged
     best = max(found, key=lambda one: one.agreement)
     chosen = best if _clearly_better(best, first, given) else first
-    reason = f"{chosen.name} predicts {chosen.agreement:.1%} of the held-out given labels"
+    named = chosen.name
+    if chosen.parts:
+        named += " of " + ", ".join(f"{name} {share:.0%}" for name, share in chosen.parts.items())
+    reason = f"{named} predicts {chosen.agreement:.1%} of the held-out given labels"
     if chosen is not best:
         reason += f", {best.name} {best.agreement:.1%}; the difference is within two standard errors"
     rows = np.isfinite(chosen.logits[:, 0])
@@ -166,16 +174,18 @@ def _clearly_better(one: Candidate, other: Candidate, given: Labels) -> bool:
 
 
 def _blend(found: Sequence[Candidate], given: Labels) -> Candidate:
-    """Mean probabilities of the learners that are not networks, each sharpened by itself."""
-    parts = [one for one in found if one.name not in _ROBUST]
-    models = [fit_noise_model(one.logits, given) for one in parts]
-    mean = np.mean([softmax(model.factor * one.logits) for model, one in zip(models, parts, strict=True)], 0)
+    """Weighted mean of probabilities, each learner's sharpened by itself, of the learners that judged every row."""
+    parts = {one.name: one for one in found if np.isfinite(one.logits).all()}
+    factors = {name: fit_noise_model(one.logits, given).factor for name, one in parts.items()}
+    judged = {name: softmax(factors[name] * one.logits) for name, one in parts.items()}
+    weights = blend_weights(judged, given)
+    mean = sum((weight * judged[name] for name, weight in weights.items()), np.zeros_like(found[0].logits))
 
     def head() -> Head:
-        heads = [Blend([one.head()], [1.0], model.factor) for one, model in zip(parts, models, strict=True)]
-        return Blend(heads, [1 / len(heads)] * len(heads))
+        heads = [Blend([parts[name].head()], [1.0], factors[name]) for name in weights]
+        return Blend(heads, list(weights.values()))
 
-    return Candidate("blend", np.log(mean.clip(1e-7)), head)
+    return Candidate("blend", np.log(mean.clip(1e-7)), head, parts=weights)
 
 
 class _Judge:

@@ -23,13 +23,14 @@ from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, wr
 from noiseproof.storage import files
 from noiseproof.text import Call, parse_call, parse_sum
 
-__all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "names"]
+__all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "names", "register"]
 
 _FOLDER = Path(__file__).parent
 _LARGEST = 2**20  # bytes
+_REGISTERED: dict[str, dict[str, Any]] = {}  # the user's own, by name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Method:
     """Method of a recipe: a loss with its regularisers, as a row of a table names it.
 
@@ -60,6 +61,16 @@ class Method:
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "source")
         }
         return written("method", values | {"loss": str(self.loss)}, _defaults(Method))
+
+    def __eq__(self, other: object) -> bool:
+        """True for the same name, source and settings; losses by `same_as`."""
+        if not isinstance(other, Method):
+            return NotImplemented
+        ours, theirs = (self.name, self.source, self.settings()), (other.name, other.source, other.settings())
+        return ours == theirs and self.loss.same_as(other.loss)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.source))
 
     def rule(self) -> Rule:
         """The method itself, without state: what training asks for losses and predictions."""
@@ -176,8 +187,31 @@ def _defaults(kind: type[Any]) -> dict[str, Any]:
 
 
 def names() -> list[str]:
-    """The recipes that come with the package."""
-    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    """The recipes that come with the package, and those that were registered."""
+    return sorted([*(path.stem for path in _FOLDER.glob("*.toml")), *_REGISTERED])
+
+
+def register(name: str, text: str) -> None:
+    """Give a recipe of your own a name, in a file that `--import` loads.
+
+    Args:
+        name: as `--recipe` and grids call it; a data set of the same name is trained by it.
+        text: what a recipe file holds, TOML.
+
+    Raises:
+        InputError: the name is taken, or the text is no recipe.
+    """
+    if name in names() or not name or name.endswith(".toml"):
+        raise InputError(f"a recipe cannot be named {name!r}: there is one, or it is no name; choose another")
+    try:
+        _REGISTERED[name] = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"recipe {name} is not TOML: {error}") from None
+    try:
+        load(name)
+    except Exception:
+        del _REGISTERED[name]
+        raise
 
 
 def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -195,8 +229,7 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
         >>> load("cifar10", {"train.epochs": 10}).train.epochs
         10
     """
-    path = _find(name)
-    values = _read(path)
+    values, known = _values(name)
     overrides = dict(overrides or {})
     if "model.name" in overrides and overrides["model.name"] != values.get("model", {}).get("name"):
         values = values | {"model": {}}  # another network's parameters are not this one's
@@ -204,7 +237,17 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
         values = _set(values, key.split("."), value)
     where = str(name) if not overrides else f"{name} with {', '.join(overrides)}"
     file: File = check(values, f"recipe {where}")
-    return Recipe(path.stem, file.source, file.model, file.train, file.augment, file.methods)
+    return Recipe(known, file.source, file.model, file.train, file.augment, file.methods)
+
+
+def _values(name: str | Path) -> tuple[dict[str, Any], str]:
+    """The values of a recipe, those that it extends included, and its name."""
+    own = _REGISTERED.get(str(name))
+    if own is None:
+        path = _find(name)
+        return _read(path), path.stem
+    parent = own.get("extends")
+    return (own if parent is None else _merge(_values(parent)[0], own)), str(name)
 
 
 def _find(name: str | Path) -> Path:
@@ -241,6 +284,8 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(parent, str):
         raise InputError(f"{path}: extends must name a recipe, got {parent!r}")
     beside = path.parent / parent
+    if not _is_file(beside) and parent in _REGISTERED:
+        return _merge(_values(parent)[0], own)
     return _merge(_read(beside if _is_file(beside) else _find(parent), (*chain, path)), own)
 
 

@@ -60,10 +60,14 @@ def load_images(data: Data, augment: Augment) -> Data:
         return data
     from noiseproof.data.pipeline.decoding import in_memory, size_of  # Pillow, only where it is needed
 
-    size = size_of(paths[0])
+    size = size_of(paths[0], turned=augment.upright)
 
     def read(split: Split) -> Split:
-        return split if isinstance(split.inputs, Tensor) else replace(split, inputs=in_memory(split.inputs, size))
+        return (
+            split
+            if isinstance(split.inputs, Tensor)
+            else replace(split, inputs=in_memory(split.inputs, size, turned=augment.upright))
+        )
 
     also = {name: read(split) for name, split in data.also.items()}
     return replace(data, train=read(data.train), test=read(data.test), also=also)

@@ -40,6 +40,8 @@ class Augment:
         crop: image files only: side of the square cut out, at random in training and in the middle otherwise.
         resized_crop: training cuts a random part of 8 to 100 % of the area instead and resizes it to `crop`.
         jitter: strengths of random brightness, contrast, saturation and hue.
+        upright: image files only: turn photographs as their EXIF orientation says; left as they are stored
+            unless asked, as torchvision does.
     """
 
     crop_padding: int = 0
@@ -51,6 +53,7 @@ class Augment:
     crop: int | None = None
     resized_crop: bool = False
     jitter: tuple[float, float, float, float] | None = None
+    upright: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):  # lists, as they come out of a file, become tuples

@@ -37,7 +37,7 @@ from noiseproof import rng
 from noiseproof.data.pipeline.augment import Augment, normalise
 from noiseproof.data.pipeline.cache import Cache
 from noiseproof.data.pipeline.jitter import jitter
-from noiseproof.data.pipeline.modes import as_rgb
+from noiseproof.data.pipeline.modes import as_rgb, upright
 from noiseproof.errors import DataError, DataMissingError, InputError
 
 __all__ = ["MOST_PIXELS", "ImageFiles", "box", "in_memory", "opened", "resized", "size_of"]
@@ -102,29 +102,36 @@ def _formats(path: Path) -> list[str]:
     return [*_FORMATS, name]
 
 
-def _needed(path: Path, reduced_to: tuple[int, int] | None = None) -> Image.Image:
+def _needed(path: Path, reduced_to: tuple[int, int] | None = None, *, turned: bool = False) -> Image.Image:
     """The picture, for training: a damaged one stops it, so the message says how to find all of them."""
     try:
-        return opened(path, reduced_to)
+        return opened(path, reduced_to, turned=turned)
     except DataError as error:
         raise type(error)(f"{error}; {_REMEDY}") from None
 
 
-def opened(path: Path, reduced_to: tuple[int, int] | None = None) -> Image.Image:
-    """The picture of a file as RGB; a JPEG may come at 1/2, 1/4 or 1/8 of its size, no smaller than `reduced_to`."""
+def opened(path: Path, reduced_to: tuple[int, int] | None = None, *, turned: bool = False) -> Image.Image:
+    """The picture of a file as RGB.
+
+    Args:
+        path: the file.
+        reduced_to: a JPEG may come at 1/2, 1/4 or 1/8 of its size, no smaller than this width and height.
+        turned: as its EXIF orientation says.
+    """
     with reading(path) as image:
         if reduced_to is not None:
             image.draft("RGB", reduced_to)
-        return as_rgb(image)
+        return as_rgb(upright(image) if turned else image)
 
 
-def size_of(path: Path) -> tuple[int, int]:
-    """Height and width of the picture in a file."""
+def size_of(path: Path, *, turned: bool = False) -> tuple[int, int]:
+    """Height and width of the picture in a file, before or after it is turned as its EXIF orientation says."""
     with reading(path) as image:
-        return image.height, image.width
+        shown = upright(image) if turned else image
+        return shown.height, shown.width
 
 
-def in_memory(paths: tuple[Path, ...], size: tuple[int, int]) -> torch.Tensor:
+def in_memory(paths: tuple[Path, ...], size: tuple[int, int], *, turned: bool = False) -> torch.Tensor:
     """All pictures as they are, RGB uint8 (N, 3, H, W); they must have this height and width.
 
     Raises:
@@ -138,7 +145,7 @@ def in_memory(paths: tuple[Path, ...], size: tuple[int, int]) -> torch.Tensor:
     pixels = np.empty((len(paths), 3, height, width), np.uint8)
 
     def read(index: int) -> None:
-        found = np.asarray(_needed(paths[index]))
+        found = np.asarray(_needed(paths[index], turned=turned))
         if found.shape[:2] != size:
             raise InputError(
                 f"{paths[index]}: {found.shape[1]} x {found.shape[0]} pixels, others have {width} x {height}; {remedy}"
@@ -188,7 +195,7 @@ class ImageFiles:
         if cache is not None:
             if not isinstance(augment.resize, tuple) or (train and augment.resized_crop):
                 raise InputError("a cache of resized images needs resize = [height, width] and no resized_crop")
-            self.cache = Cache(cache, paths, augment.resize)
+            self.cache = Cache(cache / "upright" if augment.upright else cache, paths, augment.resize)
 
     def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         """Decode ahead by two batches, in threads: Pillow lets go of the interpreter while it works."""
@@ -251,11 +258,15 @@ class ImageFiles:
     def _decoded(self, path: Path) -> Pixels:
         size = self.augment.resize
         if size is None:
-            return np.asarray(_needed(path))
+            return np.asarray(_needed(path, turned=self.augment.upright))
         least = (size, size) if isinstance(size, int) else (size[1], size[0])
-        return np.asarray(resized(_needed(path, least if self.reduced else None), size))
+        return np.asarray(resized(_needed(path, least if self.reduced else None, turned=self.augment.upright), size))
 
     def _resized_crop(self, path: Path, side: int, words: npt.NDArray[np.uint64]) -> Pixels:
+        if self.augment.upright:
+            turned = _needed(path, turned=True)
+            corners = box(*turned.size, words[1 : 1 + _TRIES], words[0])
+            return np.asarray(turned.crop(corners).resize((side, side), Image.Resampling.BILINEAR))
         with reading(path) as image:
             width, height = image.size
             corners = box(width, height, words[1 : 1 + _TRIES], words[0])

@@ -103,6 +103,8 @@ def _through_arrow(path: Path, mark: str | None, options: ReadingOptions) -> Tab
         return None
     if table.num_rows != lines - 1:
         return None  # quoted values hold line ends: their rows are counted record by record
+    if _repeats_header(table, small.header):
+        return None
     again = _again(path, small.delimiter, len(names))
     made = [_column(name, table.column(place), again(place)) for place, name in enumerate(names)]
     rows = np.arange(2, table.num_rows + 2)
@@ -199,6 +201,17 @@ def _arrow(path: Path, delimiter: str, width: int, numeric: set[str], mark: str,
             if not at.isdigit() or f"c{at}" not in numeric:
                 raise _NotPlain(str(error)) from None
             numeric.discard(f"c{at}")
+
+
+def _repeats_header(table: Any, header: list[str]) -> bool:
+    """Whether a row repeats the header: then its first column of texts holds its own name."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, column in zip(header, table.columns, strict=True):
+        if pa.types.is_string(column.type):
+            return bool(pc.any(pc.equal(column, name)).as_py())
+    return False
 
 
 def _again(path: Path, delimiter: str, width: int) -> Callable[[int], Callable[[], list[str]]]:

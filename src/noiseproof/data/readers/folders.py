@@ -55,6 +55,7 @@ class _Found:
 
     def __init__(self, takes: Callable[[str], bool]) -> None:
         self.takes = takes
+        self.listed: dict[str, Folder] = {}
         self.files: list[str] = []
         self.names: list[str] = []
         self.labels: list[str] = []
@@ -67,7 +68,10 @@ class _Found:
         self.parts += [part] * len(files)
 
     def folder(self, path: str, root: str) -> Folder:
-        return Folder(path, root, self.takes)
+        """The listing of a folder, made once."""
+        if path not in self.listed:
+            self.listed[path] = Folder(path, root, self.takes)
+        return self.listed[path]
 
 
 def is_text_file(name: str) -> bool:
@@ -158,7 +162,7 @@ def _read_parts(
         home = f"{name}/{folder}" if name else folder
         part = roles.get(folder, "")
         if part in ("", "unlabelled"):
-            _files, names = scan(inside.path, root, home, Reading(reading.source, ""), found.takes)
+            _files, names = scan(inside.path, root, home, Reading(reading.source, ""), found.takes, found.listed)
             why = "pictures have no label" if part else "pictures lie in no part"
             reading.skipped += [Skipped(each, why) for each in names]
             continue
@@ -182,7 +186,7 @@ def _read_classes(top: Folder, name: str, root: str, part: str, found: _Found, r
         home = f"{name}/{folder}" if name else folder
         if not folder.isprintable():  # control characters, and what is not UTF-8
             raise DataError(f"{top.path}: the folder name {folder!r} cannot be the name of a class")
-        files, names = scan(inside.path, root, home, reading, found.takes)
+        files, names = scan(inside.path, root, home, reading, found.takes, found.listed)
         if folder.casefold().startswith("un") and part_of(folder) and len(below) > 2:
             what = "pictures" if found.takes is not is_text_file else "texts"
             reading.skipped += [Skipped(each, f"{what} have no label") for each in names]

@@ -128,7 +128,7 @@ def _id_reason(column: Column, only: bool) -> str:
     if only or len(texts) < len(codes) or len(codes) < _FEWEST:
         return ""
     if all(re.fullmatch(r"\d{1,18}(\.0+)?", text.strip()) for text in texts):
-        numbers = np.array([float(text) for text in texts])
+        numbers = np.array([float(text.strip()) for text in texts])
         steps = np.diff(numbers)
         if (steps > 0).all() or (steps < 0).all():
             return "unique rising whole numbers, as of an id"

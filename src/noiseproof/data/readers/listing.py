@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from noiseproof.data.reading import Reading, Skipped
 from noiseproof.errors import DataError
@@ -83,26 +84,35 @@ class Folder:
 
 
 def walk(
-    path: str, root: str, deep: int = 0, takes: Callable[[str], bool] = is_picture
+    path: str,
+    root: str,
+    deep: int = 0,
+    takes: Callable[[str], bool] = is_picture,
+    known: Mapping[str, Folder] = MappingProxyType({}),
 ) -> Iterator[tuple[str, Folder]]:
-    """Every folder from this one down, with its path relative to this one (empty for itself)."""
-    here = Folder(path, root, takes)
+    """Every folder from this one down, by its path relative to this one (empty for itself)."""
+    here = known[path] if path in known else Folder(path, root, takes)
     yield "", here
     if deep >= _MOST_DEEP:
         raise DataError(f"{path}: folders lie {deep} deep; does a link lead back to a folder above it?")
     for name, below in here.folders.items():
-        for relative, folder in walk(below, root, deep + 1, takes):
+        for relative, folder in walk(below, root, deep + 1, takes, known):
             yield f"{name}/{relative}" if relative else name, folder
 
 
 def scan(
-    path: str, root: str, name: str, reading: Reading, takes: Callable[[str], bool] = is_picture
+    path: str,
+    root: str,
+    name: str,
+    reading: Reading,
+    takes: Callable[[str], bool] = is_picture,
+    known: Mapping[str, Folder] = MappingProxyType({}),
 ) -> tuple[list[str], list[str]]:
     """Items in a folder and below: their files, and their names under `name`; what is none is noted."""
     what = "images" if takes is is_picture else "texts"
     files: list[str] = []
     names: list[str] = []
-    for relative, folder in walk(path, root, takes=takes):
+    for relative, folder in walk(path, root, takes=takes, known=known):
         home = f"{name}/{relative}" if relative else name
         home = f"{home}/" if home else ""
         files += [f"{folder.path}/{picture}" for picture in folder.pictures]

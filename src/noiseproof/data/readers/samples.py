@@ -208,9 +208,11 @@ def _paths(
 ) -> tuple[dict[int, tuple[str, str]], dict[int, tuple[str, str]]]:
     """File and name of each record's picture, by position; and the records whose picture cannot be used."""
     assert roles.path is not None
-    if pictures is None:
-        raise DataError(f"{table.source}: pictures need a folder that their paths are relative to")
     texts = table[roles.path].texts
+    if pictures is None and all(map(os.path.isabs, texts)):
+        pictures = Pictures(Path(os.sep))
+    if pictures is None:
+        raise DataError(f"{table.source}: pictures need a folder that their paths are relative to; give root=FOLDER")
     found: dict[int, tuple[str, str]] = {}
     missing: dict[int, tuple[str, str]] = {}
     for place in keep.tolist():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ _LEAVES = (1, 3, 10)  # smallest leaves that are tried
 _LEAF = 5  # of many samples
 _FIRST, _LAST, _SOFT = 40, 120, 100  # trees of each leaf size, then of the best, and of the second round
 _MANY_TREES = 70  # times MANY / N, of many samples
+_MANY_CLASSES = 200  # from which on trees, whose cost grows with the classes, become fewer
 _DRAWN, _FEW = 10_000, 5_000  # samples a tree draws at most, and of many samples
 
 
@@ -45,15 +47,17 @@ class RandomForest:
 
     def seconds(self, samples: int, columns: int, classes: int) -> float:
         grow = 2e-4 * _drawn(samples) * float(np.sqrt(columns))
-        return 1e-3 * _trees_for(len(_LEAVES) * _FIRST + _LAST, samples) * (0.5 + grow + 1e-4 * samples)
+        return 1e-3 * _trees_for(len(_LEAVES) * _FIRST + _LAST, samples, classes) * (0.5 + grow + 1e-4 * samples)
 
     def _grown(self, task: Task, votes: _Votes, trees: int) -> _Votes:
         kind = self._trees[int(task.is_soft)]
         threads = Parallel(n_jobs=min(trees, os.cpu_count() or 1), require="sharedmem", return_as="generator")
-        first, trees = votes.trees, _trees_for(trees, len(task.given))
+        first, trees = votes.trees, _trees_for(trees, len(task.given), task.classes)
         work = (delayed(_one)(kind, task, votes.leaf, f"{self.name} {first + i}") for i in range(trees))
-        for rows, p in threads(work):
-            votes.add(rows, p)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes")  # many classes are no regression
+            for rows, p in threads(work):
+                votes.add(rows, p)
         return votes
 
 
@@ -68,10 +72,11 @@ def _drawn(samples: int) -> int:
     return min(samples, _DRAWN) if samples <= MANY else _FEW
 
 
-def _trees_for(trees: int, samples: int) -> int:
-    """Trees that leave each sample out as often as `trees` bootstraps do; fewer still where samples are very many."""
-    left_out = float(np.exp(-_drawn(samples) / samples))
-    return max(4, int(np.ceil(trees * np.exp(-1) / left_out * min(1, MANY / samples))))
+def _trees_for(trees: int, samples: int, classes: int) -> int:
+    """Trees that leave each sample out as often as `trees` bootstraps do; fewer of very many samples or classes."""
+    left_out = float(np.exp(-min(samples, _DRAWN) / samples))
+    share = min(1, MANY / samples, _MANY_CLASSES / classes)
+    return max(4, int(np.ceil(trees * np.exp(-1) / left_out * share)))
 
 
 class _Votes:

@@ -14,6 +14,7 @@
 
 typedef struct {
     REAL *l, *p, *g, *w, *d, *d_psi, *e, *e_psi; /* of each class: log p, p, G, (1-p)^focus, focal terms and psi */
+    Steps steps;
     REAL stat[REGISTERS][LANES];
 } NAME(Room);
 
@@ -107,7 +108,7 @@ INLINE void NAME(focal_terms)(const Program *program, NAME(Room) * room, int k, 
     for (int j = 0; j < k; j++) {
         const int kept = l[j] >= floor;
         /* w max(log p, floor) - floor; 1 - w without cancellation where p is small */
-        const REAL missing = p[j] < (REAL)1e-4 ? focus * p[j] * (1 + (1 - focus) / 2 * p[j]) : 1 - w[j];
+        const REAL missing = p[j] < (REAL)1e-4 ? focus * p[j] * (1 + (1 - focus) / 2 * p[j] * (1 + (2 - focus) / 3 * p[j])) : 1 - w[j];
         room->e[j] = w[j] * (kept ? l[j] - floor : 0) - floor * missing;
         room->e_psi[j] = kept ? w[j] : 0;
     }
@@ -145,28 +146,37 @@ INLINE void NAME(sums)(const Program *program, const NAME(Room) * room, int k, N
     }
 }
 
-/* The program's steps on `lanes` classes; those that are constant only if `anew`. */
-INLINE void NAME(program_run)(const Program *program, REAL (*stat)[LANES], int lanes, int anew) {
-#define FOR_CLASSES(expression)                                \
-    _Pragma("omp simd") for (int v = 0; v < lanes; v++) out[v] = expression; \
+/* The program's steps on `lanes` classes; those that are the same for every class only if `anew`. */
+INLINE void NAME(program_run)(const Program *program, Steps *steps, REAL (*stat)[LANES], int lanes, int anew) {
+#define FOR_CLASSES(expression)                                              \
+    _Pragma("omp simd") for (int v = 0; v < count; v++) out[v] = expression; \
     break
+    if (anew) *steps = read_steps(program);
+    REAL inverse[LANES];
     for (int s = 0; s < program->count; s++) {
+        if (steps->uniform[STATISTICS + s] && !anew) continue;
         const Step *step = program->steps + s;
         const REAL *a = stat[step->left], *b = stat[step->right];
         REAL *out = stat[STATISTICS + s], c = (REAL)step->constant;
+        const int count = steps->uniform[STATISTICS + s] ? LANES : lanes;
         if (c == 0 && step->constant != 0) c = (REAL)1e-37; /* too small for this type */
         switch (step->operation) {
-        case CONSTANT:
-            if (anew)
-                for (int v = 0; v < LANES; v++) out[v] = c;
-            break;
+        case CONSTANT: FOR_CLASSES(c);
         case ADD: FOR_CLASSES(a[v] + b[v]);
         case SUBTRACT: FOR_CLASSES(a[v] - b[v]);
         case MULTIPLY: FOR_CLASSES(a[v] * b[v]);
         case DIVIDE:
-            if (REAL_IS_FLOAT && is_constant(program, step->right)) {
-                const REAL inverse = 1 / b[0];
-                FOR_CLASSES(a[v] * inverse);
+            if (!REAL_IS_FLOAT) {
+                FOR_CLASSES(a[v] / b[v]);
+            }
+            if (steps->uniform[step->right]) {
+                const REAL once = 1 / b[0];
+                FOR_CLASSES(a[v] * once);
+            }
+            if (steps->quotient[s] == FIRST_OF_TWO)
+                _Pragma("omp simd") for (int v = 0; v < count; v++) inverse[v] = 1 / b[v];
+            if (steps->quotient[s] != ALONE) {
+                FOR_CLASSES(a[v] * inverse[v]);
             }
             FOR_CLASSES(a[v] / b[v]);
         case POWER:
@@ -311,7 +321,7 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
         const int lanes = last - from < LANES ? last - from : LANES;
         REAL c[LANES], sum = 0, *g = room->g + from;
         NAME(fill)(program, room, from, lanes, &totals);
-        NAME(program_run)(program, room->stat, lanes, anew && from == first);
+        NAME(program_run)(program, &room->steps, room->stat, lanes, anew && from == first);
         NAME(shares)(job, row, from, lanes, c);
         const REAL *L_k = room->stat[program->results[VALUE]];
 #pragma omp simd reduction(+ : sum)
