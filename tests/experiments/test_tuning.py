@@ -72,7 +72,7 @@ def test_the_leaderboard_shows_both_tracks_and_names_the_best_epoch_an_oracle(tr
     assert standings[ELR].tuned.last == (85, 85)
     assert standings["ce"].tuned.last == ()
     text = leaderboard.render(standings.values())
-    assert f"| `{ELR}` | 80.00 ± 0.00 | 80.00 ± 0.00 | 85.00 ± 0.00 | 85.00 ± 0.00 | lr 0.015 (of 4) | 1 | 2 |" in text
+    assert f"| `{ELR}` | 2 | 1 | 80.00 ± 0.00 | 80.00 ± 0.00 | 85.00 ± 0.00 | 85.00 ± 0.00 | lr 0.015 (of 4) |" in text
     assert "best test epoch (oracle)" in text
 
 

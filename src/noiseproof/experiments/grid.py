@@ -74,7 +74,7 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['fashion-mnist', 'frozen-cifar', 'leaderboard', ..., 'table3', 'table4', 'table5', 'table6']
+        ['combination', 'fashion-mnist', 'frozen-cifar', ..., 'table3', 'table4', 'table5', 'table6']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 

@@ -98,23 +98,34 @@ def _difference(trial: Mapping[str, Any], plain: Mapping[str, Any] | None) -> st
 
 
 def render(standings: Iterable[Standing]) -> str:
-    """Markdown, one table for each data set and noise."""
+    """Markdown, one table for each data set and noise, with the tuned track where something was tuned."""
+    standings = list(standings)
+    tuned = {(one.data, one.noise) for one in standings if one.tuned.last}
     lines: list[str] = []
     where = None
     for one in standings:
         if (one.data, one.noise) != where:
             where = (one.data, one.noise)
             lines += ["", f"### {one.data}, {one.noise}", ""]
-            lines += [
-                "| method | default: last epoch | default: best test epoch (oracle) | tuned: last epoch "
-                "| tuned: best test epoch (oracle) | chosen by held-out given labels | cost in CE | seeds |",
-                "|---|---|---|---|---|---|---|---|",
-            ]
-        lines.append(
-            f"| `{one.method}` | {_shown(one.default.last)} | {_shown(one.default.best)} | {_shown(one.tuned.last)} "
-            f"| {_shown(one.tuned.best)} | {one.chosen} | {one.cost:.3g} | {len(one.default.last)} |"
-        )
+            lines += [_row("method", "seeds", "cost in CE", *(_COLUMNS if where in tuned else _COLUMNS[:2]))]
+            lines += ["|---" * lines[-1].count(" | ") + "|---|"]
+        shown = [_shown(each) for each in (one.default.last, one.default.best, one.tuned.last, one.tuned.best)]
+        columns = [*shown, one.chosen] if where in tuned else shown[:2]
+        lines.append(_row(f"`{one.method}`", str(len(one.default.last)), f"{one.cost:.3g}", *columns))
     return "\n".join(lines).strip() + "\n" if lines else "no finished runs\n"
+
+
+_COLUMNS = (
+    "default: last epoch",
+    "default: best test epoch (oracle)",
+    "tuned: last epoch",
+    "tuned: best test epoch (oracle)",
+    "chosen by held-out given labels",
+)
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _shown(values: tuple[float, ...]) -> str:

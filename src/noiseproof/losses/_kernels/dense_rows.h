@@ -166,16 +166,13 @@ INLINE void NAME(program_run)(const Program *program, Steps *steps, REAL (*stat)
         case SUBTRACT: FOR_CLASSES(a[v] - b[v]);
         case MULTIPLY: FOR_CLASSES(a[v] * b[v]);
         case DIVIDE:
-            if (!REAL_IS_FLOAT) {
-                FOR_CLASSES(a[v] / b[v]);
-            }
-            if (steps->uniform[step->right]) {
+            if (REAL_IS_FLOAT && steps->uniform[step->right]) {
                 const REAL once = 1 / b[0];
                 FOR_CLASSES(a[v] * once);
             }
-            if (steps->quotient[s] == FIRST_OF_TWO)
+            if (REAL_IS_FLOAT && steps->quotient[s] == FIRST_OF_TWO)
                 _Pragma("omp simd") for (int v = 0; v < count; v++) inverse[v] = 1 / b[v];
-            if (steps->quotient[s] != ALONE) {
+            if (REAL_IS_FLOAT && steps->quotient[s] != ALONE) {
                 FOR_CLASSES(a[v] * inverse[v]);
             }
             FOR_CLASSES(a[v] / b[v]);
@@ -308,7 +305,6 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
     }
     if (needs & NEEDS_FOCAL) NAME(focal_terms)(program, room, k, &totals);
     NAME(sums)(program, room, k, &totals);
-
     const int only = !job->soft && job->smoothing == 0; /* one class counts */
     const int first = only ? (int)job->target[row] : 0, last = only ? first + 1 : k;
     static const int own[] = {BY_S, BY_Q, BY_U, BY_D, BY_E};
@@ -357,7 +353,6 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
     }
     job->values[row] = value;
     if (!job->grad) return 1;
-
     const REAL s = (REAL)by[0], q = (REAL)(2 * by[1]), u = (REAL)by[2], d = (REAL)by[3], e = (REAL)by[4];
     REAL *g = room->g, *l = room->l, *p = room->p;
     double all = 0;
