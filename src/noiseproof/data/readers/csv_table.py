@@ -204,7 +204,7 @@ def _arrow(path: Path, delimiter: str, width: int, numeric: set[str], mark: str,
 
 
 def _repeats_header(table: Any, header: list[str]) -> bool:
-    """Whether a row repeats the header: then its first column of texts holds its own name."""
+    """True if a row repeats the header: then its first column of texts holds its own name."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
