@@ -61,13 +61,13 @@ def test_a_rate_means_noise_spread_evenly():
 def test_a_short_training_is_given_stronger_pulls(change, times):
     found = suggest(10, recipe=recipes.load("digits", change))
     (alpha, _), (beta, _) = losses.parse(found.method).terms()
-    assert alpha == pytest.approx(1.2 * times)
-    assert beta == pytest.approx(0.24 * times)
+    assert alpha == pytest.approx(0.6 * times)
+    assert beta == pytest.approx(0.12 * times)
 
 
 def test_a_long_training_is_given_the_usual_ones_and_a_tiny_one_not_more_than_ten_times():
     assert suggest(10, recipe=recipes.load("digits", {"train.epochs": 4000})).method == suggest(10).method
-    assert suggest(10, recipe=recipes.load("digits", {"train.epochs": 1})).method == "12*nce + 2.4*amse"
+    assert suggest(10, recipe=recipes.load("digits", {"train.epochs": 1})).method == "6*nce + 1.2*amse"
 
 
 def test_a_class_that_is_lost_is_said_to_be():
