@@ -16,7 +16,7 @@ recipe, and grow where a recipe has less of it; where one has more they stay.
 
 The pulls were chosen on the digits, Fashion-MNIST and real tables: half of them wins a point or two on the digits and
 underfits on tables, twice as much gains as little on tables and loses more on the digits. With data, generalized
-cross-entropy and plain cross-entropy are trained beside the suggestion, and the one that agrees best with held-out given
+cross-entropy and plain cross-entropy are trained beside the suggestion, and what agrees best with held-out given
 labels is kept.
 """
 
