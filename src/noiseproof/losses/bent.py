@@ -149,8 +149,9 @@ class PHuber(Loss):
         super().__init__(**options)
         self.tau = in_range("tau", tau, 1)
         self.loss = parse(loss) if isinstance(loss, str) else loss
-        q = getattr(self.loss, "q", 0.0 if self.loss.name == "ce" else 1.0)
-        if self.loss.name not in ("ce", "gce") or q >= 1:
+        name = getattr(self.loss, "name", "")  # a sum has none
+        q = getattr(self.loss, "q", 0.0 if name == "ce" else 1.0)
+        if name not in ("ce", "gce") or q >= 1:
             raise InputError(f"phuber takes loss=ce or loss=gce(q=...) with q below 1, got loss={loss!s}")
         self.q = float(q)
 
