@@ -53,7 +53,8 @@ REFUSED = {
     "piecewise-zero(c=1)": "c must lie in [0, 1), got c=1",
     "bi-tempered(t1=1.1)": "t1 must lie in [0, 1], got t1=1.1",
     "bi-tempered(t2=0.9)": "t2 must lie in [1, inf), got t2=0.9",
-    "sym(loss=3)": "loss must be the text of a loss, such as sym(nce + mae); got 3",
+    "sym(loss=3)": "loss must be the text of a loss, such as gce(q=0.5); got 3",
+    "normalized(loss=3)": "loss must be the text of a loss, such as gce(q=0.5); got 3",
     "logit-bias(eps=1e5)": "eps must lie in [-10000, 10000], got eps=100000.0",
     "ldr(c=9, lam=0.1)": "c / lam must lie in [0, 80], got c / lam=90.0",
 }

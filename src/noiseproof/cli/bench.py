@@ -76,10 +76,11 @@ def loader(rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None
 def build() -> None:
     """Compile the losses' node of autograd for the torch that is installed; takes about a minute, once for each torch.
 
+    The environment variable CXX names another compiler, such as clang++.
+
     \b
     Examples:
     noiseproof bench build
-    CXX=clang++ noiseproof bench build
     """
     from noiseproof.losses import build_node
 

@@ -17,7 +17,7 @@ def _inner(loss: str | Loss) -> Loss:
     """The loss that an operator works on; it has no options of its own."""
     found = parse(loss) if isinstance(loss, str) else loss
     if not isinstance(found, Loss):
-        raise InputError(f"loss must be the text of a loss, such as sym(nce + mae); got {loss!r}")
+        raise InputError(f"loss must be the text of a loss, such as gce(q=0.5); got {loss!r}")
     if found.options():
         raise InputError("weight, ignore_index, reduction and label_smoothing belong to the operator, not to its loss")
     return found
