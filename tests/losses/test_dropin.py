@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import re
 
 import pytest
@@ -223,10 +224,16 @@ def test_python_and_c_count_alike():
 # torch's own samples
 
 
-def samples(name, dtype=torch.float64):
+def torchs_own(module):
+    """A module of torch's own tests; while it is imported it forbids to set flags of backends from then on."""
     pytest.importorskip("expecttest")  # torch's own tests ask for it
-    from torch.testing._internal.common_methods_invocations import op_db
+    found = importlib.import_module(f"torch.testing._internal.{module}")
+    torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
+    return found
 
+
+def samples(name, dtype=torch.float64):
+    op_db = torchs_own("common_methods_invocations").op_db
     op = next(op for op in op_db if op.name == f"nn.functional.{name}")
     every = list(op.sample_inputs("cpu", dtype, requires_grad=True))
     return every[:: count(7, 1)]
@@ -281,9 +288,7 @@ def test_torchs_samples_of_binary_cross_entropy_hold_for_the_sigmoid_form():
 
 @pytest.mark.filterwarnings("ignore")
 def test_torchs_module_samples_of_cross_entropy_hold():
-    pytest.importorskip("expecttest")
-    from torch.testing._internal.common_modules import module_db
-
+    module_db = torchs_own("common_modules").module_db
     info = next(info for info in module_db if info.module_cls is nn.CrossEntropyLoss)
     for sample in info.module_inputs_func(info, "cpu", torch.float64, True, False)[:: count(5, 1)]:
         options, (scores, target) = sample.constructor_input.kwargs, sample.forward_input.args

@@ -27,7 +27,7 @@ from support.deadly import DeadlyOs
 
 torch.set_num_threads(1)
 EPOCHS = 12
-METHOD = sys.argv[4]
+METHOD = sys.argv[4] if len(sys.argv) > 4 else "jal-ce"
 
 
 def train(folder: Path | None, told, deadly: DeadlyOs | None = None, die_in: int = 0) -> str:
