@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from noiseproof import data
 from noiseproof.data.dataset import Texts
 from noiseproof.data.readers import csv_table
 from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.pictures import looks_like_picture
 from noiseproof.errors import DataError
 
 ROWS = "".join(f"{i % 7 / 4},{i % 5},{'cat' if i % 2 else 'dog'}\n" for i in range(40))
@@ -245,3 +247,13 @@ def test_a_permutation_of_row_numbers_is_no_feature(tmp_path):
     rows = "".join(f"{k},{row}\n" for k, row in zip(order, ROWS.splitlines(), strict=True))
     found = data.load(write(tmp_path / "own.csv", "plot,a,b,label\n" + rows))
     assert found.reading.columns == ("a", "b")
+
+
+def test_a_pipe_among_texts_is_not_waited_for(tmp_path):
+    for label in ("ham", "spam"):
+        (tmp_path / label).mkdir()
+        os.mkfifo(tmp_path / label / "0pipe")
+        for number in range(4):
+            (tmp_path / label / f"{number}.txt").write_text(f"{label} {number}")
+    assert not looks_like_picture(str(tmp_path / "ham" / "0pipe"))
+    assert data.load(str(tmp_path)).classes == ("ham", "spam")

@@ -16,6 +16,7 @@ __all__ = ["Pictures", "broken", "looks_like_picture"]
 _HEAD = 32
 _MOST_PIXELS = 64_000_000  # more are not decoded
 _DEEP = 4  # folders below the table in which pictures are looked for
+_WITHOUT_WAITING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would wait for ever
 
 
 class Pictures:
@@ -125,17 +126,21 @@ def broken(paths: Sequence[str]) -> dict[int, str]:
 
 
 def looks_like_picture(path: str) -> bool:
-    """Test for a file that begins as a picture does."""
+    """Test for a file that begins as a picture does; a pipe or a device that has nothing to say is none."""
     try:
-        with open(path, "rb") as file:
-            return file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*"))
+        handle = os.open(path, _WITHOUT_WAITING)
+        try:
+            first = os.read(handle, 8)
+        finally:
+            os.close(handle)
     except OSError:
         return False
+    return first.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*"))
 
 
 def _looks_whole(path: str) -> bool:
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(path, _WITHOUT_WAITING)
     except OSError:
         return False
     try:
