@@ -57,7 +57,7 @@ class Suggestion:
     method: str
     a: float
     smallest_a: float
-    """What the noise asks for; inf where some class's own label does not lead."""
+    """The a that the noise asks for; inf where some class's own label does not lead."""
     margin: float | None
     """The smallest lead of a class's own label over its likeliest wrong one; None where the noise is not known."""
     reasons: tuple[str, ...]

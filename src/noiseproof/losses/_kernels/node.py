@@ -66,12 +66,15 @@ def load() -> Answer | None:
         return None
 
 
-def build_node() -> Path:
+def build_node(compiler: str | None = None) -> Path:
     """Compile the C++ node of autograd for the torch that is installed; takes about a minute, and is used from the
     next start of Python on.
 
     With small batches (128 x 10) a loss then takes about half of what it takes without, and less than
     `torch.nn.functional.cross_entropy`. Nothing else changes.
+
+    Args:
+        compiler: the C++ compiler, such as "clang++"; unless given, that of $CXX, c++ or g++.
 
     Returns:
         The file, in $NOISEPROOF_CACHE or ~/.cache/noiseproof.
@@ -84,7 +87,8 @@ def build_node() -> Path:
         raise MachineError("NOISEPROOF_CACHE is off: name a folder in it to keep the compiled node")
     if cpu.kernel is None:
         raise MachineError("the package was installed without a C compiler: install one, then the package again")
-    compiler = shutil.which(os.environ.get("CXX") or "c++") or shutil.which("g++")
+    usual = shutil.which(os.environ.get("CXX") or "c++") or shutil.which("g++")
+    compiler = shutil.which(compiler) if compiler else usual
     if compiler is None or sys.platform == "win32":
         raise MachineError("the node needs a C++ compiler such as g++ (or one named by $CXX), on Linux or macOS")
     path.parent.mkdir(parents=True, exist_ok=True)
