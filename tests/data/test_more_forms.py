@@ -257,3 +257,14 @@ def test_a_pipe_among_texts_is_not_waited_for(tmp_path):
             (tmp_path / label / f"{number}.txt").write_text(f"{label} {number}")
     assert not looks_like_picture(str(tmp_path / "ham" / "0pipe"))
     assert data.load(str(tmp_path)).classes == ("ham", "spam")
+
+
+@pytest.mark.parametrize(("separator", "mark"), [(";", ","), (",", ".")])
+def test_measurements_with_decimals_are_not_taken_for_labels(separator, mark, tmp_path):
+    """A column of classes with a name that nobody expects is found beside rounded measurements."""
+    rows = [f"P{i:03d}{separator}{i % 30 / 100:.2f}{separator}{'ja' if i % 3 else 'nein'}" for i in range(300)]
+    path = tmp_path / "befunde.csv"
+    path.write_text("\n".join([separator.join(["Nr.", "Wert", "Befund"]), *(row.replace(".", mark) for row in rows)]))
+    found = data.load(str(path))
+    assert found.classes == ("ja", "nein")
+    assert found.train.inputs.shape[1] == 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.names import role_of_name
-from noiseproof.data.readers.numbers import to_numbers, without_unit
+from noiseproof.data.readers.numbers import decimal_marks, to_numbers, without_unit
 from noiseproof.data.readers.role import Roles
 from noiseproof.data.readers.table import Column, Table, shown
 from noiseproof.errors import DataError
@@ -25,6 +25,7 @@ _SOFT = re.compile(
     r"(p|prob|proba|probability|soft|score|prediction|pred|label|pct|share|votes|count|n|num)[ _.:-]+(.+)\Z",
     re.IGNORECASE,
 )
+_FEW = 20  # values with decimals, such as stars of 0.5 to 5, that may still be classes
 _COUNTS = ("votes", "count", "n", "num")
 
 
@@ -62,7 +63,7 @@ def find_label(table: Table, left: list[Column], roles: Roles) -> None:
         roles.label = roles.assumed["--label"] = fits[0].name  # the only column whose values repeat as classes do
         return
     close = next((each for word in ("label", "class", "target") for each in _close(word, table.names)), None)
-    likely = [c.name for c in left if c.numbers is None and _may_be_label(c)]
+    likely = [c.name for c in left if c.numbers is None and _may_be_label(c) and not _is_measured(c)]
     likely = [close] if close is not None else likely
     say = f" {likely[0]!r}; is it {' or '.join(map(repr, likely[:4]))}?" if likely else " COLUMN"
     people = [column for column in left if column.name in likely]
@@ -89,12 +90,27 @@ def _may_be_label(column: Column) -> bool:
 
 
 def _is_class(column: Column) -> bool:
-    """True if the values may be classes at all: few different ones, each several times."""
+    """True if the values may be classes at all: few different ones, each several times, and no measurements."""
+    if _is_measured(column):
+        return False
     if column.numbers is not None:
         known = column.numbers[~np.isnan(column.numbers)]
         return bool(len(known)) and 2 <= len(np.unique(known)) <= max(2, len(known) // 5)
     texts = [text for text in column.different if text.strip()]
     return 2 <= len(texts) <= max(2, len(column.coded[1]) // 5)
+
+
+def _is_measured(column: Column) -> bool:
+    """True for numbers with digits after the decimal mark, point or comma, in more than a few values."""
+    values = column.numbers
+    if values is None:
+        texts = [text for text in column.different if text.strip()]
+        marks = decimal_marks(texts)
+        if not texts or not marks:
+            return False
+        values = to_numbers(texts, "." if "." in marks else ",")[0]
+    known = np.unique(values[~np.isnan(values)])
+    return len(known) > _FEW and bool((known != np.floor(known)).any())
 
 
 def find_votes(table: Table, left: list[Column], roles: Roles, options: ReadingOptions) -> None:
