@@ -46,3 +46,18 @@ def test_a_broken_picture_is_listed_and_skipped(tmp_path):
     assert "empty.jpg" in done.output
     assert "2 of 4 items skipped" in done.output
     assert [row["path"].split("/")[-1] for row in csv.DictReader(out.read_text().splitlines())] == ["a.png", "c.png"]
+
+
+def test_predictions_carry_the_users_own_key(tmp_path):
+    rows = [f"P{i:03d},{i % 2 + i / 1000},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "old.csv").write_text("\n".join(["patient,value,label", *rows]))
+    (tmp_path / "new.csv").write_text("\n".join(["patient,value", *(row.rpartition(",")[0] for row in rows[10:14])]))
+    learned = artifacts.learn(data.load(str(tmp_path / "old.csv")), only="discriminant", cache=None)
+    artifacts.save(learned.model, tmp_path / "model")
+    out = tmp_path / "out.csv"
+    done = CliRunner().invoke(app, ["predict", str(tmp_path / "model"), str(tmp_path / "new.csv"), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    found = list(csv.DictReader(out.read_text().splitlines()))
+    assert [(row["patient"], row["row"], row["label"]) for row in found] == [
+        ("P010", "2", "a"), ("P011", "3", "b"), ("P012", "4", "a"), ("P013", "5", "b"),
+    ]  # fmt: skip

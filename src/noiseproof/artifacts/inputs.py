@@ -14,6 +14,7 @@ from noiseproof.data.dataset import Inputs, Origin, Texts, is_frame
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.features import features
 from noiseproof.data.readers.image_files import IMAGE_ENDINGS
+from noiseproof.data.readers.input_columns import key_of
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.readers.tables import ENDINGS, is_table, read_table
 from noiseproof.errors import DataError, DataMissingError, InputError
@@ -145,6 +146,9 @@ def read_items(
     if not is_table(source):
         raise InputError(f"{source}: cannot be read; give a folder, a picture or a table ({', '.join(ENDINGS)})")
     table = read_table(source, options)
+    inputs = {*columns, *options.columns(), *_TEXT_COLUMNS}
+    if options.id is None and (kind == "text" or not inputs.isdisjoint(table.names)):
+        options = replace(options, id=key_of([column for column in table if column.name not in inputs]))
     keys = None if options.id is None else tuple(table[options.id].texts)
     index = np.arange(table.count) if table.index is None else table.index
     rows = None if table.rows is None else np.asarray(table.rows, np.int64)

@@ -16,7 +16,7 @@ from noiseproof.data.readers.role import Roles
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.errors import DataError
 
-__all__ = ["find_inputs", "is_text"]
+__all__ = ["find_inputs", "is_text", "key_of"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.IGNORECASE)
 _FEWEST = 10  # records from which a column of rising whole numbers is taken for a running number
@@ -113,6 +113,11 @@ def _find_id(left: list[Column], roles: Roles) -> None:
             roles.ignored[column.name] = why
     if roles.id is not None and roles.id not in roles.ignored:
         roles.ignored[roles.id] = "an id"
+
+
+def key_of(columns: Sequence[Column]) -> str | None:
+    """The name of the first of these columns that names each item, as an id does; None: none does."""
+    return next((c.name for c in columns if c.name and _is_unique(c) and _id_reason(c, only=False)), None)
 
 
 def _id_reason(column: Column, only: bool) -> str:
