@@ -117,10 +117,10 @@ def _find_id(left: list[Column], roles: Roles) -> None:
 
 def key_of(columns: Sequence[Column]) -> str | None:
     """The name of the first of these columns that names each item, as an id does; None: none does."""
-    return next((c.name for c in columns if c.name and _is_unique(c) and _id_reason(c, only=False)), None)
+    return next((c.name for c in columns if c.name and _is_unique(c) and _id_reason(c, only=False, fewest=1)), None)
 
 
-def _id_reason(column: Column, only: bool) -> str:
+def _id_reason(column: Column, only: bool, fewest: int = _FEWEST) -> str:
     role = role_of_name(column.name)
     if role == "id" or role == "annotator":
         return "an id" if role == "id" else "the annotator"
@@ -130,7 +130,7 @@ def _id_reason(column: Column, only: bool) -> str:
     known = [text for text in texts if not is_missing(text)]
     if known and all(_UUID.match(text.strip()) for text in known):
         return "an id"
-    if only or len(texts) < len(codes) or len(codes) < _FEWEST:
+    if only or len(texts) < len(codes) or len(codes) < fewest:
         return ""
     if all(re.fullmatch(r"\d{1,18}(\.0+)?", text.strip()) for text in texts):
         numbers = np.array([float(text.strip()) for text in texts])
