@@ -51,6 +51,7 @@ class Diagnosis:
         agreement: share of given labels that are also the predicted ones.
         seconds: that it took.
         judges: weight of each judge in the blend.
+        columns: names of the columns of a table of numbers, as far as they are known.
     """
 
     data: str
@@ -62,6 +63,7 @@ class Diagnosis:
     agreement: float
     seconds: float
     judges: Mapping[str, float] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
 
     @property
     def ranking(self) -> npt.NDArray[np.int64]:
@@ -225,8 +227,8 @@ class Diagnosis:
         contents = {
             "issues.csv": self.issues.csv(origin=self.origin.columns()),
             "diagnosis.json": json.dumps(self.to_json(), indent=1) + "\n",
-            "diagnosis.html": page(self.data, self._how(), self.split, self.issues),
-            "review.html": review_page(self.data, self.split, self.issues, self.origin),
+            "diagnosis.html": page(self.data, self._how(), self.split, self.issues, self._name),
+            "review.html": review_page(self.data, self.split, self.issues, self.origin, self.columns),
         }
         for name, content in contents.items():
             files.write_atomic(folder / name, content)
@@ -287,7 +289,7 @@ def diagnose(
         [0, 1, 2, 3, 4]
     """
     started = time.perf_counter()
-    name, split = samples_of(data, y, label=label, root=root, **reading)
+    name, split, columns = samples_of(data, y, label=label, root=root, **reading)
     given, classes = split.given.numpy(), len(split.classes)
     if classes < 2 or len(split) < 2:
         raise InputError(f"a diagnosis needs at least two classes, found {', '.join(split.classes)}")
@@ -331,6 +333,7 @@ def diagnose(
         agreement=issues.agreement,
         seconds=time.perf_counter() - started,
         judges=judges,
+        columns=columns,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,8 @@ _PAGE = """<!doctype html>
 <h1>Labels of {{ name }}</h1>
 <p class="soft">{{ lead }}</p>
 <p><strong>About {{ "%.1f"|format(100 * issues.rate) }} % of the labels seem wrong</strong>
-(by the confident joint: {{ "%.1f"|format(100 * issues.confident_rate) }} %);
+({{ "%.0f to %.0f"|format(100 * issues.rate_interval[0], 100 * issues.rate_interval[1]) }} %;
+by the confident joint: {{ "%.1f"|format(100 * issues.confident_rate) }} %);
 {{ issues|length }} of {{ issues.given|length }} samples are more likely something else.</p>
 {% for warning in issues.warnings %}<p class="warning">{{ warning }}</p>
 {% endfor %}
@@ -94,7 +96,7 @@ _PAGE = """<!doctype html>
 {% if samples %}<ol class="sheet">
 {% for one in samples %}<li>
 {% if one.picture %}<img src="{{ one.picture }}" alt="sample {{ one.index }}" loading="lazy">{% endif %}
-{{ one.title|clip(60) }}<br>called <span class="given">{{ one.given|clip(40) }}</span><br>
+{{ one.title|clip(60) }}<br>given <span class="given">{{ one.given|clip(40) }}</span><br>
 likely <span class="likely">{{ one.likely|clip(40) }}</span><br>
 <span class="soft">{{ "%.4f"|format(one.score) }}</span></li>
 {% endfor %}</ol>
@@ -105,7 +107,7 @@ likely <span class="likely">{{ one.likely|clip(40) }}</span><br>
 """
 
 
-def page(name: str, lead: str, split: Split, issues: LabelIssues) -> str:
+def page(name: str, lead: str, split: Split, issues: LabelIssues, title: Callable[[int], str]) -> str:
     """The page as text; pictures are made of the most suspect images only.
 
     Args:
@@ -113,6 +115,7 @@ def page(name: str, lead: str, split: Split, issues: LabelIssues) -> str:
         lead: a sentence that says how the samples were judged.
         split: the samples.
         issues: what was found about them.
+        title: the name of a sample by its position, as the user knows it.
     """
     import jinja2
     from markupsafe import Markup
@@ -129,15 +132,17 @@ def page(name: str, lead: str, split: Split, issues: LabelIssues) -> str:
         classes=split.classes,
         rows=rows,
         few=len(split.classes) > len(rows),
-        samples=[_sample(split, issues, index) for index in issues.ranking[: min(_SHEET, len(issues))].tolist()],
+        samples=[
+            _sample(split, issues, index, title(index)) for index in issues.ranking[: min(_SHEET, len(issues))].tolist()
+        ],
     )
 
 
-def _sample(split: Split, issues: LabelIssues, index: int) -> dict[str, Any]:
+def _sample(split: Split, issues: LabelIssues, index: int, title: str) -> dict[str, Any]:
     source = split.inputs[index]
     return {
         "index": index,
-        "title": source.name if isinstance(source, Path) else f"sample {index}",
+        "title": source.name if isinstance(source, Path) else title,
         "given": split.classes[int(issues.given[index])],
         "likely": split.classes[int(issues.likely[index])],
         "score": float(issues.score[index]),

@@ -27,8 +27,8 @@ _CHANNELS = (1, 3, 4)
 
 def samples_of(
     data: Any, labels: Any = None, *, label: str | None = None, root: str | Path | None = None, **reading: Any
-) -> tuple[str, Split]:
-    """A name and the samples, with the labels they came with.
+) -> tuple[str, Split, tuple[str, ...]]:
+    """A name, the samples with the labels they came with, and the names of a table's columns.
 
     Args:
         data: a data set, its name or path; or samples: numbers (N, D), dense or sparse; pictures (N, H, W),
@@ -42,26 +42,30 @@ def samples_of(
         InputError: no labels, as many labels as samples there are not, or inputs of no kind that is known.
     """
     if isinstance(data, Data):
-        return _name(data), data.everything()
+        return _name(data), data.everything(), _columns(data)
     if isinstance(data, Split):
-        return "samples", data
+        return "samples", data, ()
     if isinstance(data, str | Path) and labels is None:
         options = {**reading, **({"label": label} if label is not None else {})}
         found = load(data, root=root, **options)
-        return _name(found), found.everything()
+        return _name(found), found.everything(), _columns(found)
     if is_frame(data):
-        return "frame", _of_frame(data, labels, label)
+        return "frame", _of_frame(data, labels, label), ()
     if labels is None:
         raise InputError('labels are missing: diagnose(X, y), diagnose(frame, label="...") or diagnose("pets.csv")')
     inputs = _inputs(data)
     given, classes = labels_of(labels)
     _same_length(len(inputs) if isinstance(inputs, tuple) else inputs.shape[0], len(given))
-    return "samples", Split(inputs, torch.from_numpy(given), None, classes, _positions("X", inputs))
+    return "samples", Split(inputs, torch.from_numpy(given), None, classes, _positions("X", inputs)), ()
 
 
 def _name(data: Data) -> str:
     """The file or folder of own data, without options of its reading; the name of any other data set."""
     return data.name if data.reading is None or not data.reading.source else data.reading.source
+
+
+def _columns(data: Data) -> tuple[str, ...]:
+    return () if data.reading is None else data.reading.columns
 
 
 def vectors_of(inputs: Any, *, on_progress: Progress | None = None) -> Vectors:

@@ -33,7 +33,9 @@ _TEXT = 2_000  # characters of a text that are shown
 _COLUMNS = 40
 
 
-def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *, most: int = _MOST) -> str:
+def review_page(
+    name: str, split: Split, issues: LabelIssues, origin: Origin, names: Sequence[str] = (), *, most: int = _MOST
+) -> str:
     """The page as text.
 
     Args:
@@ -41,6 +43,7 @@ def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *,
         split: the samples that were judged.
         issues: what was found about them.
         origin: where each sample came from.
+        names: of the columns of vectors; numbered where they have none.
         most: suspects on the page, the most suspect; the page says how many there are.
     """
     flagged = [i for i in issues.ranking.tolist() if issues.is_issue[i]]
@@ -58,7 +61,7 @@ def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *,
         "rate": issues.rate,
         "restSum": float(rest.sum()),
         "restNext": [float(value) for value in rest[:100]],
-        "suspects": [_suspect(split, issues, origin, columns, i) for i in chosen],
+        "suspects": [_suspect(split, issues, origin, columns, names, i) for i in chosen],
     }
     style, script = (_file(name) for name in ("review.css", "review.js"))
     values = {
@@ -71,7 +74,9 @@ def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *,
     return re.sub(r"%([A-Z]+)%", lambda match: values[match[1]], _file("review.html"))
 
 
-def _suspect(split: Split, issues: LabelIssues, origin: Origin, columns: Columns, i: int) -> dict[str, Any]:
+def _suspect(
+    split: Split, issues: LabelIssues, origin: Origin, columns: Columns, names: Sequence[str], i: int
+) -> dict[str, Any]:
     item = split.inputs
     shown: dict[str, Any] = {}
     if isinstance(item, Texts):
@@ -80,7 +85,10 @@ def _suspect(split: Split, issues: LabelIssues, origin: Origin, columns: Columns
         row = item.iloc[i]
         shown["columns"] = [[str(name), str(row[name])[:200]] for name in item.columns[:_COLUMNS]]
     elif isinstance(item, torch.Tensor) and item.dim() == 2:
-        shown["columns"] = [[str(j), f"{value:.6g}"] for j, value in enumerate(item[i][:_COLUMNS].tolist())]
+        titles = names if len(names) == item.shape[1] else range(item.shape[1])
+        shown["columns"] = [
+            [str(title), f"{value:.6g}"] for title, value in zip(titles, item[i][:_COLUMNS].tolist(), strict=False)
+        ]
     else:
         shown["picture"] = _picture(item[i])
         if isinstance(item[i], Path):
