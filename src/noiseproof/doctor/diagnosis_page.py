@@ -96,7 +96,7 @@ by the confident joint: {{ "%.1f"|format(100 * issues.confident_rate) }} %);
 {% if samples %}<ol class="sheet">
 {% for one in samples %}<li>
 {% if one.picture %}<img src="{{ one.picture }}" alt="sample {{ one.index }}" loading="lazy">{% endif %}
-{{ one.title|clip(60) }}<br>given <span class="given">{{ one.given|clip(40) }}</span><br>
+{{ one.title|clip(300) }}<br>given <span class="given">{{ one.given|clip(40) }}</span><br>
 likely <span class="likely">{{ one.likely|clip(40) }}</span><br>
 <span class="soft">{{ "%.4f"|format(one.score) }}</span></li>
 {% endfor %}</ol>
