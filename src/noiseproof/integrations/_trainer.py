@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback
 
-from noiseproof.integrations.huggingface import Items, as_loss, causal_loss, compute_loss, unwrapped
+from noiseproof.integrations._model_loss import Items, as_loss, causal_loss, compute_loss, unwrapped
 from noiseproof.losses import Loss
 from noiseproof.train.health import Watched
 
