@@ -157,7 +157,9 @@ def grid(folder: Path, out: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "compare" or count(0, 1)])  # its workers take 8 s
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if name != "compare" or count(0, 1)]
+)  # its workers take 8 s
 def test_every_command_leaves_them_out_and_says_so_first(folder, tmp_path, capsys, name):
     assert command(*COMMANDS[name](folder, tmp_path / "out")) == 0
     lines = capsys.readouterr().out.splitlines()
