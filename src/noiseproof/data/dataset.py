@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Data",
+    "Files",
     "HeldOut",
     "Inputs",
     "Origin",
@@ -49,7 +51,54 @@ class Texts(tuple[str, ...]):
     __slots__ = ()
 
 
-Inputs = Any  # torch.Tensor | tuple[Path, ...] | Texts | pandas.DataFrame; pandas is imported only where one is met
+class Files(tuple[Path, ...]):
+    """Paths of picture files, one a sample; each becomes a `Path` when it is asked for.
+
+    To make 200,000 of them at once takes longer than to list the files.
+
+    Example:
+        >>> Files(["cat/1.png", "cat/2.png"])[1].name
+        '2.png'
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, paths: Iterable[str | os.PathLike[str]] = ()) -> Self:
+        """Keep the paths as texts."""
+        return super().__new__(cls, paths.names() if isinstance(paths, Files) else map(os.fspath, paths))  # type: ignore[arg-type]
+
+    def names(self) -> Iterator[str]:
+        """The paths as texts."""
+        return super().__iter__()  # type: ignore[return-value]
+
+    def __iter__(self) -> Iterator[Path]:
+        return map(Path, super().__iter__())
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return type(self)(found) if isinstance(index, slice) else Path(found)
+
+    def __contains__(self, path: object) -> bool:
+        return any(path == each for each in self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, tuple) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __add__(self, other: Any) -> Any:
+        return tuple(self) + tuple(other)
+
+    def take(self, where: Sequence[int]) -> Self:
+        """The paths at these positions."""
+        names = list(self.names())
+        return type(self)([names[i] for i in where])
+
+
+Inputs = (
+    Any  # torch.Tensor | Files | tuple[Path, ...] | Texts | pandas.DataFrame; pandas is imported only where one is met
+)
 
 
 def is_frame(inputs: object) -> TypeGuard[pd.DataFrame]:
@@ -64,6 +113,8 @@ def samples(inputs: Any, where: np.ndarray) -> Any:
         return inputs[torch.from_numpy(where)]
     if is_frame(inputs):
         return inputs.iloc[where].reset_index(drop=True)
+    if isinstance(inputs, Files):
+        return inputs.take(where.tolist())
     return type(inputs)(inputs[i] for i in where.tolist())
 
 
@@ -160,6 +211,8 @@ class Split:
         clean: the true labels where they are known; training never looks at them.
         classes: the K names.
         origin: where each sample came from; None for data sets that the package knows by name.
+        soft: soft targets, float32 (N, K), where they were asked for: the losses are trained on these in place of
+            `given`, which holds the most probable class.
 
     Raises:
         DataError: the parts do not fit together, or a label lies outside 0 to K-1.
@@ -170,6 +223,7 @@ class Split:
     clean: torch.Tensor | None
     classes: tuple[str, ...]
     origin: Origin | None = None
+    soft: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.inputs, torch.Tensor):
@@ -184,6 +238,10 @@ class Split:
         _check_labels("given", self.given, len(self.inputs), len(self.classes))
         if self.clean is not None:
             _check_labels("clean", self.clean, len(self.inputs), len(self.classes))
+        if self.soft is not None and self.soft.shape != (len(self.inputs), len(self.classes)):
+            raise DataError(
+                f"soft targets must be {(len(self.inputs), len(self.classes))}, got {tuple(self.soft.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -198,6 +256,7 @@ class Split:
             None if self.clean is None else self.clean[at],
             self.classes,
             None if self.origin is None else self.origin.take(where),
+            None if self.soft is None else self.soft[at],
         )
 
 
@@ -219,7 +278,12 @@ class HeldOut:
         origins = [part.origin for part in parts if part.origin is not None]
         origin = origins[0].followed_by(origins[1]) if len(origins) == len(parts) else None
         inputs = _concatenated([part.inputs for part in parts])
-        return Split(inputs, torch.cat([part.given for part in parts]), clean, train.classes, origin).take(back)
+        given = torch.cat([part.given for part in parts])
+        soft = [part.soft for part in parts if part.soft is not None]
+        joined = Split(
+            inputs, given, clean, train.classes, origin, torch.cat(soft) if len(soft) == len(parts) else None
+        )
+        return joined.take(back)
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,11 +349,14 @@ def fingerprint(*splits: Split, hashes: Mapping[str, bytes] = MappingProxyType({
             _add_frame(digest, split.inputs)
         else:
             digest.update(b"files\0")
-            known = [hashes.get(os.fspath(path), b"") for path in split.inputs]
-            digest.update(b"".join(known) if all(known) else file_hashes.of(split.inputs))
+            names = list(Files(split.inputs).names())
+            known = [hashes.get(name, b"") for name in names]
+            digest.update(b"".join(known) if all(known) else file_hashes.of(names))
         _add(digest, split.given)
         if split.clean is not None:
             _add(digest, split.clean)
+        if split.soft is not None:
+            _add(digest, split.soft)
         digest.update("\x1f".join(split.classes).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

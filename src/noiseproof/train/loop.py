@@ -150,6 +150,7 @@ class Training:
         self.network = self.networks[0]
         self.normalises_rows = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
         self.given = given.to(self.config.device)
+        self.soft = preparation.soft_targets(data.train, noisy is not None, rule, method.name, self.config.device)
         self.task = preparation.task_of(self)
         rule.setup(self.task)
         rule.attach(self.networks)
@@ -244,7 +245,9 @@ class Training:
             self.method.l1,
             self.recipe.train.clip_norm,
         )
-        recordable = self.rule.captures and all(addition.captures for addition in self.rule.additions)
+        recordable = (
+            self.soft is None and self.rule.captures and all(addition.captures for addition in self.rule.additions)
+        )
         return Captured(step) if self.config.device.type == "cuda" and self.team.size == 1 and recordable else step
 
     def train_epoch(self, update: Step | Captured) -> Generator[None, None, tuple[Tensor, Tensor]]:
@@ -280,6 +283,7 @@ class Training:
                     network=each.network,
                     networks=(),
                     draw=partial(rng.generator, self.seed, "method", epoch, number, device=self.config.device.type),
+                    soft=None if self.soft is None else self.soft[index],
                 )
                 # Processes average their gradients: a process with fewer samples than another counts for less.
                 value, correct = update(batch, len(index) * size / whole)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from noiseproof.data.dataset import Inputs, Origin, Split, Texts
+from noiseproof.data.dataset import Files, Inputs, Origin, Split, Texts
 from noiseproof.data.io.archives import MIB, read_bytes
 from noiseproof.data.readers.base import Parts, ReadingOptions
 from noiseproof.data.readers.classes import in_order
@@ -251,11 +251,13 @@ def _samples(found: _Found, path: Path, options: ReadingOptions, reading: Readin
         has = ", ".join(classes) or "none"
         more = f"; {len(bad)} pictures cannot be read ({found.names[next(iter(bad))]}, ...)" if bad else ""
         more += "".join(f"; {note}" for note in reading.notes if "holds no images" in note)
-        raise DataError(f"{path}: at least two classes are needed, found {has}{more}; put each into a folder of its own")
+        raise DataError(
+            f"{path}: at least two classes are needed, found {has}{more}; put each into a folder of its own"
+        )
     number = {label: at for at, label in enumerate(classes)}
     labels = np.fromiter((number[found.labels[place]] for place in keep), np.int64, len(keep))
     origin = Origin(str(path), np.arange(len(keep)), paths=tuple(found.names[place] for place in keep))
-    inputs: Inputs = tuple(Path(found.files[place]) for place in keep)
+    inputs: Inputs = Files(found.files[place] for place in keep)
     if as_texts:
         inputs = Texts(texts[place] for place in keep)
     whole = Split(inputs, torch.from_numpy(labels), None, tuple(classes), origin)

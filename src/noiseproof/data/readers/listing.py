@@ -16,6 +16,7 @@ PICTURE_ENDINGS = (
     ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm",
     ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2",
 )  # fmt: skip
+_ENDINGS = frozenset(PICTURE_ENDINGS)
 _LEFTOVERS = frozenset(
     [
         "__MACOSX", "@eaDir", "Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini", "$RECYCLE.BIN",
@@ -37,7 +38,7 @@ def is_leftover(name: str) -> bool:
 
 def is_picture(name: str) -> bool:
     """Test for the ending of a picture."""
-    return name.lower().endswith(PICTURE_ENDINGS)
+    return name[name.rfind(".") :].lower() in _ENDINGS
 
 
 class Folder:
@@ -63,7 +64,7 @@ class Folder:
             entries = []
         for entry in entries:
             name = entry.name
-            if is_leftover(name):
+            if name[0] == "." or name in _LEFTOVERS:
                 continue
             if entry.is_symlink():
                 if not os.path.exists(entry.path) or _leads_back(entry.path, path):

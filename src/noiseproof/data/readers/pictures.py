@@ -140,8 +140,9 @@ def look_at(paths: Sequence[str]) -> Seen:
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         reasons = dict(zip(places, pool.map(_fault, (paths[place] for place in places)), strict=True))
     broken = {place: reason for place, reason in reasons.items() if reason}
-    blob = digests.tobytes()
-    hashes = {path: blob[32 * at : 32 * at + 32] for at, path in enumerate(paths) if at not in broken}
+    hashes = dict(zip(paths, digests.view("V32").ravel().tolist(), strict=True))
+    for place in broken:
+        hashes.pop(paths[place], None)
     return Seen(broken, hashes)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from noiseproof.data.dataset import Inputs, Origin, Split, Texts
+from noiseproof.data.dataset import Files, Inputs, Origin, Split, Texts
 from noiseproof.data.readers import annotators, classes
 from noiseproof.data.readers.annotators import Annotations
 from noiseproof.data.readers.base import Parts, ReadingOptions
@@ -75,6 +75,7 @@ def labelled(table: Table, options: ReadingOptions, reading: Reading, home: Path
         None if clean is None or (clean[keep] < 0).any() else torch.from_numpy(clean[keep]),
         tuple(names),
         _origin(table, roles, keep, paths),
+        annotators.soft_targets(found, options, table.source, reading, keep),
     )
     _account(table, roles, reading)
     if table.delimiter not in (None, ",") and options.delimiter is None:
@@ -167,20 +168,19 @@ def _labels(
 
 def _soft(table: Table, roles: Roles) -> Annotations:
     plain = [re_prefix(name) for name in roles.soft]
-    prefixes = {name[: len(name) - len(end)] for name, end in zip(roles.soft, plain, strict=True)}
+    prefixes = {name[: name.rfind(end)] for name, end in zip(roles.soft, plain, strict=True)}
     names = plain if len(prefixes) == 1 else list(roles.soft)  # `p_cat, p_dog`, or a column called as each class
     columns = [features(table, [name])[0] for name in roles.soft]
     soft = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
-    soft /= soft.sum(axis=1, keepdims=True)
-    empty = np.zeros(0)
-    return Annotations((), None, soft, soft.argmax(axis=1), empty, empty.astype(np.int64), 0, tuple(names))
+    return annotators.from_shares(soft, names)
 
 
 def re_prefix(name: str) -> str:
-    """The class that a column of probabilities is named after: `p_cat` is cat."""
+    """The class that a column of probabilities is named after: `p_cat` and `p[cat]` are cat."""
     import re
 
-    return re.sub(r"\A[A-Za-z]+[ _.:-]+", "", name.strip())
+    listed = re.fullmatch(r"[^\[]*\[(.+)\]", name.strip())
+    return listed[1] if listed else re.sub(r"\A[A-Za-z]+[ _.:-]+", "", name.strip())
 
 
 def _limits(table: Table, given: Labels, names: list[str]) -> None:
@@ -252,7 +252,7 @@ def _inputs(
 ) -> Inputs:
     everything = len(keep) == table.count
     if roles.path is not None:
-        return tuple(Path(paths[place][0]) for place in keep.tolist())
+        return Files(paths[place][0] for place in keep.tolist())
     if roles.text is not None:
         texts = table[roles.text].texts
         empty = [place for place in keep.tolist() if not texts[place].strip()]
