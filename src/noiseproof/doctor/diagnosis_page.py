@@ -123,9 +123,11 @@ def page(name: str, lead: str, split: Split, issues: LabelIssues, title: Callabl
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["clip"] = lambda text, longest=80: visible(text, longest)
     rows = sorted(issues.classes, key=lambda one: one.margin)[:_CLASSES]
-    return environment.from_string(_PAGE).render(
+    return environment.from_string(
+        _PAGE
+    ).render(
         policy=page_policy([_STYLE]),
-        style=Markup(_STYLE),
+        style=Markup(_STYLE),  # noqa: S704 - the package's own style sheet
         name=visible(name),
         lead=lead,
         issues=issues,
