@@ -100,6 +100,8 @@ def main() -> None:
     from noiseproof.data import DATASETS
     from noiseproof.errors import DataError
 
+    import pandas  # noqa: F401  only tables with words need it, and no sound file here has any
+
     global _watching
     _SETS.update({entry.name: DATASETS.build(entry.name) for entry in DATASETS})  # texts are parsed before the watch
     sys.addaudithook(_hook)
