@@ -97,10 +97,10 @@ def _memory(key: str) -> int:
 
 
 def main() -> None:
+    import pandas  # noqa: F401  only tables with words need it, and no sound file here has any
+
     from noiseproof.data import DATASETS
     from noiseproof.errors import DataError
-
-    import pandas  # noqa: F401  only tables with words need it, and no sound file here has any
 
     global _watching
     _SETS.update({entry.name: DATASETS.build(entry.name) for entry in DATASETS})  # texts are parsed before the watch
