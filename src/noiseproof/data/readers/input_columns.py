@@ -44,7 +44,11 @@ def find_inputs(
         if role_of_name(column.name) == "leftover":
             roles.ignored[column.name] = "made by noiseproof noise"
             left.remove(column)
-    texts = [column for column in left if is_text(column)]
+    texts = [column for column in left if is_text(column) and not _is_date(column)]
+    if any(role_of_name(column.name) == "text" for column in texts):
+        for column in [each for each in left if _is_date(each)]:
+            roles.ignored[column.name] = "dates beside texts"
+            left.remove(column)
     others = [column for column in left if column not in texts and not _is_constant(column)]
     if len(texts) == 1 and not others:
         roles.text = texts[0].name
@@ -80,7 +84,7 @@ def _find_path(table: Table, left: list[Column], roles: Roles, pictures: Callabl
     if not found:
         keys = [column for column in left if role_of_name(column.name) in ("path", "id")]
         plain = [column for column in left if not role_of_name(column.name)]
-        if keys and not plain:
+        if keys and not plain and not any(is_text(column) for column in left):
             found = [column for column in keys if pictures(column.texts)][:1]
     if len(found) > 1:
         names = [column.name for column in found]
@@ -161,6 +165,20 @@ def is_text(column: Column) -> bool:
     words = sum(len(text.split()) for text in known) / len(known)
     named = role_of_name(column.name) == "text"
     return (words >= 1.5 if named else words >= 3) and (len(texts) * 2 > len(codes) or words >= 5 or named)
+
+
+def _is_date(column: Column) -> bool:
+    """Test for dates and times: a year, further numbers, and at most the names of a day, a month and a time zone."""
+    if column.numbers is not None:
+        return False
+    known = [text.strip() for text in column.different if text.strip()][:200]
+    return bool(known) and all(map(_names_date, known))
+
+
+def _names_date(text: str) -> bool:
+    words, numbers = re.findall(r"[A-Za-z]+", text), re.findall(r"\d+", text)
+    year = any(re.fullmatch(r"(19|20)\d\d", number) for number in numbers)
+    return len(text) <= 40 and year and len(numbers) >= 3 and len(words) <= 4 and max(map(len, words), default=0) <= 9
 
 
 def _is_words(column: Column) -> bool:

@@ -36,6 +36,11 @@ def load_own(path: Path, options: ReadingOptions | None = None) -> Data:
     """
     options = options or ReadingOptions()
     reading = Reading(str(path), "")
+    if path.resolve() == Path(path.resolve().anchor):
+        raise DataError(
+            f"{path}: is a whole disk, not a data set; give the folder that holds one folder of pictures or texts a "
+            "class, or a table such as pets.csv"
+        )
     for form in READERS:
         if form.sniff(path):
             return assemble(str(path), form.read(path, options, reading), reading)

@@ -21,6 +21,7 @@ from noiseproof.data.reading import CANNOT
 __all__ = ["Pictures", "Seen", "look_at", "looks_like_picture", "why"]
 
 _OPTIONAL = (".avif", ".heic", ".heif", ".jp2")  # forms that not every Pillow reads
+_MOST_OTHERS = 50_000  # files and folders that are no pictures
 _DEEP = 4  # folders below the table in which pictures are looked for
 _WITHOUT_WAITING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would wait for ever
 
@@ -38,9 +39,12 @@ class Pictures:
     @cached_property
     def _listed(self) -> list[str]:
         found: list[str] = []
-        for relative, folder in walk(str(self.root), str(self.root)):
-            if relative.count("/") < _DEEP:
-                found += [f"{relative}/{name}" if relative else name for name in folder.pictures]
+        others = 0
+        for relative, folder in walk(str(self.root), str(self.root), deepest=_DEEP):
+            found += [f"{relative}/{name}" if relative else name for name in folder.pictures]
+            others += len(folder.others) + len(folder.folders)
+            if others > _MOST_OTHERS and others > 9 * len(found):
+                break  # a home or a disk: pictures have to be named by their path from the table
         return found
 
     @cached_property
