@@ -16,9 +16,9 @@ __all__ = ["code_content", "method_content", "model_content"]
 
 
 def model_content(recipe: Recipe) -> dict[str, str]:
-    """The hash of the file of starting weights, and of the source of a network of the user's own."""
+    """The hash of the file of starting weights, of a Hugging Face folder, and of the source of a network of one's own."""
     name, weights = recipe.model.name, recipe.model.weights
-    made = code_content("model", name, models.entry_of(name).cls)
+    made = models.folder_content(name) or code_content("model", name, models.entry_of(name).cls)
     if recipe.model.features:
         made |= code_content("features", recipe.model.features, EXTRACTORS[parse_call(recipe.model.features).name].cls)
     return made if weights is None else made | models.weights_content(weights)
