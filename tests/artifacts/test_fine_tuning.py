@@ -167,7 +167,7 @@ def test_statistics_of_frozen_layers_stay(pretrained, photos):
 
 def test_names_that_are_not_there_are_named_and_nothing_is_downloaded(tmp_path):
     pytest.importorskip("torchvision")
-    with pytest.raises(UnknownNameError, match="did you mean 'resnet18'"):
+    with pytest.raises(UnknownNameError, match=r"did you mean 'resnet18'"):
         models.entry_of("torchvision:resnet19")
     with pytest.raises(DataMissingError, match="Nothing is downloaded"):
         models.entry_of("transformers:google/vit-base-patch16-224")
@@ -186,5 +186,5 @@ def test_a_folder_that_asks_for_code_or_other_files_is_refused(pretrained, tmp_p
     folder = Path(shutil.copytree(pretrained / "vit", tmp_path / "vit"))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, key: value}))
-    with pytest.raises(DataError, match="classifies no pictures|asks for code or files"):
+    with pytest.raises(DataError, match=r"classifies no pictures|asks for code or files"):
         models.build(f"transformers:{folder}", shape=(3, 32, 32), classes=3, generator=seeded(1))

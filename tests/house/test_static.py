@@ -207,6 +207,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ): "calls that the driver gave to Ray, which runs its cluster's code anyway",
     ("testing/objects.py", "runs a pickle"): "the bytes it made of the loss under test a line before",
     ("models/weights.py", "runs a pickle"): "foreign .pt weights, weights_only; torch>=2.10 is required",
+    ("models/transformers_networks.py", "trusts what it loads"): "says trust_remote_code=False, and safetensors alone",
     ("experiments/driver.py", "removes files"): "the checkpoints of a run that is recorded",
     (
         "data/io/unpack.py",

@@ -9,7 +9,11 @@ import torch
 
 __all__ = ["bert_folder", "vit_folder"]
 
-WORDS = ["[PAD]", "[UNK]", *"win free prize cash now see you at lunch call me after the meeting".split()]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    *["win", "free", "prize", "cash", "now", "see", "you", "at", "lunch", "call", "me", "after", "the", "meeting"],
+]
 
 
 def vit_folder(folder: Path, *, layers: int = 2) -> Path:

@@ -1,4 +1,4 @@
-"""The architectures of a model, each from raw inputs to logits: a learner on features, or a network on its own inputs."""
+"""Architectures of a model, each from raw inputs to logits: a learner on features, or a network on its own inputs."""
 
 from __future__ import annotations
 

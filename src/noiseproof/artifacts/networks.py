@@ -90,13 +90,12 @@ def _known(name: str, code: Any) -> None:
     """Refuse a network that the package does not define, unless the user has loaded its code."""
     if models.is_of_library(name) or (name in MODELS and not code_of(MODELS[name].cls)):
         return
-    part, _, attribute = name.rpartition(":")
+    part = name.rpartition(":")[0]
     here = name in MODELS if not part else any(part == one.module for one in own_parts.loaded())
     if not here:
         where = f"{part or 'FILE'}.py"
         raise InputError(
-            f"this model's network is {attribute if not part else name}, code of your own, which a model folder does not "
-            f"hold; load it first: --import {where} (in Python: noiseproof.runtime.own_parts.load({where!r}))"
+            f"this model's network is {name}, code of your own, which a model folder does not hold; load it first: --import {where} (in Python: noiseproof.runtime.own_parts.load({where!r}))"
         )
     if code_of(models.entry_of(name).cls) != code:
         raise DataError(f"the code of {name} is not the one that this model was trained with; load that file")

@@ -71,7 +71,8 @@ class Sources:
             `data`: of the user's own data. `files`: of files of a named data set that are not the official ones.
             `matrix`: of the file of noise `transition`; `method matrix`: of that of a method.
             `labels`: of published labels that are not the official ones.
-            `weights`: of the file of starting weights. `network`: of a Hugging Face folder. `code KIND NAME`: of the source of a part of the user's own.
+            `weights`: of the file of starting weights. `network`: of a Hugging Face folder.
+            `code KIND NAME`: of the source of a part of the user's own.
         """
         return {
             **self.inputs(text, noise_text),

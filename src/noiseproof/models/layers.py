@@ -1,4 +1,4 @@
-"""Layers of a network from input to head, for learning rates that differ by layer and for layers that stay as they are."""
+"""Layers of a network from input to head, for learning rates by layer and for layers that stay as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that the package does not define: "my_model:Net" of the user's code, torchvision's, a Hugging Face folder's."""
+"""Networks that the package does not define: "my_model:Net" of the user's code, torchvision's, Hugging Face folders."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ class OwnNetwork(Network):
                     raise
                 text = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
                 raise InputError(
-                    f"model {name} cannot take inputs of shape {tuple(shape)} ({text}); for pictures set augment.resize "
-                    "and augment.crop"
+                    f"model {name} cannot take inputs of shape {tuple(shape)} ({text}); for pictures set "
+                    "augment.resize and augment.crop"
                 ) from None
             check_logits(logits, 2, classes, f"model {name}")
             self._split(trial, logits)

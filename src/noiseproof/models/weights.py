@@ -42,9 +42,10 @@ def load_weights(network: Network, source: str) -> None:
     missing, foreign = own.keys() - found.keys(), found.keys() - own.keys()
     wrong = [key for key in own.keys() & found.keys() - last if own[key].shape != found[key].shape]
     if missing or foreign or wrong:
+        name = network.source if isinstance(network, OwnNetwork) else network.name
         example = sorted([*missing, *foreign, *wrong])[0]
         raise DataError(
-            f"{source} does not hold the weights of a {getattr(network, 'source', network.name)}: {len(missing)} are missing, {len(foreign)} have "
+            f"{source} does not hold the weights of a {name}: {len(missing)} are missing, {len(foreign)} have "
             f"no place and {len(wrong)} have another shape, for example {example!r}"
         )
     network.load_state_dict({key: own[key] if key in last else found[key] for key in own})

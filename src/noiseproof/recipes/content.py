@@ -16,7 +16,7 @@ __all__ = ["code_content", "method_content", "model_content"]
 
 
 def model_content(recipe: Recipe) -> dict[str, str]:
-    """The hash of the file of starting weights, of a Hugging Face folder, and of the source of a network of one's own."""
+    """Hashes of the file of starting weights, of a Hugging Face folder, and of the source of the user's own network."""
     name, weights = recipe.model.name, recipe.model.weights
     made = models.folder_content(name) or code_content("model", name, models.entry_of(name).cls)
     if recipe.model.features:
