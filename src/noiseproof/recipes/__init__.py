@@ -17,7 +17,7 @@ from noiseproof import losses, methods
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
-from noiseproof.methods import METHODS, split_additions
+from noiseproof.methods import METHODS, split_additions, with_loss
 from noiseproof.methods import Method as Rule
 from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, written
 from noiseproof.storage import files
@@ -152,8 +152,7 @@ class Recipe:
     def _rule(self, text: str) -> Rule:
         call = _one_call(text)
         if call is not None and call.name.lower() in METHODS:
-            named = {key: self._loss_text(value) if key == "loss" else value for key, value in call.named}
-            return METHODS[call.name].build(replace(call, named=tuple(named.items())))
+            return METHODS[call.name].build(with_loss(call, self._loss_text))
         for _, each in parse_sum(text, nested=True):
             if each.name not in LOSSES and each.name.lower() not in LOSSES and each.name not in METHODS:
                 others = [name for name in METHODS.names() if name not in self.methods]
@@ -165,10 +164,10 @@ class Recipe:
                 )
         return methods.parse(text)
 
-    def _loss_text(self, value: Any) -> Any:
+    def _loss_text(self, text: str) -> str:
         """The loss of a method of this recipe, where a loss is named by it: `elr(loss=jal-ce)`."""
-        entry = self.methods.get(value.lower()) if isinstance(value, str) else None
-        return value if entry is None or entry.loss is None else entry.loss
+        entry = self.methods.get(text.lower())
+        return text if entry is None or entry.loss is None else entry.loss
 
     def settings(self) -> dict[str, Any]:
         """The protocol as plain values: what decides a run beside its method."""
