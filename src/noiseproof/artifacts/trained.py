@@ -50,7 +50,8 @@ def of_outcome(outcome: Outcome, data: Data, recipe: Recipe, *, about: dict[str,
     name = recipe.model.name
     if name not in MODELS or type(network) is not MODELS[name].cls:
         raise InputError(
-            f"a {type(network).__name__} cannot be kept as a model folder; only the networks of `models` can"
+            f"the network {name} cannot be kept as a model folder, which holds no code; "
+            "only those of `noiseproof list models` can"
         )
     inputs = data.train.inputs
     if isinstance(inputs, Tensor):

@@ -20,6 +20,7 @@ from noiseproof.losses import LOSSES, Loss
 from noiseproof.methods import METHODS, split_additions, with_loss
 from noiseproof.methods import Method as Rule
 from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, written
+from noiseproof.runtime import own_parts
 from noiseproof.storage import files
 from noiseproof.text import Call, parse_call, parse_sum
 
@@ -203,9 +204,13 @@ def register(name: str, text: str) -> None:
     if name in names() or not name or name.endswith(".toml"):
         raise InputError(f"a recipe cannot be named {name!r}: there is one, or it is no name; choose another")
     try:
-        _REGISTERED[name] = tomllib.loads(text)
+        values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"recipe {name} is not TOML: {error}") from None
+    network = values["model"].get("name") if isinstance(values.get("model"), dict) else None
+    if isinstance(network, str) and ":" in network:  # now, while what lies beside the file that registers it is found
+        values["model"]["name"] = own_parts.canonical(network)
+    _REGISTERED[name] = values
     try:
         load(name)
     except Exception:
