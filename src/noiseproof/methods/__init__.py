@@ -27,6 +27,7 @@ __all__ = [
     "Task",
     "parse",
     "split_additions",
+    "with_loss",
 ]
 
 for _module in pkgutil.iter_modules(__path__):  # a new method is one new file
