@@ -13,8 +13,9 @@ from torch import Tensor
 from noiseproof.data.dataset import Inputs, Origin, Texts, is_frame
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.features import features
-from noiseproof.data.readers.image_files import IMAGE_ENDINGS
 from noiseproof.data.readers.input_columns import key_of
+from noiseproof.data.readers.listing import PICTURE_ENDINGS, is_picture, walk
+from noiseproof.data.readers.pictures import Pictures
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.readers.tables import ENDINGS, is_table, read_table
 from noiseproof.errors import DataError, DataMissingError, InputError
@@ -132,7 +133,7 @@ def read_items(
     if not source.exists():
         raise DataMissingError(f"no file or folder {source}; give the path of new items")
     name = source.name.lower().removesuffix(".gz")
-    if source.is_dir() or name.endswith(IMAGE_ENDINGS):
+    if source.is_dir() or is_picture(name):
         if kind != "pictures":
             raise InputError(f"this model takes {kind}, and {source} is a {'folder' if source.is_dir() else 'picture'}")
         if source.is_dir():
@@ -155,8 +156,12 @@ def read_items(
     origin = Origin(str(source), index, rows, keys, options.id or "")
     if kind == "pictures":
         named = tuple(_column(table, options.path, _PATH_COLUMNS, "--path").texts)
-        base = options.root or source.parent
-        return Items(tuple(base / one for one in named), replace(origin, paths=named))
+        known = Pictures(options.root or source.parent)
+        fits = [known.find(one) for one in named]
+        paths = tuple(
+            known.root / (found[0] if len(found) == 1 else one) for found, one in zip(fits, named, strict=True)
+        )
+        return Items(paths, replace(origin, paths=named))
     if kind == "text":
         return Items(Texts(_column(table, options.text, _TEXT_COLUMNS, "--text").texts), origin)
     return Items(*_rows(table, columns, categories, options, origin))
@@ -185,20 +190,18 @@ def _rows(
 
 
 def _folder(source: Path) -> Items:
+    """The pictures in a folder and below, by path, as the training data were listed."""
     found = sorted(
-        path
-        for path in source.rglob("*")
-        if path.name.lower().endswith(IMAGE_ENDINGS)
-        and not any(p.startswith(".") for p in path.relative_to(source).parts)
+        (f"{relative}/{name}" if relative else name, folder.path, name)
+        for relative, folder in walk(str(source), str(source))
+        for name in folder.pictures
     )
     if not found:
-        raise DataError(f"{source}: holds no pictures ({', '.join(IMAGE_ENDINGS)})")
-    names = tuple(str(path.relative_to(source)) for path in found)
-    return Items(tuple(found), Origin(str(source), np.arange(len(found)), paths=names))
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+        raise DataError(f"{source}: holds no pictures ({', '.join(PICTURE_ENDINGS)})")
+    names = tuple(name for name, _, _ in found)
+    return Items(
+        tuple(Path(home, name) for _, home, name in found), Origin(str(source), np.arange(len(found)), paths=names)
+    )
 
 
 def _arrays(source: Path, kind: str) -> Items:

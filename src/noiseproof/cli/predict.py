@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ def predict(
     annotators: Annotated[list[str] | None, typer.Option("--annotators", help="Columns of answers, left out.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between the values of a row; tab for a tab.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file, as latin-1. [utf-8]")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at an item that cannot be read.")] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the pictures that a table names.")] = None,
 ) -> None:
     """Label new items with a trained model; items that cannot be read are listed and skipped.
@@ -59,8 +61,11 @@ def predict(
         typer.echo(note, err=True)
     with shown("predicted") as progress:
         found = predictions.predict(opened, found_items, proba=proba, top=top, progress=progress)
-    for what, why in found.skipped[:20]:
-        typer.echo(f"skipped {what}: {why}", err=True)
+    for what, why in found.skipped[: 1 if strict else 20]:
+        line = f"{what}: {why.removeprefix(f'{items / what}: ').removeprefix(f'{what}: ')}"
+        if strict:
+            raise InputError(f"{line}; without --strict it is skipped")
+        typer.echo(f"skipped {line}", err=True)
     if len(found.skipped) > 20:
         typer.echo(f"... and {len(found.skipped) - 20} more skipped", err=True)
     if out is None:
@@ -69,7 +74,8 @@ def predict(
         found.write(out)
         typer.echo(f"wrote {out}: {len(found)} predictions", err=True)
     if found.skipped:
-        typer.echo(f"{len(found.skipped)} of {len(found.skipped) + len(found)} items skipped", err=True)
+        more = f"; all of them: noiseproof data check {shlex.quote(str(items))}" if items.is_dir() else ""
+        typer.echo(f"{len(found.skipped)} of {len(found.skipped) + len(found)} items skipped{more}", err=True)
     if not len(found) and found.skipped:
         raise InputError(f"{items}: none of its {len(found.skipped)} items could be read")
 

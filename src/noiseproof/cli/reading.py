@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -16,7 +16,7 @@ from typer.models import ArgumentInfo
 
 from noiseproof.cli.lazy_torch import lazy_torch
 
-__all__ = ["accept_reading_options"]
+__all__ = ["accept_reading_options", "accounts_shown"]
 
 _SMALL = 256 * 1024  # bytes that are read twice without being felt
 _PANEL = "Reading your own data"
@@ -58,11 +58,10 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
         to_stderr = bool(given.get("as_json")) or getattr(form, "value", form) != "text"
         with ExitStack() as until_done:
             with lazy_torch():
-                from noiseproof.data import reading
                 from noiseproof.data.load import with_options
 
                 given["data"] = with_options(given["data"], **said) if given["data"] is not None else None
-                until_done.enter_context(reading.listening(lambda found: _tell(found.lines(), to_stderr)))
+                until_done.enter_context(accounts_shown(to_stderr))
                 if not given.get("own_imports"):  # which may register data sets
                     check(given["data"], given.get("data_root"))
             command(**given)
@@ -73,6 +72,15 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
+
+
+@contextmanager
+def accounts_shown(to_stderr: bool = False) -> Iterator[None]:
+    """Print the account of each source of own data that is read meanwhile."""
+    from noiseproof.data import reading
+
+    with reading.listening(lambda found: _tell(found.lines(), to_stderr)):
+        yield
 
 
 def check(data: str | None, root: Path | None) -> None:

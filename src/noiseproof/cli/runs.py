@@ -151,6 +151,7 @@ def sweep(
     noiseproof sweep my-grid.toml --out results --workers 4
     """
     from noiseproof.cli import progress
+    from noiseproof.cli.reading import accounts_shown
     from noiseproof.experiments import grid as grids
     from noiseproof.experiments import tuning
     from noiseproof.experiments.executors.shard import WHOLE, Shard
@@ -160,9 +161,10 @@ def sweep(
     changed = options.overrides(epochs, changes)
     bad: dict[str, DataError] = {}
     sources = Sources(data_root)
-    whole = grids.load(
-        grid, overrides=changed, precision=precision, mode=mode, on_bad_data=bad.setdefault, sources=sources
-    )
+    with accounts_shown():
+        whole = grids.load(
+            grid, overrides=changed, precision=precision, mode=mode, on_bad_data=bad.setdefault, sources=sources
+        )
     said = grids.read(grid, overrides=changed, precision=precision, mode=mode)
     tracks = tuning.of_grid(said, sources=sources)
     whole += [trial for track in tracks for trial in track.trials]

@@ -128,12 +128,12 @@ def scan(paths: list[Path], report: Report, progress: Callable[[int, int], objec
                 report.unreadable.append(found)
             if progress is not None:
                 progress(done, len(paths))
-    if len(report.unreadable) == before:
+    damaged = len(report.unreadable) - before
+    if not damaged:
         report.right.append(f"all {len(paths):,} images can be decoded")
     else:
-        report.wrong.append(
-            f"{len(report.unreadable) - before:,} images look whole and cannot be decoded; move them out of the folder"
-        )
+        look = "images look" if damaged > 1 else "image looks"
+        report.wrong.append(f"{damaged:,} {look} whole and cannot be decoded; move what is listed out of the folder")
 
 
 def _in_pieces(pool: ThreadPoolExecutor, what: Callable[[Path], str | None], paths: list[Path]) -> Iterable[str | None]:

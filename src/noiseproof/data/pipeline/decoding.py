@@ -35,6 +35,7 @@ from PIL import (  # each of these Pillow would import while it reads a file
 )
 
 from noiseproof import rng
+from noiseproof.data.io.picture_bytes import MOST_PIXELS
 from noiseproof.data.pipeline.augment import Augment, normalise
 from noiseproof.data.pipeline.cache import Cache
 from noiseproof.data.pipeline.jitter import jitter
@@ -46,7 +47,6 @@ __all__ = ["MOST_PIXELS", "ImageFiles", "box", "in_memory", "opened", "resized",
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
-MOST_PIXELS = 64_000_000
 _IN_MEMORY = 4 * 2**30  # bytes
 _FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "JPEG2000"]  # none that runs other programs
 _PLUGINS = {

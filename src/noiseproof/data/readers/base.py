@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +60,19 @@ class ReadingOptions:
 
 @dataclass(frozen=True)
 class Parts:
-    """Labelled samples as a reader hands them over: training, test and validation part, where the source has them."""
+    """Labelled samples as a reader hands them over: training, test and validation part, where the source has them.
+
+    Args:
+        train, test, validation: the parts.
+        annotations: votes or probabilities that the labels come from.
+        hashes: SHA-256 of the image files, by path, as they were when they were looked at.
+    """
 
     train: Split
     test: Split | None = None
     validation: Split | None = None
     annotations: Annotations | None = None
+    hashes: Mapping[str, bytes] = field(default_factory=dict)
 
 
 Read = Callable[[Path, ReadingOptions, Reading], Parts]

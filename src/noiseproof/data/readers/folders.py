@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from noiseproof.data.readers.classes import in_order
 from noiseproof.data.readers.dialect import decode
 from noiseproof.data.readers.listing import Folder, is_picture, note_links, scan, walk
 from noiseproof.data.readers.partition import part_of
-from noiseproof.data.readers.pictures import broken, looks_like_picture
+from noiseproof.data.readers.pictures import Seen, look_at, looks_like_picture, why
 from noiseproof.data.readers.samples import parts
-from noiseproof.data.reading import CANNOT, Reading, Skipped
+from noiseproof.data.reading import Reading, Skipped
 from noiseproof.errors import DataError
 
 __all__ = ["read_folder"]
@@ -100,7 +101,8 @@ def read_folder(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
         _read_names(top, name, "train", found, path)
     if top.others:
         beside = ", ".join(sorted(top.others)[:5])
-        reading.notes.append(f"not read: {len(top.others):,} files beside the folders ({beside})")
+        files = "file" if len(top.others) == 1 else "files"
+        reading.notes.append(f"not read: {len(top.others):,} {files} beside the folders ({beside})")
     return _samples(found, path, options, reading, bool(roles))
 
 
@@ -235,25 +237,27 @@ def _texts(files: Sequence[str], options: ReadingOptions) -> tuple[dict[int, str
 
 
 def _samples(found: _Found, path: Path, options: ReadingOptions, reading: Reading, has_parts: bool) -> Parts:
-    texts, bad = ({}, broken(found.files)) if found.takes is not is_text_file else _texts(found.files, options)
-    unreadable = f"{CANNOT} (damaged or no picture)" if found.takes is not is_text_file else "texts cannot be decoded"
+    as_texts = found.takes is is_text_file
+    texts, bad = _texts(found.files, options) if as_texts else ({}, {})
+    seen = Seen({}, {}) if as_texts else look_at(found.files)
+    bad = bad or seen.broken
     for place, reason in bad.items():
-        what = found.names[place]
         if options.strict:
-            raise DataError(f"{path}: {reason}; without --strict it is left out")
-        reading.skipped.append(Skipped(what, unreadable))
+            raise DataError(f"{path}: {reason}; without --strict it is left out; noiseproof data check lists them all")
+        reading.skipped.append(Skipped(found.names[place], "texts cannot be decoded" if as_texts else why(reason)))
     keep = [place for place in range(len(found.files)) if place not in bad] if bad else range(len(found.files))
     classes = in_order(found.labels[place] for place in keep)
     if len(classes) < 2:
         has = ", ".join(classes) or "none"
-        why = f"; {len(bad)} pictures cannot be read ({found.names[next(iter(bad))]}, ...)" if bad else ""
-        why += "".join(f"; {note}" for note in reading.notes if "holds no images" in note)
-        raise DataError(f"{path}: at least two classes are needed, found {has}{why}; put each into a folder of its own")
+        more = f"; {len(bad)} pictures cannot be read ({found.names[next(iter(bad))]}, ...)" if bad else ""
+        more += "".join(f"; {note}" for note in reading.notes if "holds no images" in note)
+        raise DataError(f"{path}: at least two classes are needed, found {has}{more}; put each into a folder of its own")
     number = {label: at for at, label in enumerate(classes)}
     labels = np.fromiter((number[found.labels[place]] for place in keep), np.int64, len(keep))
     origin = Origin(str(path), np.arange(len(keep)), paths=tuple(found.names[place] for place in keep))
     inputs: Inputs = tuple(Path(found.files[place]) for place in keep)
-    if found.takes is is_text_file:
+    if as_texts:
         inputs = Texts(texts[place] for place in keep)
     whole = Split(inputs, torch.from_numpy(labels), None, tuple(classes), origin)
-    return parts(whole, [found.parts[place] for place in keep] if has_parts else None, reading)
+    made = parts(whole, [found.parts[place] for place in keep] if has_parts else None, reading)
+    return replace(made, hashes=seen.hashes)

@@ -141,7 +141,8 @@ def assemble(name: str, parts: Parts, reading: Reading) -> Data:
         raise DataError(f"{name}: the {'training' if not len(train) else 'test'} split is empty")
     empty = np.flatnonzero(np.bincount(train.given.numpy(), minlength=len(train.classes)) == 0)
     if len(empty):
-        reading.notes.append(f"{len(empty)} of {len(train.classes)} classes have no training sample")
+        has = "has" if len(empty) == 1 else "have"
+        reading.notes.append(f"{len(empty)} of {len(train.classes)} classes {has} no training sample")
     if test.clean is not None:  # what is measured is the truth where it is known
         test = replace(test, given=test.clean)
     announce(reading)
@@ -150,8 +151,8 @@ def assemble(name: str, parts: Parts, reading: Reading) -> Data:
         name,
         train,
         test,
-        fingerprint(train, test),
-        tuple(reading.notes),
+        fingerprint(train, test, hashes=parts.hashes),
+        (*reading.left_out(), *reading.notes),
         also,
         held,
         reading,

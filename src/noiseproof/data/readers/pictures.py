@@ -6,15 +6,21 @@ import contextlib
 import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from noiseproof.data.io import file_hashes
+from noiseproof.data.io.picture_bytes import looks_whole
 from noiseproof.data.readers.listing import PICTURE_ENDINGS, walk
+from noiseproof.data.reading import CANNOT
 
-__all__ = ["Pictures", "broken", "looks_like_picture"]
+__all__ = ["Pictures", "Seen", "look_at", "looks_like_picture", "why"]
 
-_HEAD = 32
-_MOST_PIXELS = 64_000_000  # more are not decoded
+_OPTIONAL = (".avif", ".heic", ".heif", ".jp2")  # forms that not every Pillow reads
 _DEEP = 4  # folders below the table in which pictures are looked for
 _WITHOUT_WAITING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would wait for ever
 
@@ -110,19 +116,44 @@ def clean(name: str) -> str:
     return plain
 
 
-def broken(paths: Sequence[str]) -> dict[int, str]:
-    """Pictures that cannot be read, by position, with the reason.
+@dataclass(frozen=True)
+class Seen:
+    """Pictures that were looked at.
 
-    The beginning and the end of each file are looked at; only where they are not as the form wants them, the picture is
-    decoded to be sure.
+    Args:
+        broken: positions of those that cannot be read, each with the reason, in order.
+        hashes: SHA-256 of the others by path.
     """
-    found: dict[int, str] = {}
-    for place, path in enumerate(paths):
-        if not _looks_whole(path):
-            reason = _fault(path)
-            if reason:
-                found[place] = reason
-    return found
+
+    broken: dict[int, str]
+    hashes: dict[str, bytes]
+
+
+def look_at(paths: Sequence[str]) -> Seen:
+    """Find the pictures that cannot be read; the one door of every command that reads pictures.
+
+    Each file is read once, for its hash. JPEG and PNG are tested by their structure, other forms and whatever is in
+    doubt are decoded; what passed is not tested again until it changes.
+    """
+    digests, passed = file_hashes.look(paths, _is_sound)
+    places = np.flatnonzero(~passed).tolist()
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        reasons = dict(zip(places, pool.map(_fault, (paths[place] for place in places)), strict=True))
+    broken = {place: reason for place, reason in reasons.items() if reason}
+    blob = digests.tobytes()
+    hashes = {path: blob[32 * at : 32 * at + 32] for at, path in enumerate(paths) if at not in broken}
+    return Seen(broken, hashes)
+
+
+def _is_sound(path: str, content: bytes) -> bool:
+    """The test whose result is kept; pictures whose decoder may be missing next time are decoded every time."""
+    return looks_whole(content) or (not path.lower().endswith(_OPTIONAL) and bool(content) and not _fault(path))
+
+
+def why(reason: str) -> str:
+    """The reason for leaving a picture out, alike for all that are damaged."""
+    short = "damaged or no picture" if "cannot be decoded" in reason else reason.partition(": ")[2] or reason
+    return f"{CANNOT} ({short})"
 
 
 def looks_like_picture(path: str) -> bool:
@@ -136,33 +167,6 @@ def looks_like_picture(path: str) -> bool:
     except OSError:
         return False
     return first.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*"))
-
-
-def _looks_whole(path: str) -> bool:
-    try:
-        handle = os.open(path, _WITHOUT_WAITING)
-    except OSError:
-        return False
-    try:
-        size = os.fstat(handle).st_size
-        head = os.pread(handle, _HEAD, 0)
-        tail = os.pread(handle, 16, max(0, size - 16))
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
-    if head.startswith(b"\xff\xd8\xff"):
-        return tail.endswith(b"\xff\xd9")
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
-        return tail[-8:-4] == b"IEND" and 0 < width * height <= _MOST_PIXELS
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return int.from_bytes(head[4:8], "little") + 8 <= size
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return tail.endswith(b";")
-    if head.startswith(b"BM"):
-        return int.from_bytes(head[2:6], "little") <= size
-    return False
 
 
 def _fault(path: str) -> str:

@@ -17,10 +17,10 @@ from noiseproof.data.readers.annotators import Annotations
 from noiseproof.data.readers.base import Parts, ReadingOptions
 from noiseproof.data.readers.features import features
 from noiseproof.data.readers.partition import part_of
-from noiseproof.data.readers.pictures import Pictures, broken
+from noiseproof.data.readers.pictures import Pictures, look_at, why
 from noiseproof.data.readers.roles import Roles, assign
 from noiseproof.data.readers.table import Column, Table
-from noiseproof.data.reading import CANNOT, Reading, Skipped, near_equal
+from noiseproof.data.reading import Reading, Skipped, near_equal
 from noiseproof.errors import DataError, DataMissingError
 
 __all__ = ["labelled", "parts"]
@@ -55,15 +55,18 @@ def labelled(table: Table, options: ReadingOptions, reading: Reading, home: Path
     _limits(table, given, names)
     keep, skipped = _usable(table, given)
     paths: dict[int, tuple[str, str]] = {}
+    hashes: dict[str, bytes] = {}
     if roles.path is not None:
-        paths, missing = _paths(table, roles, pictures, keep)
+        paths, missing, hashes = _paths(table, roles, pictures, keep)
         skipped |= missing
         if not paths:
             raise DataMissingError(_none_found(table, roles, pictures, missing))
         keep = np.array(sorted(paths), np.int64)
     if skipped and options.strict:
-        what, why = next(iter(skipped.values()))
-        raise DataError(f"{table.source}: {what}: {why}; without --strict it is left out")
+        what, reason = next(iter(skipped.values()))
+        raise DataError(
+            f"{table.source}: {what}: {reason}; without --strict it is left out; noiseproof data check lists them all"
+        )
     reading.skipped += [Skipped(what, why) for what, why in skipped.values()]
     inputs = _inputs(table, roles, reading, keep, paths)
     whole = Split(
@@ -77,7 +80,7 @@ def labelled(table: Table, options: ReadingOptions, reading: Reading, home: Path
     if table.delimiter not in (None, ",") and options.delimiter is None:
         reading.assumed = {"--delimiter": str(table.delimiter), **reading.assumed}
     made = parts(whole, _parts_of(table, roles, keep), reading)
-    return replace(made, annotations=found)
+    return replace(made, annotations=found, hashes=hashes)
 
 
 def parts(whole: Split, names: list[str] | None, reading: Reading) -> Parts:
@@ -87,7 +90,8 @@ def parts(whole: Split, names: list[str] | None, reading: Reading) -> Parts:
     reading.counts = {name: int(count) for name, count in zip(whole.classes, counts, strict=True)}
     if len(single := [name for name, count in reading.counts.items() if count == 1]):
         shown = ", ".join(single[:5])
-        reading.notes.append(f"{len(single)} of {len(whole.classes)} classes have a single sample ({shown})")
+        has = "has" if len(single) == 1 else "have"
+        reading.notes.append(f"{len(single)} of {len(whole.classes)} classes {has} a single sample ({shown})")
     if names is None:
         reading.samples = {"all": len(whole)}
         return Parts(whole)
@@ -145,7 +149,8 @@ def _labels(
         found = _soft(table, roles)
     if found is not None:
         if found.ties:
-            reading.notes.append(f"{found.ties:,} items have a tie between annotators, decided by their agreement")
+            items = "items have" if found.ties > 1 else "item has"
+            reading.notes.append(f"{found.ties:,} {items} a tie between annotators, decided by their agreement")
         if found.votes is not None:
             agreement = ", ".join(
                 f"{name} {share:.0%}" for name, share in list(zip(found.annotators, found.quality, strict=False))[:8]
@@ -205,8 +210,8 @@ def _usable(table: Table, given: Labels) -> tuple[npt.NDArray[np.int64], dict[in
 
 def _paths(
     table: Table, roles: Roles, pictures: Pictures | None, keep: npt.NDArray[np.int64]
-) -> tuple[dict[int, tuple[str, str]], dict[int, tuple[str, str]]]:
-    """File and name of each record's picture, by position; and the records whose picture cannot be used."""
+) -> tuple[dict[int, tuple[str, str]], dict[int, tuple[str, str]], dict[str, bytes]]:
+    """File and name of each record's picture, by position; the records whose picture cannot be used; hashes by path."""
     assert roles.path is not None
     texts = table[roles.path].texts
     if pictures is None and all(map(os.path.isabs, texts)):
@@ -227,13 +232,10 @@ def _paths(
         else:
             missing[place] = (f"{table.place(place)}: {texts[place][:80]}", f"files are not in {pictures.root}")
     places = list(found)
-    for number, reason in broken([found[place][0] for place in places]).items():
-        missing[places[number]] = (found.pop(places[number])[1], f"{CANNOT} ({_short(reason)})")
-    return found, missing
-
-
-def _short(reason: str) -> str:
-    return "damaged or no picture" if "cannot be decoded" in reason else reason.partition(": ")[2] or reason
+    seen = look_at([found[place][0] for place in places])
+    for number, reason in seen.broken.items():
+        missing[places[number]] = (found.pop(places[number])[1], why(reason))
+    return found, missing, seen.hashes
 
 
 def _none_found(table: Table, roles: Roles, pictures: Pictures | None, missing: dict[int, tuple[str, str]]) -> str:
@@ -255,7 +257,8 @@ def _inputs(
         texts = table[roles.text].texts
         empty = [place for place in keep.tolist() if not texts[place].strip()]
         if empty:
-            reading.notes.append(f"{len(empty):,} texts are empty ({table.place(empty[0])}, ...); they stay")
+            are = "texts are" if len(empty) > 1 else "text is"
+            reading.notes.append(f"{len(empty):,} {are} empty ({table.place(empty[0])}, ...); they stay")
         return Texts(texts if everything else (texts[place] for place in keep.tolist()))
     columns = features(table, roles.features)
     if any(column.dtype == object or np.isnan(column).any() for column in columns):
