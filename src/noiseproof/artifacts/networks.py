@@ -95,7 +95,8 @@ def _known(name: str, code: Any) -> None:
     if not here:
         where = f"{part or 'FILE'}.py"
         raise InputError(
-            f"this model's network is {name}, code of your own, which a model folder does not hold; load it first: --import {where} (in Python: noiseproof.runtime.own_parts.load({where!r}))"
+            f"this model's network is {name}, code of your own, which a model folder does not hold; "
+            f"load it first: --import {where} (in Python: noiseproof.runtime.own_parts.load({where!r}))"
         )
     if code_of(models.entry_of(name).cls) != code:
         raise DataError(f"the code of {name} is not the one that this model was trained with; load that file")

@@ -6,20 +6,14 @@ it, and no script at all. Jinja escapes every value; names come from users and t
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any
 
 from noiseproof.data import Split
 from noiseproof.doctor.issues import LabelIssues
+from noiseproof.doctor.samples_shown import shown
 from noiseproof.escaping import page_policy, visible
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = ["page"]
 
@@ -96,6 +90,7 @@ by the confident joint: {{ "%.1f"|format(100 * issues.confident_rate) }} %);
 {% if samples %}<ol class="sheet">
 {% for one in samples %}<li>
 {% if one.picture %}<img src="{{ one.picture }}" alt="sample {{ one.index }}" loading="lazy">{% endif %}
+{% if one.text %}<q>{{ one.text|clip(160) }}</q><br>{% endif %}
 {{ one.title|clip(300) }}<br>given <span class="given">{{ one.given|clip(40) }}</span><br>
 likely <span class="likely">{{ one.likely|clip(40) }}</span><br>
 <span class="soft">{{ "%.4f"|format(one.score) }}</span></li>
@@ -123,9 +118,11 @@ def page(name: str, lead: str, split: Split, issues: LabelIssues, title: Callabl
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["clip"] = lambda text, longest=80: visible(text, longest)
     rows = sorted(issues.classes, key=lambda one: one.margin)[:_CLASSES]
-    return environment.from_string(_PAGE).render(
+    return environment.from_string(
+        _PAGE
+    ).render(
         policy=page_policy([_STYLE]),
-        style=Markup(_STYLE),
+        style=Markup(_STYLE),  # noqa: S704 - the package's own style sheet
         name=visible(name),
         lead=lead,
         issues=issues,
@@ -139,37 +136,12 @@ def page(name: str, lead: str, split: Split, issues: LabelIssues, title: Callabl
 
 
 def _sample(split: Split, issues: LabelIssues, index: int, title: str) -> dict[str, Any]:
-    source = split.inputs[index]
+    source = split.inputs[index] if isinstance(split.inputs, tuple) else None
     return {
         "index": index,
         "title": source.name if isinstance(source, Path) else title,
         "given": split.classes[int(issues.given[index])],
         "likely": split.classes[int(issues.likely[index])],
         "score": float(issues.score[index]),
-        "picture": _picture(source),
+        **{"picture": None, "text": "", **shown(split, index, side=2 * _SIDE)},
     }
-
-
-def _picture(source: Path | torch.Tensor) -> str | None:
-    """A PNG as a data URL; None for features, and for a file that cannot be read any more."""
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(source, Path):
-        try:
-            with Image.open(source) as opened:
-                image = opened.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
-            return None
-        image.thumbnail((2 * _SIDE, 2 * _SIDE))
-    elif source.dim() == 3:
-        pixels = source.numpy()
-        image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0).copy())
-    else:
-        return None
-    return _encoded(image)
-
-
-def _encoded(image: Image) -> str:
-    memory = io.BytesIO()
-    image.save(memory, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(memory.getvalue()).decode()

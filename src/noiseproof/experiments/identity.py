@@ -19,7 +19,7 @@ from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.names import FILE
 from noiseproof.labels import CIFAR_N
-from noiseproof.recipes.content import code_content, method_content, model_content
+from noiseproof.recipes.content import code_content, method_content, recipe_content
 from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
 
@@ -74,11 +74,12 @@ class Sources:
             `weights`: of the file of starting weights. `network`: of a Hugging Face folder.
             `code KIND NAME`: of the source of a part of the user's own.
         """
+        extra = recipe.augment.extra
         return {
             **self.inputs(text, noise_text),
             **self._once(
-                ("model", recipe.model.name, str(recipe.model.weights), str(recipe.model.features)),
-                lambda: model_content(recipe),
+                ("recipe", *map(str, (recipe.model.name, recipe.model.weights, recipe.model.features)), *extra),
+                lambda: recipe_content(recipe),
             ),
             **method_content(method),
         }

@@ -19,7 +19,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -31,6 +31,7 @@ from noiseproof.losses import Loss
 from noiseproof.methods.ensemble import COMBINATIONS
 from noiseproof.models import Network
 from noiseproof.registry import Registry
+from noiseproof.text import Call, Value
 
 __all__ = [
     "METHODS",
@@ -45,6 +46,7 @@ __all__ = [
     "as_loss",
     "epochs_of",
     "per_sample",
+    "with_loss",
 ]
 
 Preparing = Generator[None, None, Any]
@@ -308,6 +310,17 @@ def as_loss(loss: str | Loss) -> Loss:
     if not isinstance(loss, str):
         raise InputError(f"loss must be the text of a loss, such as loss=ce or loss=nce + amse(a=30); got {loss!r}")
     return losses.parse(loss)
+
+
+def with_loss(call: Call, canonical: Callable[[str], str]) -> Call:
+    """The call of a method with the text of its loss as `canonical` writes it."""
+
+    def read(key: str | None, value: Value) -> Value:
+        return canonical(value) if key == "loss" and isinstance(value, str) else value
+
+    values = tuple(read(METHODS[call.name].positional, value) for value in call.values)
+    named = tuple((key, read(key, value)) for key, value in call.named)
+    return replace(call, values=values, named=named)
 
 
 def per_sample(loss: Loss, logits: Tensor, given: Tensor) -> Tensor:

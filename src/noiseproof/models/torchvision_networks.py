@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
@@ -62,7 +62,8 @@ def published_file(name: str, weights: str) -> Path:
     if weights not in enum.__members__:
         raise InputError(f"{name} has no weights {weights!r} (there are: {', '.join(enum.__members__)})")
     url = enum[weights].url
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    cache = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")
+    path = Path(cache, "hub", "checkpoints", url.rpartition("/")[2]).expanduser()
     if not path.is_file():
         raise DataMissingError(
             f"the weights {weights} of {name} are not on this machine ({path}); download {url} and give its path: "

@@ -17,9 +17,10 @@ from noiseproof import losses, methods, models
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
-from noiseproof.methods import METHODS, split_additions
+from noiseproof.methods import METHODS, split_additions, with_loss
 from noiseproof.methods import Method as Rule
 from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, written
+from noiseproof.runtime import own_parts
 from noiseproof.storage import files
 from noiseproof.text import Call, parse_call, parse_sum
 
@@ -153,8 +154,7 @@ class Recipe:
     def _rule(self, text: str) -> Rule:
         call = _one_call(text)
         if call is not None and call.name.lower() in METHODS:
-            named = {key: self._loss_text(value) if key == "loss" else value for key, value in call.named}
-            return METHODS[call.name].build(replace(call, named=tuple(named.items())))
+            return METHODS[call.name].build(with_loss(call, self._loss_text))
         for _, each in parse_sum(text, nested=True):
             if each.name not in LOSSES and each.name.lower() not in LOSSES and each.name not in METHODS:
                 others = [name for name in METHODS.names() if name not in self.methods]
@@ -166,10 +166,10 @@ class Recipe:
                 )
         return methods.parse(text)
 
-    def _loss_text(self, value: Any) -> Any:
+    def _loss_text(self, text: str) -> str:
         """The loss of a method of this recipe, where a loss is named by it: `elr(loss=jal-ce)`."""
-        entry = self.methods.get(value.lower()) if isinstance(value, str) else None
-        return value if entry is None or entry.loss is None else entry.loss
+        entry = self.methods.get(text.lower())
+        return text if entry is None or entry.loss is None else entry.loss
 
     def settings(self) -> dict[str, Any]:
         """The protocol as plain values: what decides a run beside its method."""
@@ -205,9 +205,13 @@ def register(name: str, text: str) -> None:
     if name in names() or not name or name.endswith(".toml"):
         raise InputError(f"a recipe cannot be named {name!r}: there is one, or it is no name; choose another")
     try:
-        _REGISTERED[name] = tomllib.loads(text)
+        values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"recipe {name} is not TOML: {error}") from None
+    network = values["model"].get("name") if isinstance(values.get("model"), dict) else None
+    if isinstance(network, str) and ":" in network:  # now, while what lies beside the file that registers it is found
+        values["model"]["name"] = own_parts.canonical(network)
+    _REGISTERED[name] = values
     try:
         load(name)
     except Exception:

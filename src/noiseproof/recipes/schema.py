@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from noiseproof import models
 from noiseproof.data.pipeline.augment import Augment
@@ -109,6 +109,12 @@ class File(_Strict):
     augment: Augment = Augment()
     methods: dict[str, MethodEntry] = {}
 
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _extra_is_a_list(cls, values: Any) -> Any:
+        one = isinstance(values, dict) and isinstance(values.get("extra"), str)
+        return values | {"extra": [values["extra"]]} if one else values
+
 
 #: The keys of the first version, which the name of a run holds whatever their values.
 _FIRST = {
@@ -196,7 +202,8 @@ def _sentence(error: Any) -> str:
         return f"no key {key!r} (there are: {', '.join(known)}){did_you_mean(place[-1], known)}"
     if error["type"] == "missing":
         return f'{key} is missing; write it, or extends = "digits" to take what is not said from there'
-    return f"{key}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+    got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"  # of a whole table: it is named
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}{got}"
 
 
 def _keys(place: Sequence[str]) -> list[str]:

@@ -30,7 +30,7 @@ from noiseproof.methods.ensemble import Ensemble
 from noiseproof.models import Network
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
-from noiseproof.recipes.content import method_content, model_content
+from noiseproof.recipes.content import method_content, recipe_content
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import checkpoint, evaluate, preparation
 from noiseproof.train.device import flags, resolve_device
@@ -375,7 +375,7 @@ class Training:
             "mode": self.mode,
             "device": self.config.device.type,
             "processes": self.team.size,
-        } | ({"content": content} if (content := method_content(self.method) | model_content(self.recipe)) else {})
+        } | ({"content": content} if (content := method_content(self.method) | recipe_content(self.recipe)) else {})
 
     # Looking at what came out
 

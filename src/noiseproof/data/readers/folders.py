@@ -251,7 +251,8 @@ def _samples(found: _Found, path: Path, options: ReadingOptions, reading: Readin
         has = ", ".join(classes) or "none"
         more = f"; {len(bad)} pictures cannot be read ({found.names[next(iter(bad))]}, ...)" if bad else ""
         more += "".join(f"; {note}" for note in reading.notes if "holds no images" in note)
-        raise DataError(f"{path}: at least two classes are needed, found {has}{more}; put each into a folder of its own")
+        remedy = "put each into a folder of its own"
+        raise DataError(f"{path}: at least two classes are needed, found {has}{more}; {remedy}")
     number = {label: at for at, label in enumerate(classes)}
     labels = np.fromiter((number[found.labels[place]] for place in keep), np.int64, len(keep))
     origin = Origin(str(path), np.arange(len(keep)), paths=tuple(found.names[place] for place in keep))

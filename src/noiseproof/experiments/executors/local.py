@@ -50,7 +50,7 @@ class _Worker:
         number = theirs.fileno()
         program = f"from noiseproof.experiments.executors.worker import main; main{(number, *modules)}"
         with theirs:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 - this interpreter, on the package's own module
                 [sys.executable, "-c", program],
                 env=environment,
                 pass_fds=[number],
@@ -75,7 +75,7 @@ class _Worker:
         # A thread of its own, because a worker that is stopped in the middle of a message would hold up the rest.
         try:
             while True:
-                message = pickle.loads(self.connection.recv_bytes())
+                message = pickle.loads(self.connection.recv_bytes())  # noqa: S301 - from the process's own child, never a file
                 self.heard = self.clock.now()
                 inbox.put((self, message))
         except (EOFError, OSError, pickle.UnpicklingError):
