@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ PART = """
 import torch
 from torch import nn
 
-from noiseproof.data import DATASETS, Data, DataSet, Split
+from noiseproof import recipes
+from noiseproof.data import AUGMENTATIONS, Augmentation
 from noiseproof.losses import LOSSES, Loss
+from noiseproof.methods import METHODS, Method
 from noiseproof.noise import NOISES, Noise
 
 
@@ -36,6 +39,24 @@ class EveryThird(Noise):
         return given
 
 
+@METHODS.register("halved", cost=1.0)
+class Halved(Method):
+    distributes = True
+
+    def __init__(self, loss="ce"):
+        super().__init__(loss)
+
+    def objective(self, batch):
+        logits = batch.logits()
+        return self.loss(logits, batch.given) / 2, logits
+
+
+@AUGMENTATIONS.register("scaled")
+class Scaled(Augmentation):
+    def change(self, inputs, u):
+        return inputs * (0.9 + 0.2 * u)
+
+
 class Net(nn.Module):
     def __init__(self, in_features, classes, width: int = 16):
         super().__init__()
@@ -43,6 +64,18 @@ class Net(nn.Module):
 
     def forward(self, inputs):
         return self.layers(inputs)
+
+
+recipes.register("short", '''
+extends = "digits"
+[model]
+name = "mine.py:Net"
+width = 8
+[train]
+epochs = 1
+[augment]
+extra = ["scaled"]
+''')
 """
 
 
@@ -78,18 +111,50 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def test_loss_noise_and_network_of_a_file_enter_a_table_on_two_workers(folder):
+def test_all_parts_of_a_file_enter_a_table_on_two_workers(folder):
     (folder / "grid.toml").write_text(
-        'imports = ["parts/mine.py"]\ndata = ["digits"]\nnoise = ["every-third"]\nmethods = ["mine", "ce"]\n'
-        'seeds = [1]\n[train]\nepochs = 1\n[model]\nname = "parts/mine.py:Net"\nwidth = 8\n'
+        'imports = ["parts/mine.py"]\nrecipe = "short"\ndata = ["digits"]\nnoise = ["every-third"]\n'
+        'methods = ["mine", "halved(loss=mine)"]\nseeds = [1]\n'
     )
     run("sweep", "grid.toml", "--workers", "2", "--out", "results", cwd=folder)
     found = [json.loads(path.read_text()) for path in (folder / "results").glob("runs/*/record.json")]
     assert {record["status"] for record in found} == {"done"}
-    assert {record["run"]["method"] for record in found} == {"mine", "ce"}
+    assert {record["run"]["method"] for record in found} == {"mine", "halved(loss=mine)"}
+    kinds = {key for record in found for key in record["run"]["content"]}
+    own = {"loss mine", "method halved", "noise every-third", "model mine:Net", "augmentation scaled"}
+    assert kinds == {f"code {part}" for part in own}
     assert {json.dumps(record["run"]["settings"]["model"]) for record in found} == {'{"name": "mine:Net", "width": 8}'}
     assert all(abs(record["noise"]["rate"] - 1 / 3) < 1e-3 for record in found)
     assert "mine" in run("table", "results", cwd=folder)
+
+
+def test_under_torchrun_two_processes_make_the_run_of_one(folder):
+    words = ("train", "digits", "--import", "parts/mine.py", "--recipe", "short", "--noise", "every-third")
+    words += ("--method", "halved(loss=mine)")
+    run(*words, "--out", "one", cwd=folder)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*torchrun, "-m", "noiseproof", *words, "--out", "two"],
+        cwd=folder, capture_output=True, text=True, env=environment, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (json.loads(next(folder.glob(f"{out}/runs/*/record.json")).read_text()) for out in ("one", "two"))
+    assert two["device"] == "2 x cpu"
+    assert one["run"] == two["run"]
+    for curve in ("test_accuracy", "train_accuracy", "train_loss"):
+        assert one["result"]["curves"][curve] == pytest.approx(two["result"]["curves"][curve], rel=1e-5)
+
+
+def test_a_part_that_fails_in_training_ends_the_command_with_file_and_line(folder):
+    faulty = PART.replace("1 - logits.softmax(1).sqrt()", "1 - logits.softmaxx(1)")
+    (folder / "mine.py").write_text(faulty)
+    line = 1 + faulty.splitlines().index("        return 1 - logits.softmaxx(1)")
+    words = [sys.executable, "-m", "noiseproof", "train", "digits", "--import", "mine.py", "--method", "mine"]
+    done = subprocess.run([*words, "--epochs", "1"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"mine.py, line {line}, in per_class: AttributeError" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_part_that_fails_ends_the_command_with_file_and_line(folder):

@@ -95,6 +95,9 @@ REFUSED = {
     "a negative rate": ({"lr": -1}, r"lr must lie in \(0, inf\), got lr=-1"),
     "all held out": ({"validation_fraction": 1.0}, r"validation_fraction must lie in \[0, 1\)"),
     "an unknown device": ({"device": "gpu"}, "gpu"),
+    "a method that is no loss": ({"loss": "elr"}, "more than a loss of each sample"),
+    "an unknown optimiser": ({"optimizer": "adamm"}, "adam"),
+    "an argument it does not take": ({"optimizer_params": {"nestrov": True}}, "SGD takes no 'nestrov'.*'nesterov'"),
 }
 
 

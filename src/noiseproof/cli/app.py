@@ -33,6 +33,7 @@ from noiseproof.cli.options import accept_imports
 from noiseproof.cli.reading import accept_reading_options
 from noiseproof.cli.terminal import harmless_output
 from noiseproof.errors import NoiseproofError
+from noiseproof.runtime.own_parts import in_own_code
 
 app = typer.Typer(
     help="Train classifiers on labels that are partly wrong.",
@@ -94,6 +95,12 @@ def main() -> None:
             message, code = _in_a_sentence(error)
             print(f"noiseproof: {message}", file=sys.stderr)
             sys.exit(code)
+        except Exception as error:  # of the user's own parts, in a sentence; any other one is a fault of ours
+            message = "" if debug else in_own_code(error)
+            if not message:
+                raise
+            print(f"noiseproof: {message} (--debug shows the traceback)", file=sys.stderr)
+            sys.exit(2)
 
 
 def _in_a_sentence(error: Exception) -> tuple[str, int]:

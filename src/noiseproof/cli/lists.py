@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from noiseproof.recipes import Method, Recipe
 
 Rows = list[dict[str, str]]
-KINDS = ("losses", "methods", "noise", "data", "models", "features", "recipes")
+KINDS = ("losses", "methods", "noise", "data", "models", "features", "augmentations", "recipes")
 
 
 def list_names(
@@ -28,7 +28,7 @@ def list_names(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     recipe: Annotated[str, typer.Option(help="The recipe whose methods are listed.")] = "cifar10",
 ) -> None:
-    """List the losses, methods, noises, data sets, models, features or recipes that exist.
+    """List the losses, methods, noises, data sets, models, features, augmentations or recipes that exist.
 
     \b
     Examples:
@@ -42,6 +42,7 @@ def list_names(
         "data": _data,
         "models": _models,
         "features": _features,
+        "augmentations": _augmentations,
         "recipes": _recipes,
     }
     rows = listings[one_of("what to list", what, listings)]()
@@ -62,6 +63,10 @@ def list_names(
 
 def _features() -> Rows:
     return _registered(_entries("EXTRACTORS", "features"))
+
+
+def _augmentations() -> Rows:
+    return _registered(_entries("AUGMENTATIONS", "data/augmentations"), "paper")
 
 
 def _registered(registry: Iterable[Entry[Any] | SourceEntry], *claims: str) -> Rows:

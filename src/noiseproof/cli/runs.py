@@ -111,6 +111,9 @@ def train(
     typer.echo(f"record {path}")
     if learning.is_of(out / "model", run):
         typer.echo(f"model {out / 'model'}; next: noiseproof predict {out / 'model'} NEW --out predictions.csv")
+    for note in record["data"]["notes"] if record["data"] else []:
+        if note.startswith("no model was kept"):
+            typer.echo(note)
     sweeping.complain([record])
 
 

@@ -19,7 +19,7 @@ from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.names import FILE
 from noiseproof.labels import CIFAR_N
-from noiseproof.recipes.content import code_content, method_content, model_content
+from noiseproof.recipes.content import code_content, method_content, recipe_content
 from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
 
@@ -71,13 +71,15 @@ class Sources:
             `data`: of the user's own data. `files`: of files of a named data set that are not the official ones.
             `matrix`: of the file of noise `transition`; `method matrix`: of that of a method.
             `labels`: of published labels that are not the official ones.
-            `weights`: of the file of starting weights. `code KIND NAME`: of the source of a part of the user's own.
+            `weights`: of the file of starting weights. `network`: of a Hugging Face folder.
+            `code KIND NAME`: of the source of a part of the user's own.
         """
+        extra = recipe.augment.extra
         return {
             **self.inputs(text, noise_text),
             **self._once(
-                ("model", recipe.model.name, str(recipe.model.weights), str(recipe.model.features)),
-                lambda: model_content(recipe),
+                ("recipe", *map(str, (recipe.model.name, recipe.model.weights, recipe.model.features)), *extra),
+                lambda: recipe_content(recipe),
             ),
             **method_content(method),
         }
@@ -168,8 +170,8 @@ def subject(spec: Mapping[str, Any], key: str) -> str:
         return str(dict(parse_call(spec["noise"]).named)["file"])
     if key == "method matrix":
         return str(FILE.findall(str(spec["settings"]["method"]["method"]))[0][1])
-    if key == "weights":
-        return str(spec["settings"]["model"]["weights"])
+    if key in ("weights", "network"):
+        return str(spec["settings"]["model"][key if key == "weights" else "name"])
     if key == "labels":
         return f"the file of the labels {spec['noise']}"
     if key.startswith("code "):

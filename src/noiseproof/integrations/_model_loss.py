@@ -64,8 +64,8 @@ def causal_loss(
     """The loss of a causal language model whose logits are never held: its head and the loss are one step.
 
     The model is called as always (autocast, `torch.compile`, DDP and LoRA hold); only its head passes its input on. The
-    first call for a model also computes its logits for a few positions, and refuses a model whose logits are not
-    `head(hidden)`: factors, caps and layers behind the head would otherwise make another loss.
+    first call for a model also runs it once with numbers of ours for the head's output, and refuses a model whose
+    logits are not these: factors, caps and layers behind the head would otherwise make another loss.
 
     Args:
         loss: a loss or its text, with `ignore_index` -100.
@@ -125,12 +125,17 @@ _CHECKED: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
 def _check_head(model: Any, head: nn.Linear, body: Mapping[str, Any]) -> None:
-    """Once a model: its logits must be `head(hidden)`."""
+    """Once a model: its logits must be what its head returns, also where that is large and a cap would show."""
     if head in _CHECKED:
         return
     few = {name: value[:1] if isinstance(value, Tensor) and value.dim() else value for name, value in body.items()}
-    seen: list[Tensor] = []
-    handle = head.register_forward_hook(lambda module, given, value: seen.append(value.detach()))
+    probes: list[Tensor] = []
+
+    def probed(module: nn.Module, given: object, value: Tensor) -> Tensor:
+        probes.append(torch.linspace(-64, 64, value.numel(), device=value.device).reshape(value.shape).to(value.dtype))
+        return probes[-1]
+
+    handle = head.register_forward_hook(probed)
     model = unwrapped(model)
     modes = [(module, module.training) for module in model.modules()]
     try:
@@ -140,7 +145,7 @@ def _check_head(model: Any, head: nn.Linear, body: Mapping[str, Any]) -> None:
         handle.remove()
         for module, training in modes:
             module.training = training
-    if len(seen) != 1 or seen[0].shape != logits.shape or not torch.allclose(seen[0].float(), logits, rtol=1e-4):
+    if len(probes) != 1 or not torch.equal(probes[0].float(), logits):
         raise InputError(
             f"the logits of {type(model).__name__} are not its head's output (a factor, a cap or a layer "
             "follows it); use Trainer(compute_loss_func=compute_loss(..., shift_labels=True))"

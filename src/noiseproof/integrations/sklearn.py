@@ -26,10 +26,11 @@ from torch import Tensor, nn
 
 from noiseproof import losses, recipes
 from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
-from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range, one_of
+from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range
 from noiseproof.integrations import _saved
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
 from noiseproof.integrations._network import Module, Standardized, network_for, seeded
+from noiseproof.integrations._optimizer import Optimizer, arguments_of, optimizer_of
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import device
 from noiseproof.train.health import LIMIT, health
@@ -44,7 +45,6 @@ except ImportError as error:
 __all__ = ["NoisyLabelClassifier", "UnderfitWarning"]
 
 _LOSS = "loss__"
-_OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 _FIRST_RATE = 0.01  # of `partial_fit`, which cannot look ahead
 _JUDGED = 10  # epochs; a shorter training says nothing about the loss
 _FLOATS = (np.float64, np.float32)  # trained in the precision of the features
@@ -69,6 +69,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         lr: learning rate; "auto" is 0.05 where a short trial with it predicts held-out given labels as well as a linear
             model, else the best of 0.05, 0.01 and 0.002 (for Adam a tenth of these).
         optimizer: "sgd", "adam", "adamw" or a class of torch.optim.
+        optimizer_params: further arguments of it, such as {"nesterov": True} or {"betas": (0.9, 0.99)}.
         class_weight: None, "balanced" or {label: factor}, multiplied into the samples' weights.
         warm_start: `fit` goes on from the network of the last fit.
         validation_fraction: share of the samples held out to stop early; their given labels are all that is looked
@@ -105,7 +106,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         lr: float | str = "auto",
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
-        optimizer: str | type[torch.optim.Optimizer] = "sgd",
+        optimizer: str | Optimizer = "sgd",
+        optimizer_params: dict[str, Any] | None = None,
         class_weight: dict[Any, float] | str | None = None,
         warm_start: bool = False,
         validation_fraction: float = 0.0,
@@ -124,6 +126,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.optimizer = optimizer
+        self.optimizer_params = optimizer_params
         self.class_weight = class_weight
         self.warm_start = warm_start
         self.validation_fraction = validation_fraction
@@ -258,14 +261,18 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         in_range("momentum", self.momentum, 0, 1, below=True)
         in_range("weight_decay", self.weight_decay, 0)
         in_range("validation_fraction", self.validation_fraction, 0, 1, below=True)
-        if isinstance(self.optimizer, str):
-            one_of("optimizer", self.optimizer, _OPTIMIZERS)
+        optimizer_of(self.optimizer)
 
     def _loss(self, classes: int) -> losses.Loss:
         if isinstance(self.loss, str):
             method = recipes.load("cifar10" if classes < 32 else "cifar100").method(self.loss)
             if method.head is not None:
                 raise InputError(f"{self.loss} replaces the network's last layer ({method.head}); use a loss alone")
+            if method.method is not None:
+                raise InputError(
+                    f"{self.loss} is more than a loss of each sample; give a loss such as 'jal-ce' or 'gce(q=0.7)', or "
+                    "train it with noiseproof.train.fit"
+                )
             loss = method.loss
         elif isinstance(self.loss, losses.Loss):
             loss = self.loss
@@ -277,7 +284,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def _scale(self) -> float:
         """Ratio of the learning rate of SGD to that of the optimiser."""
-        return 1.0 if self.optimizer in ("sgd", torch.optim.SGD) else 0.1
+        return 1.0 if optimizer_of(self.optimizer) is torch.optim.SGD else 0.1
 
     def _rate(self, rows: _Rows, seed: int, reference: Reference) -> float:
         if self.lr != "auto":
@@ -323,15 +330,17 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             callbacks.append(LRScheduler(schedule, T_max=epochs or self.epochs))
         if held_out:
             callbacks.append(EarlyStopping("valid_acc", patience=self.patience, lower_is_better=False, load_best=True))
-        optimizer = _OPTIMIZERS[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
-        momentum = {"optimizer__momentum": self.momentum} if optimizer is torch.optim.SGD else {}
+        optimizer = optimizer_of(self.optimizer)
+        usual = {"weight_decay": self.weight_decay}
+        if optimizer is torch.optim.SGD:
+            usual["momentum"] = self.momentum
+        arguments = arguments_of(optimizer, usual, self.optimizer_params)
         loud = self.verbose and not trial
         return _WeightedNet(
             network,
             criterion=self.loss_,
             optimizer=optimizer,
-            optimizer__weight_decay=self.weight_decay,
-            **momentum,
+            **{f"optimizer__{key}": value for key, value in arguments.items()},
             lr=self.lr_ if lr is None else lr,
             max_epochs=epochs or self.epochs,
             batch_size=self.batch_size,

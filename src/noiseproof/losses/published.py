@@ -10,7 +10,7 @@ from typing import Any
 
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean
 
-__all__ = ["published_text"]
+__all__ = ["published_names", "published_text"]
 
 _CLASSES = {"cifar10": 10, "clothing1m": 14, "webvision": 50, "cifar100": 100}  # of the data sets of the papers' tables
 
@@ -33,13 +33,18 @@ def published_text(name: str, num_classes: int) -> str:
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
         raise InputError(f"num_classes must be an integer from 2 on, got {num_classes!r}")
     for data in sorted(_CLASSES, key=lambda data: abs(math.log(num_classes / _CLASSES[data]))):
-        method = _methods(data).get(name)
+        method = _methods(data).get(name.lower())
         if method is not None and "loss" in method:
             return str(method["loss"])
-    known = sorted({name for data in _CLASSES for name, method in _methods(data).items() if "loss" in method})
+    known = published_names()
     raise UnknownNameError(
         f"no published loss named {name!r}{did_you_mean(name, known)} (there are: {', '.join(known)})"
     )
+
+
+def published_names() -> list[str]:
+    """The names that `published_text` knows."""
+    return sorted({name for data in _CLASSES for name, method in _methods(data).items() if "loss" in method})
 
 
 @cache

@@ -19,7 +19,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -28,8 +28,10 @@ from torch import Tensor, nn
 from noiseproof import losses
 from noiseproof.errors import InputError, in_range
 from noiseproof.losses import Loss
+from noiseproof.methods.ensemble import COMBINATIONS
 from noiseproof.models import Network
 from noiseproof.registry import Registry
+from noiseproof.text import Call, Value
 
 __all__ = [
     "METHODS",
@@ -44,6 +46,7 @@ __all__ = [
     "as_loss",
     "epochs_of",
     "per_sample",
+    "with_loss",
 ]
 
 Preparing = Generator[None, None, Any]
@@ -205,6 +208,7 @@ class Method(nn.Module):
 
     name: ClassVar[str]
     networks: ClassVar[int] = 1
+    combination: ClassVar[str] = "mean of probabilities"  # of several networks' predictions, see `ensemble`
     views: ClassVar[int] = 1
     captures: ClassVar[bool] = False
     """The objective reads nothing but logits, given labels and index: a step can be recorded as a CUDA graph."""
@@ -281,9 +285,12 @@ class Method(nn.Module):
 
     def predict(self, logits: Sequence[Tensor]) -> Tensor:
         """One prediction (N, K) from the logits of all members, of any scale; its softmax is the confidence."""
-        if len(logits) == 1:
-            return logits[0]
-        return torch.stack([each.log_softmax(1) for each in logits]).logsumexp(0)  # the mean of the probabilities
+        return COMBINATIONS[self.combination](logits)
+
+    @property
+    def combination_name(self) -> str | None:
+        """Name of the rule of `predict`; None where a subclass has a rule of its own."""
+        return self.combination if type(self).predict is Method.predict else None
 
     # Text
 
@@ -312,6 +319,17 @@ def as_loss(loss: str | Loss) -> Loss:
     if not isinstance(loss, str):
         raise InputError(f"loss must be the text of a loss, such as loss=ce or loss=nce + amse(a=30); got {loss!r}")
     return losses.parse(loss)
+
+
+def with_loss(call: Call, canonical: Callable[[str], str]) -> Call:
+    """The call of a method with the text of its loss as `canonical` writes it."""
+
+    def read(key: str | None, value: Value) -> Value:
+        return canonical(value) if key == "loss" and isinstance(value, str) else value
+
+    values = tuple(read(METHODS[call.name].positional, value) for value in call.values)
+    named = tuple((key, read(key, value)) for key, value in call.named)
+    return replace(call, values=values, named=named)
 
 
 def per_sample(loss: Loss, logits: Tensor, given: Tensor) -> Tensor:

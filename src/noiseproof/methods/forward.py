@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,7 @@ class Corrected(Method):
         warmup: epochs of the first network, or below 1 the share of the training.
     """
 
+    positional: ClassVar[str] = "transition"
     captures = True
 
     def __init__(self, loss: str | Loss = "ce", transition: str | Matrix = "anchor", warmup: float = 0.1) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ class Peers(Method):
         warmup: epochs of the first network that estimates, or below 1 the share of the training.
     """
 
+    positional: ClassVar[str] = "forget_rate"
     networks = 2
 
     def __init__(

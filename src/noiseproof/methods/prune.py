@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,8 @@ class Prune(Method):
         by: knn, confident or aum, with parameters: by=knn(k=20).
         k, folds: of `by`, written beside it: by=knn, k=20.
     """
+
+    positional: ClassVar[str] = "by"
 
     def __init__(
         self, loss: str | Loss = "ce", by: str | Suspect = "knn", k: int | None = None, folds: int | None = None

@@ -13,13 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from noiseproof import losses, methods
+from noiseproof import losses, methods, models
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
-from noiseproof.methods import METHODS, split_additions
+from noiseproof.methods import METHODS, split_additions, with_loss
 from noiseproof.methods import Method as Rule
 from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, written
+from noiseproof.runtime import own_parts
 from noiseproof.storage import files
 from noiseproof.text import Call, parse_call, parse_sum
 
@@ -27,6 +28,7 @@ __all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "na
 
 _FOLDER = Path(__file__).parent
 _LARGEST = 2**20  # bytes
+_PREPROCESSING = ("mean", "std", "resize", "crop")  # of [augment]: what a pretrained network asks for
 _REGISTERED: dict[str, dict[str, Any]] = {}  # the user's own, by name
 
 
@@ -152,8 +154,7 @@ class Recipe:
     def _rule(self, text: str) -> Rule:
         call = _one_call(text)
         if call is not None and call.name.lower() in METHODS:
-            named = {key: self._loss_text(value) if key == "loss" else value for key, value in call.named}
-            return METHODS[call.name].build(replace(call, named=tuple(named.items())))
+            return METHODS[call.name].build(with_loss(call, self._loss_text))
         for _, each in parse_sum(text, nested=True):
             if each.name not in LOSSES and each.name.lower() not in LOSSES and each.name not in METHODS:
                 others = [name for name in METHODS.names() if name not in self.methods]
@@ -165,10 +166,10 @@ class Recipe:
                 )
         return methods.parse(text)
 
-    def _loss_text(self, value: Any) -> Any:
+    def _loss_text(self, text: str) -> str:
         """The loss of a method of this recipe, where a loss is named by it: `elr(loss=jal-ce)`."""
-        entry = self.methods.get(value.lower()) if isinstance(value, str) else None
-        return value if entry is None or entry.loss is None else entry.loss
+        entry = self.methods.get(text.lower())
+        return text if entry is None or entry.loss is None else entry.loss
 
     def settings(self) -> dict[str, Any]:
         """The protocol as plain values: what decides a run beside its method."""
@@ -204,9 +205,13 @@ def register(name: str, text: str) -> None:
     if name in names() or not name or name.endswith(".toml"):
         raise InputError(f"a recipe cannot be named {name!r}: there is one, or it is no name; choose another")
     try:
-        _REGISTERED[name] = tomllib.loads(text)
+        values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"recipe {name} is not TOML: {error}") from None
+    network = values["model"].get("name") if isinstance(values.get("model"), dict) else None
+    if isinstance(network, str) and ":" in network:  # now, while what lies beside the file that registers it is found
+        values["model"]["name"] = own_parts.canonical(network)
+    _REGISTERED[name] = values
     try:
         load(name)
     except Exception:
@@ -233,11 +238,30 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
     overrides = dict(overrides or {})
     if "model.name" in overrides and overrides["model.name"] != values.get("model", {}).get("name"):
         values = values | {"model": {}}  # another network's parameters are not this one's
+        if models.is_of_library(str(overrides["model.name"])):
+            kept = {key: value for key, value in values.get("augment", {}).items() if key not in _PREPROCESSING}
+            values = values | {"augment": kept}
     for key, value in overrides.items():
         values = _set(values, key.split("."), value)
     where = str(name) if not overrides else f"{name} with {', '.join(overrides)}"
-    file: File = check(values, f"recipe {where}")
+    file: File = check(_as_pretrained(values), f"recipe {where}")
     return Recipe(known, file.source, file.model, file.train, file.augment, file.methods)
+
+
+def _as_pretrained(values: dict[str, Any]) -> dict[str, Any]:
+    """Values with the preprocessing of a network of another library, where the recipe says nothing of its own."""
+    network = values.get("model", {}).get("name") if isinstance(values.get("model"), dict) else None
+    augment = values.get("augment", {})
+    if not isinstance(network, str) or not models.is_of_library(network) or not isinstance(augment, dict):
+        return values
+    found = models.preprocessing_of(network)
+    if {"mean", "std"} & augment.keys():
+        found = {key: value for key, value in found.items() if key not in ("mean", "std")}
+    if {"resize", "crop"} & augment.keys():
+        side = augment.get("crop", augment.get("resize"))
+        found |= {"resize": side} if isinstance(side, list | tuple) else {"resize": side, "crop": side}
+        found = found if not isinstance(side, list | tuple) else {k: v for k, v in found.items() if k != "crop"}
+    return values | {"augment": {**found, **augment}}
 
 
 def _values(name: str | Path) -> tuple[dict[str, Any], str]:

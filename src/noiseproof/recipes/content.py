@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from noiseproof import losses, models
+from noiseproof.data.augmentations import AUGMENTATIONS
 from noiseproof.features.base import EXTRACTORS
 from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
@@ -12,15 +13,17 @@ from noiseproof.text import parse_call
 if TYPE_CHECKING:
     from noiseproof.recipes import Method, Recipe
 
-__all__ = ["code_content", "method_content", "model_content"]
+__all__ = ["code_content", "method_content", "recipe_content"]
 
 
-def model_content(recipe: Recipe) -> dict[str, str]:
-    """The hash of the file of starting weights, and of the source of a network of the user's own."""
+def recipe_content(recipe: Recipe) -> dict[str, str]:
+    """Hashes of starting weights, of a Hugging Face folder, and of the source of own networks and augmentations."""
     name, weights = recipe.model.name, recipe.model.weights
-    made = code_content("model", name, models.entry_of(name).cls)
+    made = models.folder_content(name) or code_content("model", name, models.entry_of(name).cls)
     if recipe.model.features:
         made |= code_content("features", recipe.model.features, EXTRACTORS[parse_call(recipe.model.features).name].cls)
+    for augmentation in map(AUGMENTATIONS.build, recipe.augment.extra):
+        made |= code_content("augmentation", augmentation.name, augmentation)
     return made if weights is None else made | models.weights_content(weights)
 
 

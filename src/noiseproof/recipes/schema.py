@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from noiseproof import models
 from noiseproof.data.pipeline.augment import Augment
@@ -64,6 +64,8 @@ class Train(_Strict):
     step_factor: Positive = 0.1
     clip_norm: NotNegative = 0.0  # 0 clips nothing
     l2: NotNegative = 0.0  # weight decay of methods that do not say otherwise
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # each layer's rate is this times that of the next one
+    frozen_layers: Annotated[int, Field(ge=0)] = 0  # so many first layers keep their starting weights
 
 
 class When(_Strict):
@@ -106,6 +108,12 @@ class File(_Strict):
     train: Train
     augment: Augment = Augment()
     methods: dict[str, MethodEntry] = {}
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _extra_is_a_list(cls, values: Any) -> Any:
+        one = isinstance(values, dict) and isinstance(values.get("extra"), str)
+        return values | {"extra": [values["extra"]]} if one else values
 
 
 #: The keys of the first version, which the name of a run holds whatever their values.
@@ -157,7 +165,7 @@ def check(values: dict[str, Any], where: str) -> File:
 
 def _checked(model: Model, where: str) -> Model:
     """The model, which exists and takes these parameters; the user's own by a name that holds on every machine."""
-    if ":" in model.name:
+    if ":" in model.name and not models.is_of_library(model.name):
         model = model.model_copy(update={"name": own_parts.canonical(model.name)})
     entry = models.entry_of(model.name)
     known = models.option_names(entry)
@@ -194,7 +202,8 @@ def _sentence(error: Any) -> str:
         return f"no key {key!r} (there are: {', '.join(known)}){did_you_mean(place[-1], known)}"
     if error["type"] == "missing":
         return f'{key} is missing; write it, or extends = "digits" to take what is not said from there'
-    return f"{key}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+    got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"  # of a whole table: it is named
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}{got}"
 
 
 def _keys(place: Sequence[str]) -> list[str]:

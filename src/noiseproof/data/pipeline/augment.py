@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from noiseproof import rng
+from noiseproof.data.augmentations import AUGMENTATIONS
 from noiseproof.errors import InputError, in_range
 
 __all__ = ["Augment", "Draws", "crops", "cut", "draw", "normalise", "pad", "rotate"]
@@ -42,6 +43,8 @@ class Augment:
         jitter: strengths of random brightness, contrast, saturation and hue.
         upright: image files only: turn photographs as their EXIF orientation says; left as they are stored
             unless asked, as torchvision does.
+        extra: further augmentations by name, such as "cutout(size=8)", in this order; see
+            `noiseproof list augmentations`.
     """
 
     crop_padding: int = 0
@@ -54,6 +57,7 @@ class Augment:
     resized_crop: bool = False
     jitter: tuple[float, float, float, float] | None = None
     upright: bool = False
+    extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):  # lists, as they come out of a file, become tuples
@@ -70,6 +74,8 @@ class Augment:
             raise InputError("resized_crop needs crop, the side of the result, such as crop=224")
         for strength in self.jitter or ():
             in_range("jitter", strength, 0, 1)
+        texts = (self.extra,) if isinstance(self.extra, str) else self.extra
+        object.__setattr__(self, "extra", tuple(str(AUGMENTATIONS.build(text)) for text in texts))
 
 
 @dataclass(frozen=True, eq=False)

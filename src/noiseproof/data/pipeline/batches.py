@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,17 +14,11 @@ import torch
 from noiseproof import rng
 from noiseproof.data.dataset import Split
 from noiseproof.data.pipeline.augment import Augment, crops, draw, normalise, pad
+from noiseproof.data.pipeline.extra import Changed, Source
 from noiseproof.errors import InputError
 from noiseproof.runtime import pulse
 
 __all__ = ["Batches"]
-
-
-class Source(Protocol):
-    """Source of the samples of a batch."""
-
-    def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
-        """The inputs of each part, positions on the device, as float32 on the device."""
 
 
 class Batches:
@@ -67,6 +61,11 @@ class Batches:
         self.count, self.batch_size, self.seed, self.train = len(split), batch_size, seed, train
         self.device, self.shard = torch.device(device), shard
         augment = augment or Augment()
+        extra = augment.extra if train else ()
+        vectors = isinstance(split.inputs, torch.Tensor) and split.inputs.dtype == torch.float32
+        mean, std = augment.mean, augment.std
+        if extra and not vectors:  # changed as pixels from 0 to 1, normalised afterwards
+            augment = replace(augment, mean=(), std=())
         self._source: Source
         if not isinstance(split.inputs, torch.Tensor):
             from noiseproof.data.pipeline.decoding import ImageFiles  # Pillow, only where it is needed
@@ -81,10 +80,13 @@ class Batches:
                 reduced=reduced,
                 cache=None if cache is None else Path(cache),
             )
-        elif split.inputs.dtype == torch.float32:
+        elif vectors:
             self._source = _Features(split.inputs.to(self.device), augment)
         else:
             self._source = _Images(split.inputs, augment, seed, train, self.device)
+        if extra:
+            normalising = ((), ()) if vectors else (mean, std)
+            self._source = Changed(self._source, extra, self.count, seed, *normalising)
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
@@ -117,10 +119,8 @@ class Batches:
         """The same samples and order under other random draws of the augmentation; 0 is this one."""
         if number == 0:
             return self
-        other, source = copy.copy(self), copy.copy(self._source)
-        if hasattr(source, "seed"):
-            source.seed = rng.key(self.seed, "view", number) & (2**63 - 1)
-        other._source = source
+        other = copy.copy(self)
+        other._source = self._source.reseeded(rng.key(self.seed, "view", number) & (2**63 - 1))
         return other
 
 
@@ -137,6 +137,9 @@ class _Features:
 
     def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         return (self.rows[index] for index in parts)
+
+    def reseeded(self, seed: int) -> _Features:
+        return self
 
 
 class _Images:
@@ -162,3 +165,8 @@ class _Images:
         for index in parts:
             drawn = draws.take(slice(end, end := end + len(index)))
             yield crops(self.images, index, drawn, self.size, mean, std)
+
+    def reseeded(self, seed: int) -> _Images:
+        other = copy.copy(self)
+        other.seed = seed
+        return other

@@ -6,6 +6,7 @@ images; colour jitter and normalisation run on whole batches, on the device.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 import stat
@@ -209,6 +210,12 @@ class ImageFiles:
                     yield self._batch([future.result() for future in waiting.popleft()])
             while waiting:
                 yield self._batch([future.result() for future in waiting.popleft()])
+
+    def reseeded(self, seed: int) -> ImageFiles:
+        """The same pictures under other random draws."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
 
     def _batch(self, samples: list[_Sample]) -> torch.Tensor:
         pixels = np.stack([sample.pixels for sample in samples]) if samples else np.empty((0, 3, 1, 1), np.uint8)

@@ -22,7 +22,7 @@ from typing import Any
 
 from noiseproof.errors import MachineError, NoiseproofError
 from noiseproof.experiments.executors.base import OutOfMemory
-from noiseproof.runtime import pulse
+from noiseproof.runtime import own_parts, pulse
 
 __all__ = ["BEAT", "Failure", "main", "portable"]
 
@@ -41,7 +41,7 @@ def portable(error: Exception) -> Exception:
     """An exception that another process can read, and that tells the machine's trouble from the run's own fault.
 
     Errors of noiseproof stay as they are; a lack of memory, a disk that fails and a missing package become a
-    `MachineError`; any other one its text.
+    `MachineError`; any other one its text, with file and line where it comes from a part of the user's own.
 
     Example:
         >>> portable(ValueError("no such thing"))
@@ -58,7 +58,7 @@ def portable(error: Exception) -> Exception:
         return OutOfMemory(f"out of memory{f': {text}' if str(error) else ''}")
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         return MachineError(f"the system refused: {text}")
-    return Failure(text)
+    return Failure(own_parts.in_own_code(error) or text)
 
 
 def _lacks_memory(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -39,6 +40,8 @@ class EMA(WeightCopies):
     Source: Morales-Brotons et al., TMLR 2024: every 16 steps, decay .968 to .998.
     """
 
+    positional: ClassVar[str] = "decay"
+
     def __init__(self, decay: float = 0.998, every: int = 16) -> None:
         super().__init__()
         self.decay = in_range("decay", decay, 0, 1, below=True)
@@ -73,6 +76,8 @@ class SWA(WeightCopies):
     def setup(self, task: Task, networks: Sequence[Network]) -> None:
         super().setup(task, networks)
         self.first = epochs_of("start", self.start, task.epochs)
+        if self.start < 1:
+            self.first = min(self.first, task.epochs - 1)  # a share of the training leaves at least its last epoch
         if self.first >= task.epochs:
             raise InputError(f"swa(start={self.start:g}) begins after the last of {task.epochs} epochs; use start=0.75")
 
