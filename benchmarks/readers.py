@@ -82,14 +82,17 @@ def write_pictures(folder: Path, count: int) -> None:
 
 def write_table(path: Path, rows: int) -> None:
     """A CSV of numbers with six digits and a label."""
-    import pandas as pd
+    import pyarrow as pa
+    from pyarrow import csv
 
     draw = np.random.default_rng(0)
-    for first in range(0, rows, 50_000):
-        count = min(50_000, rows - first)
-        frame = pd.DataFrame(draw.normal(size=(count, COLUMNS)).round(6)).add_prefix("x")
-        frame["label"] = draw.integers(0, 10, count)
-        frame.to_csv(path, mode="a", header=first == 0, index=False)
+    names = [*(f"x{place}" for place in range(COLUMNS)), "label"]
+    schema = pa.schema([(name, pa.float64() if name != "label" else pa.int64()) for name in names])
+    with csv.CSVWriter(str(path), schema) as writer:
+        for first in range(0, rows, 50_000):
+            count = min(50_000, rows - first)
+            columns = [*draw.normal(size=(COLUMNS, count)).round(6), draw.integers(0, 10, count)]
+            writer.write_table(pa.table(dict(zip(names, columns, strict=True)), schema=schema))
 
 
 def main() -> None:

@@ -229,3 +229,79 @@ def test_a_closed_folder_stops_nothing(tmp_path, monkeypatch):
     (tmp_path / "b" / "closed").mkdir()
     found = data.load(tmp_path)
     assert [(item.what, item.why) for item in found.reading.skipped] == [("b/closed/", "folders cannot be opened")]
+
+
+# Guesses that would succeed wrongly
+
+
+def test_a_table_of_the_pictures_in_folders_is_the_source_of_labels(tmp_path):
+    for place in range(COUNT):
+        picture(tmp_path / f"part_{place % 2}" / f"ISIC_{place:05}.png")
+    rows = [[f"lesion{place // 2}", f"ISIC_{place:05}", CLASSES[place]] for place in range(COUNT)]
+    table(tmp_path / "metadata_1.csv", "lesion_id,image_id,diagnosis", rows)
+    found = data.load(tmp_path)
+    assert labels_of(found) == CLASSES
+    table(tmp_path / "metadata_1.csv", "lesion_id,image_id,dx", rows)
+    with pytest.raises(DataError, match="'dx'"):
+        data.load(tmp_path)  # a question, not the folders for classes
+    assert labels_of(data.load(tmp_path, label="dx")) == CLASSES
+
+
+def test_class_folders_stay_the_classes_where_a_table_repeats_them(tmp_path):
+    rows = []
+    for place in range(COUNT):
+        path = picture(tmp_path / CLASSES[place] / f"{place}.png")
+        rows.append([path.relative_to(tmp_path), CLASSES[place], 8])
+    table(tmp_path / "listing.csv", "path,class,width", rows)
+    found = data.load(tmp_path)
+    assert found.reading.form == "class folders"
+    assert sorted(labels_of(found)) == sorted(CLASSES)
+
+
+def test_an_unnamed_first_column_holds_names_of_rows_or_is_refused(tmp_path):
+    rows = [[f"r{place}", place % 7, CLASSES[place]] for place in range(COUNT)]
+    assert labels_of(data.load(table(tmp_path / "r.csv", "x,label", rows))) == CLASSES
+    quoted = [[f"'it, {text}'", CLASSES[place]] for place, text in enumerate(TEXTS)]
+    with pytest.raises(DataError, match="row 2: 3 values, the header has 2"):
+        data.load(table(tmp_path / "quoted.csv", "text,label", quoted))
+
+
+def test_codes_of_letters_and_digits_are_ids(tmp_path):
+    codes = np.random.default_rng(0).integers(0, 256, (COUNT, 8), np.uint8)
+    rows = [
+        [bytes(code).hex(), text, CLASSES[place]] for place, (code, text) in enumerate(zip(codes, TEXTS, strict=True))
+    ]
+    found = data.load(table(tmp_path / "reviews.csv", "review,comment,label", rows))
+    assert found.reading.columns == ("comment",)
+    assert found.everything().origin.key == "review"
+
+
+def test_a_column_that_says_the_label_is_pointed_out(tmp_path):
+    rows = [[place % 7, CLASSES[place], CLASSES[place].upper(), "xy"[place % 2]] for place in range(COUNT)]
+    found = data.load(table(tmp_path / "leak.csv", "number,label,shown,other", rows))
+    notes = [note for note in found.notes if "says the label" in note]
+    assert len(notes) == 1
+    assert "'shown' says the label" in notes[0]
+
+
+def test_annotations_of_doccanos_first_version_are_labels(tmp_path):
+    records = [
+        {
+            "id": place,
+            "text": text,
+            "annotations": [{"label": place % 3, "user": user} for user in (1, 2)][: place % 2 + 1],
+        }
+        for place, text in enumerate(TEXTS)
+    ]
+    found = data.load(lines(tmp_path / "doccano.jsonl", records))
+    assert labels_of(found) == [str(place % 3) for place in range(COUNT)]
+    assert found.annotations.annotators == ("1", "2")
+
+
+def test_an_unknown_delimiter_is_asked_for(tmp_path):
+    path = table(
+        tmp_path / "caret.csv", "a^b^label", [[place, place % 5, CLASSES[place]] for place in range(COUNT)], "^"
+    )
+    with pytest.raises(DataError, match=r"separated by '\^'\? then add --delimiter '\^'"):
+        data.load(path)
+    assert labels_of(data.load(path, delimiter="^")) == CLASSES

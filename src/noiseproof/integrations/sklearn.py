@@ -447,7 +447,8 @@ class _Rows:
 
 def _soft(y: Any) -> tuple[Any, npt.NDArray[np.float64] | None, npt.NDArray[Any] | None]:
     """Labels, soft targets and classes of `y`; the last two are None where it has one label a sample."""
-    rows = label_rows(y, "y") if np.ndim(y) == 2 else None
+    dimensions = np.ndim(y) if isinstance(y, list | tuple) else getattr(y, "ndim", 1)
+    rows = label_rows(y, "y") if dimensions == 2 else None
     if rows is None:
         return y, None, None
     names = np.array(row_names(y, (), rows.shape[1], "y")) if hasattr(y, "columns") else np.arange(rows.shape[1])

@@ -19,6 +19,7 @@ from noiseproof.errors import DataError
 __all__ = ["find_inputs", "is_text", "key_of"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+_TOKEN = re.compile(r"[\w-]{8,64}\Z", re.ASCII)
 _FEWEST = 10  # records from which a column of rising whole numbers is taken for a running number
 
 
@@ -146,7 +147,9 @@ def _id_reason(column: Column, only: bool, fewest: int = _FEWEST) -> str:
         text.strip().isdigit() for text in texts
     ):
         return "a code of its own for each row"
-    return ""
+    tokens = all(_TOKEN.match(text.strip()) for text in texts) and len({len(text.strip()) for text in texts}) == 1
+    mixed = sum(bool(re.search(r"\d", text) and re.search(r"[A-Za-z]", text)) for text in texts)
+    return "a code of its own for each row" if tokens and mixed * 2 > len(texts) else ""
 
 
 def _is_unique(column: Column) -> bool:

@@ -71,6 +71,11 @@ def find_label(table: Table, left: list[Column], roles: Roles) -> None:
     answers = [{text for text in column.different if text.strip()} for column in people]
     if len(people) > 1 and all(len(answers[0] & each) * 2 > len(answers[0] | each) for each in answers):
         say += f" (if each is an annotator's answer: --annotators {','.join(likely)})"
+    if len(table.names) == 1 and (mark := re.search(r"(?<=\w)([^\w\s\"'.-])(?=\w)", table.names[0])):
+        raise DataError(
+            f"{table.source}: has one column, {shown(table.names)}; are its values separated by {mark[1]!r}? then add "
+            f"--delimiter '{mark[1]}'"
+        )
     raise DataError(
         f"{table.source}: no column is the label; needs a column 'label' in its first row, or --label{say}; "
         f"found {shown(table.names)}"

@@ -38,7 +38,7 @@ _NAMES = {
         id ids index idx uuid guid row row_id rowid row_number record record_id sample_id item_id task
         task_id unnamed:_0         level_0 key pk nr no number hash _id _server_id _input_hash _task_hash
         inner_id example_id uid identifier sample observation obs serial serial_number
-        __index_level_0__ case_number rownames hitid assignmentid
+        __index_level_0__ case_number rownames hitid assignmentid qid
     """,
     "leftover": "flipped",
 }

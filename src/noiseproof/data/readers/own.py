@@ -118,7 +118,9 @@ def _folder(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
         home = options.root or min(of_parts, key=lambda one: len(one.parts)).parent
         return labelled(table_folder.read_tables(of_parts, options), options, reading, home)
     table = table_folder.only_table(path)
-    if table is not None and len(Folder(str(path), str(path)).folders) < 2:
+    if table is not None and (
+        len(Folder(str(path), str(path)).folders) < 2 or table_folder.names_pictures(path, table, options)
+    ):
         reading.source = str(table)  # a folder with one table, and perhaps the folder of its pictures
         return _table(table, options, reading)
     return folders.read_folder(path, options, reading)

@@ -78,6 +78,7 @@ def labelled(table: Table, options: ReadingOptions, reading: Reading, home: Path
         annotators.soft_targets(found, options, table.source, reading, keep),
     )
     _account(table, roles, reading)
+    reading.notes += _giveaways(table, roles, given)
     if table.delimiter not in (None, ",") and options.delimiter is None:
         reading.assumed = {"--delimiter": str(table.delimiter), **reading.assumed}
     made = parts(whole, _parts_of(table, roles, keep), reading)
@@ -318,6 +319,22 @@ def _parts_of(table: Table, roles: Roles, keep: npt.NDArray[np.int64]) -> list[s
         )
     found = [named[code] for code in codes[keep].tolist()]
     return None if set(found) == {"train"} else found
+
+
+def _giveaways(table: Table, roles: Roles, given: Labels) -> list[str]:
+    """Notes on columns of words each of whose values goes with one label: they may have been made from it."""
+    found = []
+    for name in roles.features:
+        if table[name].numbers is not None:
+            continue
+        texts, codes = table[name].coded
+        known = given >= 0
+        pairs = np.unique(np.stack([codes[known], given[known]]), axis=1)
+        labels = len(np.unique(pairs[1]))
+        if labels >= 2 and pairs.shape[1] == len(np.unique(pairs[0])) <= max(2 * labels, len(texts) // 20):
+            say = f"the column {name!r} says the label, for each of its values goes with one"
+            found.append(f"{say}; if it was made from the labels, leave it out with --drop {name!r}")
+    return found
 
 
 def _account(table: Table, roles: Roles, reading: Reading) -> None:
