@@ -21,7 +21,7 @@ from torch import Tensor
 
 from noiseproof import __version__
 from noiseproof.artifacts import architectures
-from noiseproof.artifacts.architectures import OnFeatures, OnNetwork
+from noiseproof.artifacts.architectures import OnFeatures, OnNetwork, OnTokens
 from noiseproof.artifacts.card import card
 from noiseproof.artifacts.model import Model
 from noiseproof.data.dataset import Texts
@@ -115,6 +115,10 @@ def probes(model: Model) -> Any:
         if fixed and isinstance(model.architecture, OnNetwork) and model.architecture.augment.resize is None:
             sizes[0] = (model.architecture.shape[1], model.architecture.shape[2])
         return [_picture(channels, *size, generator) for size in sizes]
+    if isinstance(model.architecture, OnTokens):
+        words = model.architecture.tokenizer.words(40)
+        chosen = torch.randint(0, len(words), (_PROBES, 12), generator=generator).tolist()
+        return Texts(" ".join(words[i] for i in row) for row in chosen)
     if isinstance(model.architecture, OnFeatures) and isinstance(model.architecture.extractor, TextVectors):
         terms = model.architecture.extractor.terms
         words = terms.get("words") or next(iter(terms.values()))

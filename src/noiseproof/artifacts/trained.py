@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from noiseproof.artifacts.architectures import OnNetwork
+from noiseproof.artifacts.architectures import OnNetwork, OnTokens
 from noiseproof.artifacts.model import Model
-from noiseproof.data.dataset import Data
+from noiseproof.data.dataset import Data, Texts
+from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError
-from noiseproof.models import MODELS
+from noiseproof.models import Network, Tokenizer, folder_of
 from noiseproof.recipes import Recipe
 from noiseproof.train import Outcome
+from noiseproof.train.initial import as_tokens
 
 __all__ = ["of_outcome"]
 
@@ -28,7 +30,7 @@ def of_outcome(outcome: Outcome, data: Data, recipe: Recipe, *, about: dict[str,
         about: what the model folder should say besides.
 
     Raises:
-        InputError: the run diverged, or its network is none of `models`.
+        InputError: the run diverged, or its networks are of a kind that no model folder can hold.
 
     Example:
         >>> from noiseproof import data, recipes, train
@@ -47,15 +49,29 @@ def of_outcome(outcome: Outcome, data: Data, recipe: Recipe, *, about: dict[str,
             f"recipe {recipe.name} learns on frozen features, whose head alone is no model; "
             "for one, leave out --method and --recipe: a learner on the same features is chosen and kept"
         )
-    name = recipe.model.name
-    if name not in MODELS or type(network) is not MODELS[name].cls:
-        raise InputError(
-            f"the network {name} cannot be kept as a model folder, which holds no code; "
-            "only those of `noiseproof list models` can"
-        )
-    inputs = data.train.inputs
+    assert isinstance(network, Network)
+    architecture = _architecture(network.cpu().float(), data, recipe, augment)
+    against = "given" if data.test.clean is None else "clean"
+    facts = {
+        "recipe": recipe.name,
+        "data": data.name,
+        "fingerprint": data.fingerprint,
+        "samples": len(data.train),
+        "accuracy": {"percent": round(outcome.accuracy, 2), "samples": len(data.test), "against": against},
+        **(about or {}),
+    }
+    return Model(architecture, data.classes, facts)
+
+
+def _architecture(network: Network, data: Data, recipe: Recipe, augment: Augment) -> OnNetwork:
+    name, inputs = recipe.model.name, data.train.inputs
+    if isinstance(inputs, Texts):
+        tokenizer = Tokenizer.of_folder(folder_of(name))
+        tokenizer.length = as_tokens(data, recipe.model).train.inputs.shape[1]
+        return OnTokens(network, name, data.num_classes, tokenizer)
     if isinstance(inputs, Tensor):
         shape = tuple(inputs.shape[1:])
+        augment = replace(augment, resize=None, crop=None)  # of files only
     else:
         side = augment.crop if augment.crop is not None else augment.resize
         if isinstance(side, tuple):
@@ -69,16 +85,4 @@ def of_outcome(outcome: Outcome, data: Data, recipe: Recipe, *, about: dict[str,
     options = recipe.model.model_dump(exclude={"name", "weights"}, exclude_none=True)
     columns = list(data.reading.columns) if data.reading is not None else []
     columns = [str(column) for column in columns] if len(shape) == 1 and len(columns) == shape[0] else []
-    with torch.no_grad():
-        network = network.cpu().float()
-    own = OnNetwork(network, name, options, shape, data.num_classes, augment, columns)  # type: ignore[arg-type]
-    against = "given" if data.test.clean is None else "clean"
-    facts = {
-        "recipe": recipe.name,
-        "data": data.name,
-        "fingerprint": data.fingerprint,
-        "samples": len(data.train),
-        "accuracy": {"percent": round(outcome.accuracy, 2), "samples": len(data.test), "against": against},
-        **(about or {}),
-    }
-    return Model(own, data.classes, facts)
+    return OnNetwork(network, name, options, shape, data.num_classes, augment, columns)

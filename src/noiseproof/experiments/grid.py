@@ -28,6 +28,7 @@ from noiseproof.errors import DataError, DataMissingError, InputError, did_you_m
 from noiseproof.experiments.execution import describe, recipe_for
 from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.specification import Run
+from noiseproof.models import is_of_library
 from noiseproof.recipes import Recipe
 from noiseproof.runtime import own_parts
 from noiseproof.storage import files
@@ -166,7 +167,7 @@ def runs(
     sources: Sources | None = None,
     on_bad_data: OnBadData | None = None,
 ) -> list[Run]:
-    """The product of the four, every data set with its recipe unless one is named."""
+    """The product of the four, every data set with its recipe unless one is named; networks of libraries: fine-tune."""
     sources = sources or Sources(root)
     protocols: dict[str, Recipe] = {}
     for name in dict.fromkeys(data):
@@ -177,7 +178,9 @@ def runs(
                 raise
             on_bad_data(name, error)
             continue
-        protocols[name] = recipes.load(recipe or recipe_for(name, root, sources), overrides)
+        network = str((overrides or {}).get("model.name", ""))
+        chosen = recipe or ("fine-tune" if is_of_library(network) else recipe_for(name, root, sources))
+        protocols[name] = recipes.load(chosen, overrides)
     return [
         describe(
             where, how, method, seed=seed, recipe=protocols[where], precision=precision, mode=mode, sources=sources

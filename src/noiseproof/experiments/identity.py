@@ -71,7 +71,8 @@ class Sources:
             `data`: of the user's own data. `files`: of files of a named data set that are not the official ones.
             `matrix`: of the file of noise `transition`; `method matrix`: of that of a method.
             `labels`: of published labels that are not the official ones.
-            `weights`: of the file of starting weights. `code KIND NAME`: of the source of a part of the user's own.
+            `weights`: of the file of starting weights. `network`: of a Hugging Face folder.
+            `code KIND NAME`: of the source of a part of the user's own.
         """
         extra = recipe.augment.extra
         return {
@@ -169,8 +170,8 @@ def subject(spec: Mapping[str, Any], key: str) -> str:
         return str(dict(parse_call(spec["noise"]).named)["file"])
     if key == "method matrix":
         return str(FILE.findall(str(spec["settings"]["method"]["method"]))[0][1])
-    if key == "weights":
-        return str(spec["settings"]["model"]["weights"])
+    if key in ("weights", "network"):
+        return str(spec["settings"]["model"][key if key == "weights" else "name"])
     if key == "labels":
         return f"the file of the labels {spec['noise']}"
     if key.startswith("code "):

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from noiseproof import losses
 from noiseproof.errors import InputError, in_range
 from noiseproof.losses import Loss
+from noiseproof.methods.ensemble import COMBINATIONS
 from noiseproof.models import Network
 from noiseproof.registry import Registry
 from noiseproof.text import Call, Value
@@ -200,6 +201,7 @@ class Method(nn.Module):
 
     name: ClassVar[str]
     networks: ClassVar[int] = 1
+    combination: ClassVar[str] = "mean of probabilities"  # of several networks' predictions, see `ensemble`
     views: ClassVar[int] = 1
     captures: ClassVar[bool] = False
     """The objective reads nothing but logits, given labels and index: a step can be recorded as a CUDA graph."""
@@ -274,9 +276,12 @@ class Method(nn.Module):
 
     def predict(self, logits: Sequence[Tensor]) -> Tensor:
         """One prediction (N, K) from the logits of all members, of any scale; its softmax is the confidence."""
-        if len(logits) == 1:
-            return logits[0]
-        return torch.stack([each.log_softmax(1) for each in logits]).logsumexp(0)  # the mean of the probabilities
+        return COMBINATIONS[self.combination](logits)
+
+    @property
+    def combination_name(self) -> str | None:
+        """Name of the rule of `predict`; None where a subclass has a rule of its own."""
+        return self.combination if type(self).predict is Method.predict else None
 
     # Text
 

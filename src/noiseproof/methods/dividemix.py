@@ -83,6 +83,7 @@ class DivideMix(Method):
     """
 
     networks = 2
+    combination = "sum of logits"
     views = 2
 
     def __init__(
@@ -186,6 +187,3 @@ class DivideMix(Method):
             for number, each in enumerate(outputs):
                 losses = per_sample(self.loss, each.logits, self.given)
                 self.clean[number].copy_(clean_probability(losses, seed=self.seed))  # type: ignore[index]
-
-    def predict(self, logits: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(logits)).sum(0)

@@ -55,6 +55,7 @@ class ELRPlus(Method):
     """
 
     networks = 2
+    combination = "mean of logits"
 
     def __init__(
         self,
@@ -113,6 +114,3 @@ class ELRPlus(Method):
 
     def members(self, networks: Sequence[Network]) -> Sequence[Network]:
         return [networks[0], self.averages[1]]  # type: ignore[list-item]
-
-    def predict(self, logits: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(logits)).mean(0)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from noiseproof import losses, methods
+from noiseproof import losses, methods, models
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
@@ -28,6 +28,7 @@ __all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "na
 
 _FOLDER = Path(__file__).parent
 _LARGEST = 2**20  # bytes
+_PREPROCESSING = ("mean", "std", "resize", "crop")  # of [augment]: what a pretrained network asks for
 _REGISTERED: dict[str, dict[str, Any]] = {}  # the user's own, by name
 
 
@@ -237,11 +238,30 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
     overrides = dict(overrides or {})
     if "model.name" in overrides and overrides["model.name"] != values.get("model", {}).get("name"):
         values = values | {"model": {}}  # another network's parameters are not this one's
+        if models.is_of_library(str(overrides["model.name"])):
+            kept = {key: value for key, value in values.get("augment", {}).items() if key not in _PREPROCESSING}
+            values = values | {"augment": kept}
     for key, value in overrides.items():
         values = _set(values, key.split("."), value)
     where = str(name) if not overrides else f"{name} with {', '.join(overrides)}"
-    file: File = check(values, f"recipe {where}")
+    file: File = check(_as_pretrained(values), f"recipe {where}")
     return Recipe(known, file.source, file.model, file.train, file.augment, file.methods)
+
+
+def _as_pretrained(values: dict[str, Any]) -> dict[str, Any]:
+    """Values with the preprocessing of a network of another library, where the recipe says nothing of its own."""
+    network = values.get("model", {}).get("name") if isinstance(values.get("model"), dict) else None
+    augment = values.get("augment", {})
+    if not isinstance(network, str) or not models.is_of_library(network) or not isinstance(augment, dict):
+        return values
+    found = models.preprocessing_of(network)
+    if {"mean", "std"} & augment.keys():
+        found = {key: value for key, value in found.items() if key not in ("mean", "std")}
+    if {"resize", "crop"} & augment.keys():
+        side = augment.get("crop", augment.get("resize"))
+        found |= {"resize": side} if isinstance(side, list | tuple) else {"resize": side, "crop": side}
+        found = found if not isinstance(side, list | tuple) else {k: v for k, v in found.items() if k != "crop"}
+    return values | {"augment": {**found, **augment}}
 
 
 def _values(name: str | Path) -> tuple[dict[str, Any], str]:

@@ -17,9 +17,9 @@ __all__ = ["code_content", "method_content", "recipe_content"]
 
 
 def recipe_content(recipe: Recipe) -> dict[str, str]:
-    """The hash of the file of starting weights, and of the source of networks and augmentations of the user's own."""
+    """Hashes of starting weights, of a Hugging Face folder, and of the source of own networks and augmentations."""
     name, weights = recipe.model.name, recipe.model.weights
-    made = code_content("model", name, models.entry_of(name).cls)
+    made = models.folder_content(name) or code_content("model", name, models.entry_of(name).cls)
     if recipe.model.features:
         made |= code_content("features", recipe.model.features, EXTRACTORS[parse_call(recipe.model.features).name].cls)
     for augmentation in map(AUGMENTATIONS.build, recipe.augment.extra):

@@ -64,6 +64,8 @@ class Train(_Strict):
     step_factor: Positive = 0.1
     clip_norm: NotNegative = 0.0  # 0 clips nothing
     l2: NotNegative = 0.0  # weight decay of methods that do not say otherwise
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # each layer's rate is this times that of the next one
+    frozen_layers: Annotated[int, Field(ge=0)] = 0  # so many first layers keep their starting weights
 
 
 class When(_Strict):
@@ -163,7 +165,7 @@ def check(values: dict[str, Any], where: str) -> File:
 
 def _checked(model: Model, where: str) -> Model:
     """The model, which exists and takes these parameters; the user's own by a name that holds on every machine."""
-    if ":" in model.name:
+    if ":" in model.name and not models.is_of_library(model.name):
         model = model.model_copy(update={"name": own_parts.canonical(model.name)})
     entry = models.entry_of(model.name)
     known = models.option_names(entry)

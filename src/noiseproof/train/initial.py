@@ -17,9 +17,18 @@ from noiseproof.features import FeatureCache
 from noiseproof.features.base import Array
 from noiseproof.features.cache import DEFAULT
 from noiseproof.models import Network
-from noiseproof.recipes import Method, Recipe
+from noiseproof.recipes import Method, Model, Recipe
 
-__all__ = ["HELD_OUT", "as_vectors", "hold_out", "load_images", "network_for", "with_input_stats"]
+__all__ = [
+    "HELD_OUT",
+    "NUMBERS",
+    "as_tokens",
+    "as_vectors",
+    "hold_out",
+    "load_images",
+    "network_for",
+    "with_input_stats",
+]
 
 HELD_OUT = "held-out given labels"
 """Name of the further test set of a run that holds out a share of its given labels."""
@@ -97,6 +106,34 @@ def hold_out(data: Data, given: Tensor, share: float) -> tuple[Data, Tensor]:
     split = data.train
     judged = replace(replace(split, given=given, clean=None).take(held), origin=None)
     return replace(data, train=split.take(stay), also={HELD_OUT: judged}), given[torch.from_numpy(stay)]
+
+
+NUMBERS = Augment(mean=(0.0,), std=(1.0,))
+"""Preprocessing that leaves the numbers of tokens as they are."""
+
+
+def as_tokens(data: Data, model: Model) -> Data:
+    """The data with numbers of tokens for texts, float32 (N, L), padded with -1.
+
+    Raises:
+        InputError: the network is not of a Hugging Face folder, the one kind that takes texts.
+    """
+    if not model.name.startswith("transformers:"):
+        raise InputError(
+            f"{data.name} holds texts, and model {model.name} takes numbers; leave --method, --recipe and --set out to "
+            "learn on TF-IDF, or give a Hugging Face folder: --set model.name=transformers:FOLDER"
+        )
+    tokenizer = models.Tokenizer.of_folder(models.folder_of(model.name))
+    tokenizer.length = length = tokenizer.encode(data.train.inputs).shape[1]
+
+    def moved(split: Split) -> Split:
+        found = torch.full((len(split), length), -1.0, dtype=torch.float32, device="cpu")
+        tokens = tokenizer.encode(split.inputs)
+        found[:, : tokens.shape[1]] = tokens.float()
+        return replace(split, inputs=found)
+
+    others = {name: moved(split) for name, split in data.also.items()}
+    return replace(data, train=moved(data.train), test=moved(data.test), also=others)
 
 
 _newest: list[tuple[tuple[str, int, int, str], Data]] = []  # a worker computes run after run on the same vectors

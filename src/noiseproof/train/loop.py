@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof import rng
-from noiseproof.data.dataset import Data, Split
+from noiseproof.data.dataset import Data, Split, Texts
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
@@ -35,7 +35,15 @@ from noiseproof.runtime.isolation import isolated
 from noiseproof.train import checkpoint, evaluate, preparation
 from noiseproof.train.device import flags, resolve_device
 from noiseproof.train.distributed import Team
-from noiseproof.train.initial import as_vectors, hold_out, load_images, network_for, with_input_stats
+from noiseproof.train.initial import (
+    NUMBERS,
+    as_tokens,
+    as_vectors,
+    hold_out,
+    load_images,
+    network_for,
+    with_input_stats,
+)
 from noiseproof.train.outcome import Outcome, outcome_of
 from noiseproof.train.state import resume, state_of
 from noiseproof.train.step import Captured, Step, group_optimiser, lr_at, optimiser, set_lr
@@ -136,6 +144,8 @@ class Training:
             data = as_vectors(data, recipe.model.features)
         if recipe.train.hold_out:
             data, given = hold_out(data, given, recipe.train.hold_out)
+        if isinstance(data.train.inputs, Texts):
+            data, augment = as_tokens(data, recipe.model), augment or NUMBERS
         self.data = data = load_images(data, recipe.augment)
         self.augment = augment or with_input_stats(recipe.augment, data.train)
         self.rule = rule = rule or method.rule()
@@ -148,6 +158,8 @@ class Training:
             for network in networks
         ]
         self.network = self.networks[0]
+        self.frozen, notes = preparation.freeze(self.networks, recipe.train.frozen_layers)
+        self.notes += notes
         self.normalises_rows = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
         self.given = given.to(self.config.device)
         self.task = preparation.task_of(self)
@@ -184,7 +196,9 @@ class Training:
         members = self.rule.members(self.networks)
         for addition in self.rule.additions:
             members = addition.members(members)
-        return members[0] if len(members) == 1 else Ensemble(members, self.rule.predict)
+        if len(members) == 1:
+            return members[0]
+        return Ensemble(members, self.rule.predict, self.rule.combination_name)
 
     def as_they_are(self, split: Split, *, share: bool = True) -> Batches:
         """The samples of a split in their own order, not augmented; or this process's share of them."""
@@ -252,6 +266,8 @@ class Training:
         size, batch_size, epoch = self.team.size, self.recipe.train.batch_size, self.epoch
         for network in self.networks:
             network.train()
+        for module in self.frozen:
+            module.eval()
         self._set_rates()
         self.rule.epoch_start(epoch, self.networks)
         order = self.batches.order(epoch)

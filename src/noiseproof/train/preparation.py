@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from noiseproof.data.dataset import Data, Split
 from noiseproof.errors import InputError
 from noiseproof.methods import Method as Rule
 from noiseproof.methods.base import Outputs, Task, Trained
+from noiseproof.models import Network, layers_of
 from noiseproof.recipes import Method
 
-__all__ = ["check_processes", "memory_notes", "prepare", "task_of"]
+__all__ = ["check_processes", "freeze", "memory_notes", "prepare", "task_of"]
 
 
 # `training` below is a `loop.Training`, which imports this module.
@@ -30,6 +31,33 @@ def check_processes(rule: Rule, name: str, processes: int) -> None:
             raise InputError(
                 f"method {name} trains in one process only: {part.name} has a state, a head or a gradient of its own"
             )
+
+
+def freeze(networks: Sequence[Network], count: int) -> tuple[list[nn.Module], tuple[str, ...]]:
+    """Keep the first layers of each network as they are.
+
+    Returns:
+        Their modules, which stay in evaluation mode so that their statistics stay too, and a note that names them.
+
+    Raises:
+        InputError: nothing would be left to train.
+    """
+    modules: list[nn.Module] = []
+    notes: tuple[str, ...] = ()
+    for network in networks if count else ():
+        layers = layers_of(network)
+        if count >= len(layers):
+            raise InputError(
+                f"the network has {len(layers)} layers ({', '.join(layer.name for layer in layers[:4])}, ...); "
+                f"train.frozen_layers must be below that, got {count}"
+            )
+        frozen = layers[:count]
+        for layer in frozen:
+            modules += layer.modules
+            for parameter in layer.parameters:
+                parameter.requires_grad_(False)
+        notes = (f"{count} of {len(layers)} layers kept their starting weights: up to {frozen[-1].name}",)
+    return modules, notes
 
 
 def memory_notes(rule: Rule, name: str, samples: int) -> tuple[str, ...]:

@@ -5,25 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from noiseproof.methods import Batch, Group
 from noiseproof.methods import Method as Rule
-from noiseproof.models import Network
+from noiseproof.models import Network, layers_of
 from noiseproof.recipes import Method, Train
 from noiseproof.train.device import DeviceConfig
 
 __all__ = ["Captured", "Step", "group_optimiser", "lr_at", "optimiser"]
 
 
-def optimiser(
-    networks: Sequence[nn.Module], method: Method, train: Train, config: DeviceConfig
-) -> torch.optim.Optimizer:
+def optimiser(networks: Sequence[Network], method: Method, train: Train, config: DeviceConfig) -> torch.optim.Optimizer:
     """The optimiser of all networks: the one that a method asks for, else the recipe's."""
-    parameters = [parameter for network in networks for parameter in network.parameters()]
+    parameters: list[Any] = [parameter for network in networks for parameter in network.parameters()]
     cuda = config.device.type == "cuda"
+    if train.layer_decay != 1 or train.frozen_layers:
+        parameters = _by_layer(networks, method.lr or train.lr, train, config)
     lr: float | Tensor = method.lr or train.lr
     if cuda:
         lr = torch.tensor(float(lr), dtype=torch.float32, device=config.device)  # a graph reads it when it runs
@@ -38,6 +39,24 @@ def optimiser(
         fused=cuda,
         foreach=not cuda,
     )
+
+
+def _by_layer(networks: Sequence[Network], lr: float, train: Train, config: DeviceConfig) -> list[dict[str, Any]]:
+    """Parameter groups with a rate of their own: the head's is `lr`, each layer below has `layer_decay` times the next.
+
+    Source: Bao et al., BEiT, ICLR 2022 (arXiv:2106.08254).
+    """
+    groups: list[dict[str, Any]] = []
+    for network in networks:
+        layers = layers_of(network)
+        for depth, layer in enumerate(reversed(layers[train.frozen_layers :])):
+            scale = train.layer_decay**depth
+            rate: float | Tensor = scale * lr
+            if config.device.type == "cuda":
+                rate = torch.tensor(rate, dtype=torch.float32, device=config.device)
+            if layer.parameters:
+                groups.append({"params": layer.parameters, "lr": rate, "scale": scale})
+    return groups
 
 
 def group_optimiser(group: Group) -> torch.optim.Optimizer:
@@ -65,12 +84,13 @@ def lr_at(epoch: int, first: float, train: Train) -> float:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Give every parameter group this learning rate."""
+    """Give every parameter group this learning rate, times the `scale` of its layer."""
     for group in optimizer.param_groups:
+        rate = value * group.get("scale", 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(value)
+            group["lr"].fill_(rate)
         else:
-            group["lr"] = value
+            group["lr"] = rate
 
 
 @dataclass
