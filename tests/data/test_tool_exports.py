@@ -241,7 +241,8 @@ def test_a_table_of_the_pictures_in_folders_is_the_source_of_labels(tmp_path):
     table(tmp_path / "metadata_1.csv", "lesion_id,image_id,diagnosis", rows)
     found = data.load(tmp_path)
     assert labels_of(found) == CLASSES
-    table(tmp_path / "metadata_1.csv", "lesion_id,image_id,dx", rows)
+    rows = [[*row, "mf"[place % 2]] for place, row in enumerate(rows)]
+    table(tmp_path / "metadata_1.csv", "lesion_id,image_id,dx,gender", rows)
     with pytest.raises(DataError, match="'dx'"):
         data.load(tmp_path)  # a question, not the folders for classes
     assert labels_of(data.load(tmp_path, label="dx")) == CLASSES
