@@ -35,6 +35,7 @@ class Outcome:
             `test_clean`.
         notes: what a reader of the result has to know, such as where a stopped run went on.
         model: takes normalised inputs; `artifacts.of_outcome` makes the model that takes raw ones.
+        stopped_after: steps after which training ended before its last epoch was whole; None: it was.
         augment: the preprocessing that the model's inputs had, with the mean and std that were measured.
     """
 
@@ -52,6 +53,7 @@ class Outcome:
     diverged_at: int | None = None
     notes: tuple[str, ...] = ()
     augment: Augment | None = None
+    stopped_after: int | None = None
 
 
 def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
@@ -76,6 +78,7 @@ def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
         diverged_at=training.diverged_at,
         notes=training.notes,
         augment=training.augment,
+        stopped_after=training.stopped_after,
     )
 
 
