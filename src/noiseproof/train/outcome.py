@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.data.pipeline.augment import Augment
+from noiseproof.features import Extractor
 from noiseproof.train import evaluate
 from noiseproof.train.health import LIMIT, health
 
@@ -36,6 +37,7 @@ class Outcome:
         notes: what a reader of the result has to know, such as where a stopped run went on.
         model: takes normalised inputs; `artifacts.of_outcome` makes the model that takes raw ones.
         augment: the preprocessing that the model's inputs had, with the mean and std that were measured.
+        extractor: fitted, which made the vectors that the model takes; None where it takes the data themselves.
     """
 
     status: str
@@ -52,6 +54,7 @@ class Outcome:
     diverged_at: int | None = None
     notes: tuple[str, ...] = ()
     augment: Augment | None = None
+    extractor: Extractor | None = None
 
 
 def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
@@ -76,6 +79,7 @@ def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
         diverged_at=training.diverged_at,
         notes=training.notes,
         augment=training.augment,
+        extractor=training.extractor,
     )
 
 
