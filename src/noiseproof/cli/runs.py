@@ -65,6 +65,7 @@ def train(
     from noiseproof.experiments import grid, records
     from noiseproof.experiments.driver import run_one
     from noiseproof.experiments.execution import refuse_unnameable
+    from noiseproof.experiments.specification import Run
     from noiseproof.train import Team
 
     begun, seconds = time.monotonic(), learning.seconds_of(time_limit)
@@ -85,15 +86,15 @@ def train(
         grid.runs, [data], [noise], [method or "jal-ce"], [seed],
         recipe=recipe, root=data_root, precision=precision or "auto", mode=mode or "deterministic",
     )  # fmt: skip
-    overrides = options.overrides(epochs, changes)
+    overrides, stop = options.overrides(epochs, changes), None
     (run,) = describe(overrides=overrides)
     if seconds is not None:
-        shorter = shortened(run, seconds, begun=begun, root=data_root, device=device)
+        shorter, stop = shortened(run, seconds, begun=begun, root=data_root, device=device)
         (run,) = describe(overrides={**overrides, **shorter})
     team = Team.assemble(device)
     path, epochs_shown = records.location(out, run.run_id), progress.Epochs()
     call = partial(
-        sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team, model=out / "model"
+        sweeping.calls(out, data_root, device, keep_outputs, save_every)(run), team=team, model=out / "model", stop=stop
     )
     if not team.rank:
         sweeping.announce_changes([run], out)
@@ -105,6 +106,11 @@ def train(
             call()
     if record is None:
         return  # the first process of the team speaks
+    if record["run_id"] != run.run_id:  # stopped at the time limit: another run, which can be computed again
+        run = Run(records.canonical(record["run"]))
+        path = records.location(out, run.run_id)
+        steps = record["run"]["settings"]["train"]["max_steps"]
+        typer.echo(f"the time limit ended the training after {steps} steps; without one: --set train.max_steps={steps}")
     realised = record["noise"]
     wrong = f"; {realised['rate']:.2%} of the labels were wrong" if realised else ""
     typer.echo(f"{run}: {progress.outcome(record)}{', recorded before' if epochs_shown.recorded_before else ''}{wrong}")

@@ -166,11 +166,13 @@ def run_one(
 
         to_do = team.broadcast(begin) if team else begin()
         first = team is None or team.rank == 0
+        run_id = run.run_id
         if to_do:
             record = _compute(run, place, call, callback)
+            run_id = record["run_id"]  # another one's, where the run was stopped on the way
             if first:
                 _keep(run, folder, record, callback)
-        return records.read(records.location(folder, run.run_id)) if first else None
+        return records.read(records.location(folder, run_id)) if first else None
 
 
 def _compute(run: Run, place: Path, call: Call, callback: Callback) -> Record:

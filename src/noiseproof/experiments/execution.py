@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -149,6 +150,7 @@ def execute(
     outputs: Path | None = None,
     model: Path | None = None,
     team: Team | None = None,
+    stop: Callable[[], bool] | None = None,
     progress: Callable[[Mapping[str, Any]], object] = lambda content: None,
 ) -> Record:
     """Compute a run; what `records.write` takes.
@@ -162,6 +164,7 @@ def execute(
         outputs: a safetensors file to write, with scores and features of the last epoch.
         model: a folder to leave the trained model in.
         team: the processes that share the work, if there are several; each computes the same record.
+        stop: asked after every step; where it ends the training, the record is of the run with that `train.max_steps`.
         progress: called after every epoch with its row of the curves and where it stands.
     """
     from noiseproof.train import fit
@@ -188,7 +191,11 @@ def execute(
         on_epoch=tell,
         keep_outputs=outputs is not None,
         team=team,
+        stop=stop,
     )
+    if outcome.stopped_after is not None:
+        run = _stopped(run, outcome.stopped_after)
+        outcome.notes += (f"training ended after {outcome.stopped_after} steps, within epoch {_epochs(outcome)}",)
     if not identity.unchanged(found):
         raise DataError(f"{spec['data']} has changed while it was trained on; type the command again")
     if outputs is not None and outcome.outputs is not None:
@@ -217,6 +224,17 @@ def execute(
         health=_plain(outcome.health),
         error=None if where is None else f"the loss was no finite number at step {where}",
     )
+
+
+def _epochs(outcome: Outcome) -> int:
+    return len(outcome.curves["seconds"])
+
+
+def _stopped(run: Run, steps: int) -> Run:
+    """The run that ends after so many steps: what was computed, and can be again."""
+    spec: Any = json.loads(run.text)
+    spec["settings"]["train"]["max_steps"] = steps
+    return Run(records.canonical(spec))
 
 
 def _kept(folder: Path, run: Run, outcome: Outcome, found: Data, recipe: Recipe) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ class Train(_Strict):
     step_factor: Positive = 0.1
     clip_norm: NotNegative = 0.0  # 0 clips nothing
     l2: NotNegative = 0.0  # weight decay of methods that do not say otherwise
+    max_steps: Count | None = None  # training ends after so many steps, in the middle of an epoch if need be
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # each layer's rate is this times that of the next one
     frozen_layers: Annotated[int, Field(ge=0)] = 0  # so many first layers keep their starting weights
 

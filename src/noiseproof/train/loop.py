@@ -69,6 +69,7 @@ def fit(
     keep_outputs: bool = False,
     checkpoint_every: float = 30.0,
     team: Team | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Outcome:
     """Train one method on given labels.
 
@@ -86,6 +87,8 @@ def fit(
         keep_outputs: also give the scores and features of the last epoch.
         checkpoint_every: seconds between two saves, which follow the end of an epoch; the last epoch is always saved.
         team: the processes that share the work, from `Team.assemble()`; None: this one alone.
+        stop: asked after every step; training ends there once it says so, and `Outcome.stopped_after` is the number of
+            steps, which as `train.max_steps` gives the same weights without asking.
 
     Example:
         >>> from noiseproof import data, recipes
@@ -98,6 +101,7 @@ def fit(
             data, noisy, method, recipe, seed=seed, device=device, precision=precision, mode=mode, team=team
         )
         with flags(mode, training.config):
+            training.stop = stop
             steps = training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every)
             for _ in steps:
                 pass
@@ -164,6 +168,7 @@ class Training:
         self.notes += notes
         self.normalises_rows = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
         self.given = given.to(self.config.device)
+        self.soft = preparation.soft_targets(data.train, noisy is not None, rule, method.name, self.config.device)
         self.task = preparation.task_of(self)
         rule.setup(self.task)
         rule.attach(self.networks)
@@ -190,6 +195,8 @@ class Training:
             name: [] for name in ("test_accuracy", "train_loss", "train_accuracy", "seconds")
         }
         self.diverged_at: int | None = None
+        self.stop: Callable[[], bool] | None = None
+        self.stopped_after: int | None = None
         self._seen = self.batches.count  # samples of the current epoch
 
     @property
@@ -234,7 +241,7 @@ class Training:
         if self.epoch == 0:
             yield from preparation.prepare(self, folder)
         update, saved = self.step(), time.monotonic()
-        while self.epoch < self.recipe.train.epochs and self.diverged_at is None:
+        while self.epoch < self.recipe.train.epochs and self.diverged_at is None and self.stopped_after is None:
             started = time.perf_counter()
             losses, fitted = yield from self.train_epoch(update)
             row = self._close_epoch(losses, fitted)
@@ -242,7 +249,8 @@ class Training:
             for name, value in row.items():
                 self.curves[name].append(value)
             due = self.epoch == self.recipe.train.epochs or time.monotonic() - saved >= checkpoint_every
-            if folder is not None and due and self.diverged_at is None and self.team.rank == 0:
+            whole = self.diverged_at is None and self.stopped_after is None
+            if folder is not None and due and whole and self.team.rank == 0:
                 checkpoint.save(folder, state_of(self))
                 saved = time.monotonic()
             if on_epoch is not None and self.team.rank == 0:
@@ -260,7 +268,9 @@ class Training:
             self.method.l1,
             self.recipe.train.clip_norm,
         )
-        recordable = self.rule.captures and all(addition.captures for addition in self.rule.additions)
+        recordable = (
+            self.soft is None and self.rule.captures and all(addition.captures for addition in self.rule.additions)
+        )
         return Captured(step) if self.config.device.type == "cuda" and self.team.size == 1 and recordable else step
 
     def train_epoch(self, update: Step | Captured) -> Generator[None, None, tuple[Tensor, Tensor]]:
@@ -298,6 +308,7 @@ class Training:
                     network=each.network,
                     networks=(),
                     draw=partial(rng.generator, self.seed, "method", epoch, number, device=self.config.device.type),
+                    soft=None if self.soft is None else self.soft[index],
                 )
                 # Processes average their gradients: a process with fewer samples than another counts for less.
                 value, correct = update(batch, len(index) * size / whole)
@@ -305,7 +316,16 @@ class Training:
                 fitted += correct
                 self._after_step(step)
                 yield
+                if self._is_over(step + 1):
+                    self._seen = int(sum(len(index) for one in passes for index in one.batches[:number]))
+                    return losses, fitted
         return losses, fitted
+
+    def _is_over(self, steps: int) -> bool:
+        """True once the last step is done that the recipe allows, or that there is time for."""
+        if steps == self.recipe.train.max_steps or (self.stop is not None and self.stop()):
+            self.stopped_after = steps
+        return self.stopped_after is not None
 
     def _set_rates(self) -> None:
         """Give every optimiser its learning rate of the current epoch."""

@@ -36,6 +36,7 @@ class Outcome:
             `test_clean`.
         notes: what a reader of the result has to know, such as where a stopped run went on.
         model: takes normalised inputs; `artifacts.of_outcome` makes the model that takes raw ones.
+        stopped_after: steps after which training ended before its last epoch was whole; None: it was.
         augment: the preprocessing that the model's inputs had, with the mean and std that were measured.
         extractor: fitted, which made the vectors that the model takes; None where it takes the data themselves.
     """
@@ -55,6 +56,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     augment: Augment | None = None
     extractor: Extractor | None = None
+    stopped_after: int | None = None
 
 
 def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
@@ -80,6 +82,7 @@ def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
         notes=training.notes,
         augment=training.augment,
         extractor=training.extractor,
+        stopped_after=training.stopped_after,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from noiseproof.data.io.archives import MIB
-from noiseproof.data.readers import argilla, coco, label_studio, prodigy
+from noiseproof.data.readers import argilla, coco, doccano, label_studio, prodigy
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.dialect import decode
 from noiseproof.data.readers.listing import is_picture
@@ -29,6 +29,7 @@ _TOOLS: tuple[Tool, ...] = (
     (label_studio.is_minimal, label_studio.minimal_table),
     (argilla.is_export, argilla.table),
     (prodigy.is_export, prodigy.table),
+    (doccano.is_export, doccano.table),
 )
 
 

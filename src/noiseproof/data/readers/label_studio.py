@@ -78,6 +78,8 @@ def trimmed(found: Table) -> Table:
 
 
 def _plain(column: Column, source: str) -> Column:
+    if any(text.startswith("/data/") for text in column.different):
+        return Column(column.name, [_location(text) for text in column.texts])
     if not any(text.startswith('{"choices"') for text in column.different):
         return column
 
@@ -124,9 +126,11 @@ def _choice(annotation: Record, label: str, where: str) -> str:
 
 
 def _location(value: Any) -> Any:
-    """The path in a link of the local file storage, `/data/local-files/?d=dir/x.jpg`; anything else as it is."""
+    """The path in a link to a file: `/data/local-files/?d=dir/x.jpg`, `/data/upload/1/x.jpg`; others as they are."""
     if isinstance(value, str) and "?d=" in value:
         return urllib.parse.unquote(value.partition("?d=")[2])
+    if isinstance(value, str) and value.startswith("/data/upload/"):
+        return urllib.parse.unquote(value.rpartition("/")[2])
     return value
 
 
