@@ -23,6 +23,7 @@ from noiseproof.data.dataset import Data, Split, Texts
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
+from noiseproof.features import Extractor
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
 from noiseproof.methods.additions.base import EpochEnd
@@ -144,8 +145,9 @@ class Training:
             self.notes += (f"trained on the first {recipe.train.samples} of {len(data.train)} samples",)
             self.data = data = replace(data, train=data.train.take(range(recipe.train.samples)))
             given = given[: recipe.train.samples]
+        self.extractor: Extractor | None = None
         if recipe.model.features:
-            data = as_vectors(data, recipe.model.features)
+            data, self.extractor = as_vectors(data, recipe.model.features)
         if recipe.train.hold_out:
             data, given = hold_out(data, given, recipe.train.hold_out)
         if isinstance(data.train.inputs, Texts):

@@ -22,7 +22,7 @@ from noiseproof.data.readers.samples import parts
 from noiseproof.data.reading import Reading, Skipped
 from noiseproof.errors import DataError
 
-__all__ = ["read_folder"]
+__all__ = ["read_folder", "read_texts"]
 
 _LONGEST = 64 * MIB
 _IN_NAME = re.compile(r"(?P<label>.*[^\W_].*?)[ _.-]+\(?\d+\)?\Z")
@@ -227,7 +227,7 @@ def _labels_in_names(pictures: Sequence[str]) -> list[str]:
     return labels if fit else []
 
 
-def _texts(files: Sequence[str], options: ReadingOptions) -> tuple[dict[int, str], dict[int, str]]:
+def read_texts(files: Sequence[str], options: ReadingOptions) -> tuple[dict[int, str], dict[int, str]]:
     """The content of text files, and the reason for each that cannot be decoded."""
     texts, bad = {}, {}
     for place, file in enumerate(files):
@@ -240,7 +240,7 @@ def _texts(files: Sequence[str], options: ReadingOptions) -> tuple[dict[int, str
 
 def _samples(found: _Found, path: Path, options: ReadingOptions, reading: Reading, has_parts: bool) -> Parts:
     as_texts = found.takes is is_text_file
-    texts, bad = _texts(found.files, options) if as_texts else ({}, {})
+    texts, bad = read_texts(found.files, options) if as_texts else ({}, {})
     seen = Seen({}, {}) if as_texts else look_at(found.files)
     bad = bad or seen.broken
     for place, reason in bad.items():
