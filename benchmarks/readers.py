@@ -104,23 +104,26 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as home:
         folder, table, cache = Path(home) / "pictures", Path(home) / "table.csv", Path(home) / "cache"
-        found: dict[str, dict[str, dict[str, float]]] = {}
         if asked.pictures:
             write_pictures(folder, asked.pictures)
             listing = {name: measured(name, folder, cache) for name in list(SETUP)[:2]}
             listing["noiseproof data.load, first time"] = measured("noiseproof data.load", folder, cache, 1)
             listing["noiseproof data.load, later"] = measured("noiseproof data.load", folder, cache)
-            found[f"{asked.pictures} pictures of 4 x 4 pixels in {CLASSES} class folders"] = listing
+            keep(f"{asked.pictures} pictures of 4 x 4 pixels in {CLASSES} class folders", listing)
         if asked.rows:
             write_table(table, asked.rows)
             names = ["pandas read_csv", "pyarrow read_csv", "noiseproof data.load"]
-            found[f"CSV of {asked.rows} rows, {COLUMNS} columns of numbers and a label"] = {
-                name: measured(name, table, cache) for name in names
-            }
+            tables = {name: measured(name, table, cache) for name in names}
+            keep(f"CSV of {asked.rows} rows, {COLUMNS} columns of numbers and a label", tables)
+
+
+def keep(what: str, found: dict[str, dict[str, float]]) -> None:
+    """Write results beside those that are there."""
     import torch
 
-    about = {"device": f"CPU, {os.cpu_count()} cores", "torch": torch.__version__, "python": platform.python_version()}
-    content = {**about, "date": datetime.now(UTC).date().isoformat(), **found}
+    content = json.loads(OUT.read_text()) if OUT.exists() else {}
+    content |= {"device": f"CPU, {os.cpu_count()} cores", "torch": torch.__version__}
+    content |= {"python": platform.python_version(), "date": datetime.now(UTC).date().isoformat(), what: found}
     OUT.write_text(json.dumps(content, indent=1) + "\n")
 
 
