@@ -306,3 +306,41 @@ def test_an_unknown_delimiter_is_asked_for(tmp_path):
     with pytest.raises(DataError, match=r"separated by '\^'\? then add --delimiter '\^'"):
         data.load(path)
     assert labels_of(data.load(path, delimiter="^")) == CLASSES
+
+
+def test_records_behind_one_that_is_left_out_keep_their_place(tmp_path):
+    answers = ["ignore" if place in (0, 4) else ("accept", "reject")[place % 2] for place in range(COUNT)]
+    origin = data.load(lines(tmp_path / "spam.jsonl", asked(answers))).everything().origin
+    kept = [place for place, answer in enumerate(answers) if answer != "ignore"]
+    assert origin.index.tolist() == kept
+    assert origin.rows.tolist() == [place + 1 for place in kept]
+    assert origin.keys == tuple(str(7 * place) for place in kept)
+
+
+def decided(folder: Path, header: str, row: str) -> Path:
+    path = folder / "decisions.csv"
+    path.write_text(f"{header}\n{row}\n")
+    return path
+
+
+def test_a_new_label_is_written_as_the_answer_that_says_it(tmp_path):
+    from noiseproof.doctor.cleaning import clean, read_decisions
+
+    answers = ["ignore" if place == 0 else ("accept", "reject")[place % 2] for place in range(COUNT)]
+    source = lines(tmp_path / "spam.jsonl", asked(answers))
+    review = decided(tmp_path, "_input_hash,given,decision,label", "21,not spam,relabel,spam")  # the fourth record
+    clean(source, read_decisions(review), tmp_path / "new.jsonl")
+    new = [json.loads(line) for line in (tmp_path / "new.jsonl").read_text().splitlines()]
+    assert [record["answer"] for record in new] == [*answers[:3], "accept", *answers[4:]]
+
+
+def test_a_new_label_is_written_as_a_one_hot_row(tmp_path):
+    from noiseproof.doctor.cleaning import clean, read_decisions
+
+    rows = np.eye(3, dtype=np.int64)[np.arange(COUNT) % 3]
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(COUNT, 3)), y=rows)
+    review = decided(tmp_path, "index,given,decision,label", "4,1,relabel,2")
+    clean(tmp_path / "a.npz", read_decisions(review), tmp_path / "b.npz")
+    wanted = rows.copy()
+    wanted[4] = [0, 0, 1]
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npz")["y"], wanted)

@@ -37,6 +37,7 @@ def table(records: Sequence[Record], source: str, options: ReadingOptions) -> Ta
         raise DataError(f"{source}: {has}; say which one is the label with --label NAME")
     label = questions[0]
     rows: list[dict[str, Any]] = []
+    places: list[int] = []
     several = False
     for number, record in enumerate(records):
         fields = record["fields"] if isinstance(record.get("fields"), dict) else {
@@ -53,9 +54,10 @@ def table(records: Sequence[Record], source: str, options: ReadingOptions) -> Ta
         ]
         several |= len(answers) > 1
         rows += [{**item, label: answer, "annotator": user} for user, answer in answers or [("", "")]]
+        places += [number] * (len(answers) or 1)
     if not several:
         rows = [{name: value for name, value in row.items() if name != "annotator"} for row in rows]
-    return table_of(rows, source, "an Argilla export", known={"label": label, "id": "id"})
+    return table_of(rows, source, "an Argilla export", known={"label": label, "id": "id"}, places=places)
 
 
 def is_legacy(records: Sequence[Record]) -> bool:
@@ -66,6 +68,7 @@ def is_legacy(records: Sequence[Record]) -> bool:
 def _legacy_table(records: Sequence[Record], source: str) -> Table:
     rows: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
+    places: list[int] = []
     for number, record in enumerate(records):
         where = f"record {number} (counted from 0)"
         if record["status"] == "Discarded":
@@ -75,8 +78,10 @@ def _legacy_table(records: Sequence[Record], source: str) -> Table:
         item = dict(inputs) if isinstance(inputs, dict) else {"text": record.get("text", inputs)}
         given = record["annotation"]
         label = only_label(given if isinstance(given, list) else [given], f"{source}: {where}")
-        rows.append({"id": record.get("id"), **item, "label": label})
-    found = table_of(rows, source, "an Argilla export", known={"label": "label", "id": "id"})
+        rows.append({"id": record.get("id"), **item, "annotation": label})
+        places.append(number)
+    known = {"label": "annotation", "id": "id"}
+    found = table_of(rows, source, "an Argilla export", known=known, places=places)
     found.skipped = skipped
     return found
 

@@ -24,6 +24,7 @@ def is_export(records: Sequence[Record]) -> bool:
 def table(records: Sequence[Record], source: str, options: ReadingOptions) -> Table:
     """One record an item; one a person where several annotated an item."""
     rows: list[dict[str, Any]] = []
+    places: list[int] = []
     several = False
     for number, record in enumerate(records):
         item = {name: value for name, value in record.items() if name not in ("annotations", "annotation_approver")}
@@ -34,6 +35,7 @@ def table(records: Sequence[Record], source: str, options: ReadingOptions) -> Ta
         where = f"{source}: record {number} (counted from 0)"
         for person, labels in answers.items() or [("", [])]:
             rows.append({**item, "label": only_label(labels, where), "annotator": person})
+            places.append(number)
     if not several:
         rows = [{name: value for name, value in row.items() if name != "annotator"} for row in rows]
-    return table_of(rows, source, "a doccano export", known={"label": "label", "id": "id"})
+    return table_of(rows, source, "a doccano export", known={"label": "label", "id": "id"}, places=places)

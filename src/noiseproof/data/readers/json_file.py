@@ -71,8 +71,8 @@ def _table(records: Sequence[Record], path: Path, options: ReadingOptions, form:
     for is_export, table in _TOOLS:
         if records and is_export(records):
             found = table(records, str(path), options)
-            if lines is not None and found.rows is None and found.count == len(lines):
-                found.rows = np.array(lines, np.int64)
+            if lines is not None and found.rows is None and (found.index is not None or found.count == len(lines)):
+                found.rows = np.array(lines, np.int64)[slice(None) if found.index is None else found.index]
             return found
     return table_of(records, str(path), form, rows=None if lines is None else np.array(lines, np.int64))
 

@@ -34,9 +34,10 @@ def table(records: Sequence[Record], source: str, options: ReadingOptions) -> Ta
     """One record a task; one an annotation where a task has several. Predictions are no labels."""
     rows: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
+    places: list[int] = []
     label = _control(records, source, options)
     several = False
-    for task in records:
+    for number, task in enumerate(records):
         item = {"id": task.get("id"), **{name: _location(value) for name, value in task["data"].items()}}
         answers = []
         cancelled = False
@@ -53,9 +54,10 @@ def table(records: Sequence[Record], source: str, options: ReadingOptions) -> Ta
             skipped.append((f"task {task.get('id')} ({first[:80]})", "tasks were skipped by the annotator"))
             continue
         rows += [{**item, label: answer, "annotator": person} for person, answer in answers or [("", "")]]
+        places += [number] * (len(answers) or 1)
     if not several:
         rows = [{name: value for name, value in row.items() if name != "annotator"} for row in rows]
-    found = table_of(rows, source, "a Label Studio export", known={"label": label, "id": "id"})
+    found = table_of(rows, source, "a Label Studio export", known={"label": label, "id": "id"}, places=places)
     found.skipped = skipped
     return found
 

@@ -128,7 +128,8 @@ def _collapsed(table: Table, roles: Roles, options: ReadingOptions) -> tuple[Tab
     found = annotators.from_long(table, item, table[label], table[roles.annotator])
     rows = None if table.rows is None else table.rows[where]
     kept = [column.take(where) for column in table if column.name not in (label, roles.annotator)]
-    small = replace(table, columns=kept, count=len(where), rows=rows, index=None)
+    index = None if table.index is None else table.index[where]
+    small = replace(table, columns=kept, count=len(where), rows=rows, index=index)
     roles.label = None
     roles.features = [name for name in roles.features if name in small.names]
     if roles.id is None and roles.path != keys[0] and roles.text != keys[0]:
