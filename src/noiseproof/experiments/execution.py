@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from noiseproof import data, losses, noise, recipes
+from noiseproof.data.dataset import Texts
 from noiseproof.errors import DataError, InputError
 from noiseproof.experiments import bulk, identity, records
 from noiseproof.experiments.identity import Sources
@@ -108,6 +109,8 @@ def recipe_for(text: str, root: Path | None = None, sources: Sources | None = No
         return text
     found = (sources or Sources(root)).data(text)
     inputs = (data.load(text, root=root) if found is None else found).train.inputs
+    if isinstance(inputs, Texts):
+        return "fine-tune"
     if isinstance(inputs, torch.Tensor):
         return "digits" if inputs.dim() == 2 else "cifar10"
     from noiseproof.data.pipeline.decoding import size_of  # Pillow, only where it is needed
