@@ -295,7 +295,9 @@ REFUSED: dict[str, Case] = {
     "data: npz with measurements for labels": (
         lambda folder: npz(folder, x=np.eye(3), y=np.array([0.5, 1, 2])), "mine.npz", "row 0: 0.5",
     ),
-    "data: npz with one-hot labels": (lambda folder: npz(folder, x=np.eye(3), y=np.eye(3)), "mine.npz", "argmax"),
+    "data: npz with several labels a sample": (
+        lambda folder: npz(folder, x=np.eye(3), y=np.array([[1, 0], [1, 1], [0, 1]])), "mine.npz", "row 1: [1, 1]",
+    ),
     "data: npz of objects": (
         lambda folder: npz(folder, x=np.array([{}], dtype=object), y=np.zeros(1, int)), "mine.npz", "x",
     ),

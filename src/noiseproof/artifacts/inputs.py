@@ -13,6 +13,7 @@ from torch import Tensor
 from noiseproof.data.dataset import Inputs, Origin, Texts, is_frame
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.features import features
+from noiseproof.data.readers.folders import is_text_file, read_texts
 from noiseproof.data.readers.input_columns import key_of
 from noiseproof.data.readers.listing import PICTURE_ENDINGS, is_picture, walk
 from noiseproof.data.readers.pictures import Pictures
@@ -118,8 +119,8 @@ def read_items(
     """Read items without labels.
 
     Args:
-        source: a folder of pictures, a picture, a table (CSV, JSON, Parquet, Excel, ...), a .txt with a text a line,
-            or an .npz or .npy of arrays.
+        source: a folder of pictures or texts, a picture, a table (CSV, JSON, Parquet, Excel, ...), a .txt with a text a
+            line, or an .npz or .npy of arrays.
         kind: of the model's inputs.
         columns: of training, for a table.
         categories: those of them that hold categories.
@@ -134,6 +135,8 @@ def read_items(
         raise DataMissingError(f"no file or folder {source}; give the path of new items")
     name = source.name.lower().removesuffix(".gz")
     if source.is_dir() or is_picture(name):
+        if kind == "text" and source.is_dir():
+            return _folder_of_texts(source, options)
         if kind != "pictures":
             raise InputError(f"this model takes {kind}, and {source} is a {'folder' if source.is_dir() else 'picture'}")
         if source.is_dir():
@@ -202,6 +205,21 @@ def _folder(source: Path) -> Items:
     return Items(
         tuple(Path(home, name) for _, home, name in found), Origin(str(source), np.arange(len(found)), paths=names)
     )
+
+
+def _folder_of_texts(source: Path, options: ReadingOptions) -> Items:
+    """The texts in a folder and below, by path; those that cannot be decoded are left out."""
+    files = sorted(
+        (f"{relative}/{name}" if relative else name, f"{folder.path}/{name}")
+        for relative, folder in walk(str(source), str(source), takes=is_text_file)
+        for name in folder.pictures
+    )
+    if not files:
+        raise DataError(f"{source}: holds no texts (.txt)")
+    texts, bad = read_texts([file for _, file in files], options)
+    names = tuple(files[place][0] for place in texts)
+    origin = Origin(str(source), np.array(list(texts), np.int64), paths=names)
+    return Items(Texts(texts.values()), origin, [(files[place][0], reason) for place, reason in bad.items()])
 
 
 def _arrays(source: Path, kind: str) -> Items:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from noiseproof.artifacts.architectures import OnNetwork, OnTokens
+from noiseproof.artifacts.architectures import Architecture, OnFeatures, OnNetwork, OnTokens
 from noiseproof.artifacts.model import Model
 from noiseproof.data.dataset import Data, Texts
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError
+from noiseproof.learners.heads import Blend, Head, Perceptron
+from noiseproof.methods.ensemble import Ensemble
 from noiseproof.models import Network, Tokenizer, folder_of
+from noiseproof.models.mlp import MLP
 from noiseproof.recipes import Recipe
 from noiseproof.train import Outcome
 from noiseproof.train.initial import as_tokens
@@ -44,13 +48,13 @@ def of_outcome(outcome: Outcome, data: Data, recipe: Recipe, *, about: dict[str,
     network, augment = outcome.model, outcome.augment
     if outcome.status != "done" or augment is None:
         raise InputError("the run diverged, so there is no model to keep; try a smaller train.lr")
-    if recipe.model.features:
-        raise InputError(
-            f"recipe {recipe.name} learns on frozen features, whose head alone is no model; "
-            "for one, leave out --method and --recipe: a learner on the same features is chosen and kept"
-        )
     assert isinstance(network, Network)
-    architecture = _architecture(network.cpu().float(), data, recipe, augment)
+    network = network.cpu().float()
+    architecture: Architecture
+    if outcome.extractor is not None:
+        architecture = OnFeatures(outcome.extractor, _head(network, augment))
+    else:
+        architecture = _architecture(network, data, recipe, augment)
     against = "given" if data.test.clean is None else "clean"
     facts = {
         "recipe": recipe.name,
@@ -61,6 +65,30 @@ def of_outcome(outcome: Outcome, data: Data, recipe: Recipe, *, about: dict[str,
         **(about or {}),
     }
     return Model(architecture, data.classes, facts)
+
+
+def _head(network: Network, augment: Augment) -> Head:
+    """The network on vectors as a head of a model folder, the standardisation of its inputs folded into its weights."""
+    if isinstance(network, Ensemble) and network.combination == "mean of probabilities":
+        heads = [_head(member, augment) for member in network.members]  # type: ignore[arg-type]
+        return Blend(heads, [1 / len(heads)] * len(heads))
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    if type(network) is not MLP or type(network.fc) is not nn.Linear:
+        raise InputError(
+            f"a {type(network).__name__} on features is of a kind that no model folder can hold; model.name = mlp is"
+        )
+    head = Perceptron([layers[0].in_features, *(layer.out_features for layer in layers)])
+    head.load_state_dict(
+        {f"layers.{n}.{name}": value for n, layer in enumerate(layers) for name, value in layer.state_dict().items()}
+    )
+    first = head.layers[0]
+    assert isinstance(first, nn.Linear)
+    mean, std = (torch.tensor(values, dtype=torch.float64) for values in (augment.mean, augment.std))
+    with torch.no_grad():
+        weight = first.weight.double() / std
+        first.bias.copy_(first.bias.double() - weight @ mean)
+        first.weight.copy_(weight)
+    return head.requires_grad_(False)
 
 
 def _architecture(network: Network, data: Data, recipe: Recipe, augment: Augment) -> OnNetwork:

@@ -29,6 +29,7 @@ _OPTIONS: dict[str, tuple[Any, str, str, str]] = {
     "annotators": (list[str] | None, "--annotators", "COLUMNS", "Columns of an annotator each, or the one with names."),
     "delimiter": (str | None, "--delimiter", "CHARACTER", "Between the values of a row; tab for a tab."),
     "encoding": (str | None, "--encoding", "NAME", "Of a text file, as latin-1. [utf-8]"),
+    "soft": (bool, "--soft", "", "Train on several annotators' shares, or probabilities, not on their consensus."),
     "strict": (bool, "--strict", "", "Stop at an item that cannot be used, instead of leaving it out."),
 }  # fmt: skip
 

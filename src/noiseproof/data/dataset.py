@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from noiseproof import rng
+from noiseproof.data.inputs import Files, Inputs, Texts, concatenated, is_frame, samples
 from noiseproof.data.io import file_hashes
 from noiseproof.errors import DataError
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Data",
+    "Files",
     "HeldOut",
     "Inputs",
     "Origin",
@@ -36,46 +36,6 @@ __all__ = [
     "samples",
     "stratified",
 ]
-
-
-class Texts(tuple[str, ...]):
-    """Texts to classify, one a sample.
-
-    Example:
-        >>> len(Texts(["good", "bad"]))
-        2
-    """
-
-    __slots__ = ()
-
-
-Inputs = Any  # torch.Tensor | tuple[Path, ...] | Texts | pandas.DataFrame; pandas is imported only where one is met
-
-
-def is_frame(inputs: object) -> TypeGuard[pd.DataFrame]:
-    """Test for a pandas data frame; pandas is not imported for it."""
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(inputs, pandas.DataFrame)
-
-
-def samples(inputs: Any, where: np.ndarray) -> Any:
-    """The inputs at these positions, of the kind they were."""
-    if isinstance(inputs, torch.Tensor):
-        return inputs[torch.from_numpy(where)]
-    if is_frame(inputs):
-        return inputs.iloc[where].reset_index(drop=True)
-    return type(inputs)(inputs[i] for i in where.tolist())
-
-
-def _concatenated(parts: Sequence[Any]) -> Any:
-    """Inputs of one kind, one after the other."""
-    if isinstance(parts[0], torch.Tensor):
-        return torch.cat(list(parts))
-    if is_frame(parts[0]):
-        import pandas as pd
-
-        return pd.concat(parts, ignore_index=True)
-    return type(parts[0])(item for part in parts for item in part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +120,8 @@ class Split:
         clean: the true labels where they are known; training never looks at them.
         classes: the K names.
         origin: where each sample came from; None for data sets that the package knows by name.
+        soft: soft targets, float32 (N, K), where they were asked for: the losses are trained on these in place of
+            `given`, which holds the most probable class.
 
     Raises:
         DataError: the parts do not fit together, or a label lies outside 0 to K-1.
@@ -170,6 +132,7 @@ class Split:
     clean: torch.Tensor | None
     classes: tuple[str, ...]
     origin: Origin | None = None
+    soft: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.inputs, torch.Tensor):
@@ -184,6 +147,10 @@ class Split:
         _check_labels("given", self.given, len(self.inputs), len(self.classes))
         if self.clean is not None:
             _check_labels("clean", self.clean, len(self.inputs), len(self.classes))
+        if self.soft is not None and self.soft.shape != (len(self.inputs), len(self.classes)):
+            raise DataError(
+                f"soft targets must be {(len(self.inputs), len(self.classes))}, got {tuple(self.soft.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -198,6 +165,7 @@ class Split:
             None if self.clean is None else self.clean[at],
             self.classes,
             None if self.origin is None else self.origin.take(where),
+            None if self.soft is None else self.soft[at],
         )
 
 
@@ -218,8 +186,13 @@ class HeldOut:
         clean = torch.cat(known) if len(known) == len(parts) else None
         origins = [part.origin for part in parts if part.origin is not None]
         origin = origins[0].followed_by(origins[1]) if len(origins) == len(parts) else None
-        inputs = _concatenated([part.inputs for part in parts])
-        return Split(inputs, torch.cat([part.given for part in parts]), clean, train.classes, origin).take(back)
+        inputs = concatenated([part.inputs for part in parts])
+        given = torch.cat([part.given for part in parts])
+        soft = [part.soft for part in parts if part.soft is not None]
+        joined = Split(
+            inputs, given, clean, train.classes, origin, torch.cat(soft) if len(soft) == len(parts) else None
+        )
+        return joined.take(back)
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,11 +258,14 @@ def fingerprint(*splits: Split, hashes: Mapping[str, bytes] = MappingProxyType({
             _add_frame(digest, split.inputs)
         else:
             digest.update(b"files\0")
-            known = [hashes.get(os.fspath(path), b"") for path in split.inputs]
-            digest.update(b"".join(known) if all(known) else file_hashes.of(split.inputs))
+            names = list(Files(split.inputs).names())
+            known = [hashes.get(name, b"") for name in names]
+            digest.update(b"".join(known) if all(known) else file_hashes.of(names))
         _add(digest, split.given)
         if split.clean is not None:
             _add(digest, split.clean)
+        if split.soft is not None:
+            _add(digest, split.soft)
         digest.update("\x1f".join(split.classes).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

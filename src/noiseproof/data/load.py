@@ -36,6 +36,7 @@ def load(
     annotators: str | Iterable[str] = (),
     delimiter: str | None = None,
     encoding: str | None = None,
+    soft: bool = False,
     strict: bool = False,
 ) -> Data:
     """Read a data set by name, the user's own data by its path, or data that Python holds.
@@ -57,6 +58,8 @@ def load(
         annotators: columns with one annotator's answers each, or the one column that names the annotator.
         delimiter: character between the values of a row.
         encoding: of a text file, such as `latin-1`; UTF-8 unless given.
+        soft: train on soft targets, the shares of several annotators' answers or a probability a class, and not on the
+            most probable class alone.
         strict: stop at the first item that cannot be used instead of leaving it out.
 
     Raises:
@@ -71,7 +74,7 @@ def load(
         ('+', '-')
     """
     options = ReadingOptions(
-        label, path, text, id, _names(drop), _names(annotators), delimiter, encoding, strict,
+        label, path, text, id, _names(drop), _names(annotators), delimiter, encoding, soft, strict,
         None if root is None else Path(root),
     )  # fmt: skip
     if labels is not None:
@@ -130,7 +133,13 @@ def _file(text: str) -> tuple[str, dict[str, Any]]:
         if name == "root" or name not in ReadingOptions.__dataclass_fields__:
             known = ", ".join(each for each in ReadingOptions.__dataclass_fields__ if each != "root")
             raise UnknownNameError(f"file has no parameter {name!r} (it has: {known})")
-        said[name] = _names(str(value)) if name in ("drop", "annotators") else value if name == "strict" else str(value)
+        said[name] = (
+            _names(str(value))
+            if name in ("drop", "annotators")
+            else value
+            if name in ("soft", "strict")
+            else str(value)
+        )
     return str(call.values[0]), said
 
 

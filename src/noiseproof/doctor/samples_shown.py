@@ -20,7 +20,7 @@ _SMALL = 64  # pixels up to which a picture stays lossless
 
 
 def shown(split: Split, i: int, names: Sequence[str] = (), *, side: int) -> dict[str, Any]:
-    """What a page shows of a sample.
+    """The part of a sample that a page shows.
 
     Args:
         split: the samples.

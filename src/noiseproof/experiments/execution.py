@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from noiseproof import data, losses, noise, recipes
-from noiseproof.data.dataset import Texts
+from noiseproof.data.dataset import Texts, is_frame
 from noiseproof.errors import DataError, InputError
 from noiseproof.experiments import bulk, identity, records
 from noiseproof.experiments.identity import Sources
@@ -105,14 +105,16 @@ def recipe_for(text: str, root: Path | None = None, sources: Sources | None = No
         >>> recipe_for("cifar10")
         'cifar10'
     """
-    if text in recipes.names():
+    if text in recipes.names() and text in data.DATASETS:
         return text
     found = (sources or Sources(root)).data(text)
     inputs = (data.load(text, root=root) if found is None else found).train.inputs
-    if isinstance(inputs, Texts):
-        return "fine-tune"
     if isinstance(inputs, torch.Tensor):
         return "digits" if inputs.dim() == 2 else "cifar10"
+    if isinstance(inputs, Texts):
+        return "mlp-text"
+    if is_frame(inputs):
+        return "mlp-table"
     from noiseproof.data.pipeline.decoding import size_of  # Pillow, only where it is needed
 
     return "cifar10" if max(size_of(inputs[0])) <= _SMALL else "webvision"

@@ -97,7 +97,7 @@ class Standardized(nn.Module):
             module.training = training
         return made
 
-    def forward(self, X: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    def forward(self, X: Tensor, sample_weight: Tensor | None = None, soft: Tensor | None = None) -> Tensor:
         logits: Tensor = self.network((X - self.mean) * self.scale)
         return logits
 

@@ -42,7 +42,7 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
     Args:
         estimator: the classifier; it is copied, never changed. None: LogisticRegression.
         how: "drop", "relabel", "weight", "none", or "auto": the way whose classifiers predict held-out *given* labels
-            best, over three folds of the training samples.
+            best, over three folds of the training samples; each label counts by its probability of being right.
         folds: of the judges.
         random_state: seed of folds and judges.
 
@@ -52,7 +52,7 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         how_: the way that was used.
         issues_: the doctor's `LabelIssues` of the training samples (`score`, `is_issue`, `likely`, `rate`, ...); None
             where there were too few samples to judge.
-        agreement_: held-out agreement of each way that was tried.
+        agreement_: held-out agreement of each way that was tried, from 0 to 1.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -143,19 +143,22 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         return diagnose(X, codes, folds=min(self.folds, len(codes)), seed=seed % 2**31).issues
 
     def _chosen(self, X: Any, codes: Indices, weights: Any, ways: list[str], seed: int, fit_params: Any) -> str:
-        """The way that predicts held-out given labels best; each fold is judged without its held-out part."""
+        """The way that predicts held-out given labels best; each fold is judged without its held-out part.
+
+        A held-out label counts by the probability that it is right: counted alike, wrong labels decide by chance.
+        """
         folds = min(_FOLDS, int(np.bincount(codes).min()))
         if folds < 2:
             return "drop"
-        right = dict.fromkeys(ways, 0)
+        trust = 1 - np.asarray(self.issues_.score)
+        right = dict.fromkeys(ways, 0.0)
         for train, held_out in StratifiedKFold(folds, shuffle=True, random_state=seed).split(codes, codes):
             issues = self._judge(_some(X, train), codes[train], seed)
             for way in ways:
                 model = self._fitted(way, X, codes, train, issues, weights, fit_params)
-                right[way] += int((self._codes_of(model, _some(X, held_out)) == codes[held_out]).sum())
-        self.agreement_ = {way: count / len(codes) for way, count in right.items()}
-        best = max(right.values())
-        return next(way for way, count in right.items() if count == best)
+                right[way] += float(trust[held_out] @ (self._codes_of(model, _some(X, held_out)) == codes[held_out]))
+        self.agreement_ = {way: share / float(trust.sum()) for way, share in right.items()}
+        return max(ways, key=lambda way: self.agreement_[way])
 
     def _codes_of(self, model: Any, X: Any) -> npt.NDArray[np.int64]:
         return np.searchsorted(self.classes_, np.asarray(model.predict(X)).reshape(-1))

@@ -25,6 +25,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from torch import Tensor, nn
 
 from noiseproof import losses, recipes
+from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range
 from noiseproof.integrations import _saved
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
@@ -156,7 +157,9 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
         Args:
             X: dense numbers.
-            y: class labels of any kind scikit-learn takes: numbers or strings.
+            y: class labels of any kind scikit-learn takes, numbers or strings; or rows (N, K), one-hot or soft targets
+                that add up to 1, of classes 0 to K-1 (of a DataFrame, its columns). The loss is trained on soft
+                targets as they are; what else looks at labels takes the most probable class.
             sample_weight: (N,) factor for each sample's loss; 0 leaves it out.
 
         Raises:
@@ -167,7 +170,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             UnderfitWarning: the network fits its training labels less than a linear model predicts unseen ones.
         """
         goes_on = self.warm_start and hasattr(self, "net_")
-        rows, seed = self._prepared(X, y, sample_weight, None, first=not goes_on)
+        y, soft, classes = _soft(y)
+        rows, seed = self._prepared(X, y, sample_weight, classes, first=not goes_on, soft=soft)
         reference = linear_reference(rows.features, rows.codes, seed)
         with isolated(), seeded(self.module, seed):
             if not goes_on:
@@ -209,7 +213,9 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self.net_, self.n_iter_ = net, epochs + 1
         return self
 
-    def _prepared(self, X: Any, y: Any, sample_weight: Any, classes: Any, *, first: bool) -> tuple[_Rows, int]:
+    def _prepared(
+        self, X: Any, y: Any, sample_weight: Any, classes: Any, *, first: bool, soft: Any = None
+    ) -> tuple[_Rows, int]:
         """The checked samples with their codes and weights, and the seed of this fit."""
         self._check_numbers()
         wanted = _FLOATS if first else vars(self)["dtype_"]
@@ -239,7 +245,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             raise ValueError(f"training needs samples of at least 2 classes; got one class: {labels[kept][:1]}")
         self.loss_ = self._loss(len(self.classes_))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        return _Rows(features[kept], codes, weights[kept]), seed
+        targets = None if soft is None else soft[kept].astype(features.dtype)
+        return _Rows(features[kept], codes, weights[kept], targets), seed
 
     def _check_numbers(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -352,6 +359,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def _run(self, net: Any, rows: _Rows, goes_on: bool) -> None:
         data = {"X": rows.features, "sample_weight": rows.weights}
+        if rows.soft is not None:
+            data["soft"] = rows.soft
         if goes_on:
             for group in net.optimizer_.param_groups:
                 group["lr"] = self.lr_
@@ -424,14 +433,27 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
 @dataclass(frozen=True)
 class _Rows:
-    """Training samples: features (N, ...), codes of their given labels (N,), weights (N,)."""
+    """Training samples: features (N, ...), codes of their given labels (N,), weights (N,), soft targets (N, K)."""
 
     features: npt.NDArray[np.floating[Any]]
     codes: npt.NDArray[np.int64]
     weights: npt.NDArray[np.floating[Any]]
+    soft: npt.NDArray[np.floating[Any]] | None = None
 
     def take(self, index: npt.NDArray[np.int64]) -> _Rows:
-        return _Rows(self.features[index], self.codes[index], self.weights[index])
+        soft = None if self.soft is None else self.soft[index]
+        return _Rows(self.features[index], self.codes[index], self.weights[index], soft)
+
+
+def _soft(y: Any) -> tuple[Any, npt.NDArray[np.float64] | None, npt.NDArray[Any] | None]:
+    """Labels, soft targets and classes of `y`; the last two are None where it has one label a sample."""
+    dimensions = np.ndim(y) if isinstance(y, list | tuple) else getattr(y, "ndim", 1)
+    rows = label_rows(y, "y") if dimensions == 2 else None
+    if rows is None:
+        return y, None, None
+    names = np.array(row_names(y, (), rows.shape[1], "y")) if hasattr(y, "columns") else np.arange(rows.shape[1])
+    order = np.argsort(names)
+    return names[rows.argmax(1)], None if is_one_hot(rows) else rows[:, order], names
 
 
 def _logits(net: Any, features: npt.NDArray[Any]) -> Tensor:
@@ -469,6 +491,7 @@ class _WeightedNet(NeuralNetClassifier):  # type: ignore[misc]
 
     def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
         weights = X["sample_weight"].to(y_pred.device)
-        each = self.criterion_(y_pred, y_true.to(y_pred.device))
+        targets = X.get("soft", y_true)
+        each = self.criterion_(y_pred, targets.to(y_pred.device))
         mean: Tensor = (each * weights).sum() / weights.sum()
         return mean

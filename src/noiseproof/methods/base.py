@@ -126,6 +126,7 @@ class Batch:
         again: the step evaluates this batch a second time (SAM); state must not move again.
         modules: the networks themselves.
         autocast: context of the run's precision, for what calls the modules' parts.
+        soft: soft targets, float32 (B, K), where the run trains on them; only for a method whose `takes_soft` is true.
     """
 
     views: tuple[Tensor, ...]
@@ -138,6 +139,12 @@ class Batch:
     again: bool = False
     modules: Sequence[Network] = ()
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    soft: Tensor | None = None
+
+    @property
+    def targets(self) -> Tensor:
+        """Targets of a loss: soft ones where the run has them, else the given labels."""
+        return self.given if self.soft is None else self.soft
 
     @property
     def inputs(self) -> Tensor:
@@ -205,6 +212,8 @@ class Method(nn.Module):
     views: ClassVar[int] = 1
     captures: ClassVar[bool] = False
     """The objective reads nothing but logits, given labels and index: a step can be recorded as a CUDA graph."""
+    takes_soft: ClassVar[bool] = False
+    """The objective gives its loss `batch.targets`, which may be soft."""
     distributes: ClassVar[bool] = False
     """The objective needs no state that several processes would have to share."""
 

@@ -19,7 +19,7 @@ from noiseproof.registry import Entry
 __all__ = ["PREFIX", "entry", "mend", "preprocessing", "published_file"]
 
 PREFIX = "torchvision:"
-_SIGNATURES = torch.library.Library("torchvision", "FRAGMENT")
+_SIGNATURES: list[Any] = []  # of operators; torch forgets them with the object that defined them
 
 
 def entry(name: str) -> Entry[Any]:
@@ -96,8 +96,10 @@ def mend() -> None:
     except RuntimeError as error:
         if "operator torchvision::nms does not exist" not in str(error):
             return
+        library: Any = torch.library.Library
+        _SIGNATURES.append(library("torchvision", "FRAGMENT"))
         for operator in ("nms", "qnms"):
-            _SIGNATURES.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            _SIGNATURES[0].define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
     except ImportError:

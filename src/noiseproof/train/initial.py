@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from noiseproof import features, models, rng
-from noiseproof.data.dataset import Data, Split, stratified
+from noiseproof.data.dataset import Data, Split, is_frame, stratified
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError
 from noiseproof.features import FeatureCache
@@ -65,6 +65,11 @@ def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int, number
 def load_images(data: Data, augment: Augment) -> Data:
     """With image files read into memory, where the recipe does not say how to cut them to one size."""
     paths = data.train.inputs
+    if is_frame(paths):
+        raise InputError(
+            f"{data.name} is a table with words, dates or gaps, and the network takes numbers; leave --recipe out, or "
+            "add --set model.features=columns"
+        )
     if isinstance(paths, Tensor) or augment.crop is not None or augment.resize is not None:
         return data
     from noiseproof.data.pipeline.decoding import in_memory, size_of  # Pillow, only where it is needed
@@ -120,8 +125,9 @@ def as_tokens(data: Data, model: Model) -> Data:
     """
     if not model.name.startswith("transformers:"):
         raise InputError(
-            f"{data.name} holds texts, and model {model.name} takes numbers; leave --method, --recipe and --set out to "
-            "learn on TF-IDF, or give a Hugging Face folder: --set model.name=transformers:FOLDER"
+            f"{data.name} holds texts, and model {model.name} takes numbers; leave --recipe and --set out to learn on "
+            "TF-IDF (or --set model.features=tfidf), or give a Hugging Face folder: "
+            "--set model.name=transformers:FOLDER"
         )
     tokenizer = models.Tokenizer.of_folder(models.folder_of(model.name))
     tokenizer.length = length = tokenizer.encode(data.train.inputs).shape[1]
@@ -136,15 +142,16 @@ def as_tokens(data: Data, model: Model) -> Data:
     return replace(data, train=moved(data.train), test=moved(data.test), also=others)
 
 
-_newest: list[tuple[tuple[str, int, int, str], Data]] = []  # a worker computes run after run on the same vectors
+_Vectors = tuple[Data, features.Extractor]
+_newest: list[tuple[tuple[str, int, int, str], _Vectors]] = []  # a worker computes run after run on the same vectors
 
 
-def as_vectors(data: Data, text: str) -> Data:
-    """The data with vectors of a frozen extractor for inputs, fitted on the training inputs and kept in the cache.
+def as_vectors(data: Data, text: str) -> _Vectors:
+    """The data with vectors of a frozen extractor for inputs, and the extractor; the cache keeps those of pictures.
 
     Args:
         data: pictures, texts or a table.
-        text: an extractor, such as `lite0(side=96)`.
+        text: an extractor, such as `lite0(side=96)`; fitted on the training inputs.
     """
     key = (data.fingerprint, len(data.train), len(data.test), text)
     if not _newest or _newest[0][0] != key:
@@ -157,5 +164,5 @@ def as_vectors(data: Data, text: str) -> Data:
         train = moved(data.train, extractor.fit_transform(data.train.inputs))
         test, *others = (moved(each, extractor.transform(each.inputs)) for each in (data.test, *data.also.values()))
         found = replace(data, train=train, test=test, also=dict(zip(data.also, others, strict=True)))
-        _newest[:] = [(key, found)]
+        _newest[:] = [(key, (found, extractor))]
     return _newest[0][1]

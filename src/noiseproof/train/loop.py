@@ -23,6 +23,7 @@ from noiseproof.data.dataset import Data, Split, Texts
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
+from noiseproof.features import Extractor
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
 from noiseproof.methods.additions.base import EpochEnd
@@ -144,8 +145,9 @@ class Training:
             self.notes += (f"trained on the first {recipe.train.samples} of {len(data.train)} samples",)
             self.data = data = replace(data, train=data.train.take(range(recipe.train.samples)))
             given = given[: recipe.train.samples]
+        self.extractor: Extractor | None = None
         if recipe.model.features:
-            data = as_vectors(data, recipe.model.features)
+            data, self.extractor = as_vectors(data, recipe.model.features)
         if recipe.train.hold_out:
             data, given = hold_out(data, given, recipe.train.hold_out)
         if isinstance(data.train.inputs, Texts):
@@ -167,6 +169,7 @@ class Training:
         rows = nn.modules.batchnorm._BatchNorm if is_of_library(recipe.model.name) else nn.BatchNorm1d
         self.normalises_rows = any(isinstance(module, rows) for module in self.network.modules())
         self.given = given.to(self.config.device)
+        self.soft = preparation.soft_targets(data.train, noisy is not None, rule, method.name, self.config.device)
         self.task = preparation.task_of(self)
         rule.setup(self.task)
         rule.attach(self.networks)
@@ -266,7 +269,9 @@ class Training:
             self.method.l1,
             self.recipe.train.clip_norm,
         )
-        recordable = self.rule.captures and all(addition.captures for addition in self.rule.additions)
+        recordable = (
+            self.soft is None and self.rule.captures and all(addition.captures for addition in self.rule.additions)
+        )
         return Captured(step) if self.config.device.type == "cuda" and self.team.size == 1 and recordable else step
 
     def train_epoch(self, update: Step | Captured) -> Generator[None, None, tuple[Tensor, Tensor]]:
@@ -304,6 +309,7 @@ class Training:
                     network=each.network,
                     networks=(),
                     draw=partial(rng.generator, self.seed, "method", epoch, number, device=self.config.device.type),
+                    soft=None if self.soft is None else self.soft[index],
                 )
                 # Processes average their gradients: a process with fewer samples than another counts for less.
                 value, correct = update(batch, len(index) * size / whole)

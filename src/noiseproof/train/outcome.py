@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.data.pipeline.augment import Augment
+from noiseproof.features import Extractor
 from noiseproof.train import evaluate
 from noiseproof.train.health import LIMIT, health
 
@@ -39,6 +40,7 @@ class Outcome:
         model: takes normalised inputs; `artifacts.of_outcome` makes the model that takes raw ones.
         stopped_after: steps after which training ended before its last epoch was whole; None: it was.
         augment: the preprocessing that the model's inputs had, with the mean and std that were measured.
+        extractor: fitted, which made the vectors that the model takes; None where it takes the data themselves.
     """
 
     status: str
@@ -55,6 +57,7 @@ class Outcome:
     diverged_at: int | None = None
     notes: tuple[str, ...] = ()
     augment: Augment | None = None
+    extractor: Extractor | None = None
     stopped_after: int | None = None
 
 
@@ -80,6 +83,7 @@ def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
         diverged_at=training.diverged_at,
         notes=training.notes,
         augment=training.augment,
+        extractor=training.extractor,
         stopped_after=training.stopped_after,
     )
 

@@ -18,7 +18,7 @@ from noiseproof.methods.base import Outputs, Task, Trained
 from noiseproof.models import Network, layers_of
 from noiseproof.recipes import Method
 
-__all__ = ["check_processes", "freeze", "memory_notes", "prepare", "task_of"]
+__all__ = ["check_processes", "freeze", "memory_notes", "prepare", "soft_targets", "task_of"]
 
 
 # `training` below is a `loop.Training`, which imports this module.
@@ -31,6 +31,23 @@ def check_processes(rule: Rule, name: str, processes: int) -> None:
             raise InputError(
                 f"method {name} trains in one process only: {part.name} has a state, a head or a gradient of its own"
             )
+
+
+def soft_targets(split: Split, noisy: bool, rule: Rule, name: str, device: torch.device) -> Tensor | None:
+    """Soft targets of a run, on the device; None where it trains on labels.
+
+    Raises:
+        InputError: the run has noise, or a method that takes one label a sample.
+    """
+    if split.soft is None:
+        return None
+    if noisy:
+        raise InputError("noise changes labels, and --soft trains on shares; leave --soft out or give --noise clean")
+    if not rule.takes_soft:
+        raise InputError(
+            f"method {name} takes one label a sample; with --soft give a loss, such as --method jal-ce, or leave it out"
+        )
+    return split.soft.to(device)
 
 
 def freeze(networks: Sequence[Network], count: int) -> tuple[list[nn.Module], tuple[str, ...]]:

@@ -31,6 +31,7 @@ _RECENT = 2_000_000_000  # nanoseconds: coarser clocks than this are not known
 _AT_A_TIME = 256  # files a task
 _BLOCK = 1 << 20  # bytes read at a time
 _TESTED = 64 << 20  # bytes of the largest file that is tested
+_MOST = 2**63 - 1
 _WORTH_KEEPING = 64  # files; fewer are read faster than the cache
 _MAGIC = b"noiseproof hashes 2\n"
 
@@ -39,13 +40,13 @@ Digests = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 
-def of(paths: Sequence[Path]) -> bytes:
+def of(names: Sequence[str]) -> bytes:
     """The SHA-256 of each file, one after the other, 32 bytes each.
 
     Raises:
         DataMissingError, DataError: a file is gone, or cannot be read.
     """
-    return _look([os.fspath(path) for path in paths], None)[0].tobytes()
+    return _look(names, None)[0].tobytes()
 
 
 def look(names: Sequence[str], test: Callable[[str, bytes], bool]) -> tuple[Digests, Flags]:
@@ -85,19 +86,21 @@ def _look(names: Sequence[str], test: Callable[[str, bytes], bool] | None) -> tu
 
 def _state(names: Sequence[str], *, strict: bool) -> Rows:
     """Size, time of modification, time of change and inode of each file, (N, 4); -1 for what is none, unless strict."""
-    rows = np.empty((len(names), 4), np.int64)
-    for row, name in enumerate(names):
+    rows: list[tuple[int, int, int, int]] = []
+    nothing = (-1, -1, -1, -1)
+    for name in names:
         try:
             found = os.stat(name)
         except OSError as error:
             if strict:
                 raise _refusal(name, error) from None
-            rows[row] = -1
+            rows.append(nothing)
             continue
-        rows[row] = found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & (2**63 - 1)
-        if not strict and not stat.S_ISREG(found.st_mode):
-            rows[row] = -1
-    return rows
+        if strict or stat.S_ISREG(found.st_mode):
+            rows.append((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _MOST))
+        else:
+            rows.append(nothing)
+    return np.array(rows, np.int64)
 
 
 def _read(name: str, size: int, test: Callable[[str, bytes], bool] | None) -> tuple[bytes, bool]:

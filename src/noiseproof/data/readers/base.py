@@ -29,6 +29,7 @@ class ReadingOptions:
         annotators: columns with one answer each, or the column that names the annotator.
         delimiter: character between the values of a row.
         encoding: of the characters of a text file, such as `latin-1`; UTF-8 unless given.
+        soft: give the losses the shares of the answers, or the probabilities, to train on; not only the consensus.
         strict: stop at the first item that cannot be used, instead of leaving it out.
         root: folder that picture paths are relative to.
     """
@@ -41,6 +42,7 @@ class ReadingOptions:
     annotators: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str | None = None
+    soft: bool = False
     strict: bool = False
     root: Path | None = None
 

@@ -171,7 +171,8 @@ def _fitted(
     if records and all(len(record) == width + 1 for record in records):
         if not any(record[-1].strip() for record in records):
             return header, [record[:-1] for record in records]  # each row, but not the header, ends in a delimiter
-        return ["", *header], records  # R writes the names of rows without a heading
+        if len({record[0] for record in records}) == len(records):
+            return ["", *header], records  # R writes the names of rows without a heading
     for row, record in zip(rows, records, strict=True):
         if len(record) != width:
             mark = f" (delimiter {delimiter!r})" if delimiter != "," else ""

@@ -63,7 +63,7 @@ def _values(table: Table, column: Column, marks: set[str], sure: set[str]) -> np
 def _mark(table: Table, column: Column, marks: set[str], sure: set[str]) -> str:
     if len(marks) == 1:
         return next(iter(marks))
-    if not any("," in text for text in column.different):
+    if not marks or not any("," in text for text in column.different):
         if "," in sure and any("." in text for text in column.different) and "." not in sure:
             return ","  # 1.234 beside 3,14 is a thousand
         return "."

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from noiseproof.data.dataset import Inputs, Origin, Split, Texts
+from noiseproof.data.dataset import Files, Inputs, Origin, Split, Texts
 from noiseproof.data.io.archives import MIB, read_bytes
 from noiseproof.data.readers.base import Parts, ReadingOptions
 from noiseproof.data.readers.classes import in_order
 from noiseproof.data.readers.dialect import decode
-from noiseproof.data.readers.listing import Folder, is_picture, note_links, scan, walk
+from noiseproof.data.readers.listing import Folder, is_picture, note_links, refuse_wrong_folder, scan, walk
 from noiseproof.data.readers.partition import part_of
 from noiseproof.data.readers.pictures import Seen, look_at, looks_like_picture, why
 from noiseproof.data.readers.samples import parts
 from noiseproof.data.reading import Reading, Skipped
 from noiseproof.errors import DataError
 
-__all__ = ["read_folder"]
+__all__ = ["read_folder", "read_texts"]
 
 _LONGEST = 64 * MIB
 _IN_NAME = re.compile(r"(?P<label>.*[^\W_].*?)[ _.-]+\(?\d+\)?\Z")
@@ -108,10 +108,12 @@ def read_folder(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
 
 def _takes(root: str) -> Callable[[str], bool]:
     """The test for the items of a folder: pictures, or texts where there is no picture."""
-    bare, with_texts = False, set()
+    bare, with_texts, others = False, set(), 0
     for relative, folder in walk(root, root):
         if folder.pictures:
             return is_picture
+        others += 1 + sum(not is_text_file(name) for name in folder.others)
+        refuse_wrong_folder(root, 0, others)
         for name in folder.others if relative else ():
             bare |= "." not in name and looks_like_picture(f"{folder.path}/{name}")
             if is_text_file(name):
@@ -225,7 +227,7 @@ def _labels_in_names(pictures: Sequence[str]) -> list[str]:
     return labels if fit else []
 
 
-def _texts(files: Sequence[str], options: ReadingOptions) -> tuple[dict[int, str], dict[int, str]]:
+def read_texts(files: Sequence[str], options: ReadingOptions) -> tuple[dict[int, str], dict[int, str]]:
     """The content of text files, and the reason for each that cannot be decoded."""
     texts, bad = {}, {}
     for place, file in enumerate(files):
@@ -238,7 +240,7 @@ def _texts(files: Sequence[str], options: ReadingOptions) -> tuple[dict[int, str
 
 def _samples(found: _Found, path: Path, options: ReadingOptions, reading: Reading, has_parts: bool) -> Parts:
     as_texts = found.takes is is_text_file
-    texts, bad = _texts(found.files, options) if as_texts else ({}, {})
+    texts, bad = read_texts(found.files, options) if as_texts else ({}, {})
     seen = Seen({}, {}) if as_texts else look_at(found.files)
     bad = bad or seen.broken
     for place, reason in bad.items():
@@ -256,7 +258,7 @@ def _samples(found: _Found, path: Path, options: ReadingOptions, reading: Readin
     number = {label: at for at, label in enumerate(classes)}
     labels = np.fromiter((number[found.labels[place]] for place in keep), np.int64, len(keep))
     origin = Origin(str(path), np.arange(len(keep)), paths=tuple(found.names[place] for place in keep))
-    inputs: Inputs = tuple(Path(found.files[place]) for place in keep)
+    inputs: Inputs = Files(found.files[place] for place in keep)
     if as_texts:
         inputs = Texts(texts[place] for place in keep)
     whole = Split(inputs, torch.from_numpy(labels), None, tuple(classes), origin)

@@ -19,6 +19,7 @@ from noiseproof.errors import DataError
 __all__ = ["find_inputs", "is_text", "key_of"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+_TOKEN = re.compile(r"[\w-]{8,64}\Z", re.ASCII)
 _FEWEST = 10  # records from which a column of rising whole numbers is taken for a running number
 
 
@@ -44,7 +45,11 @@ def find_inputs(
         if role_of_name(column.name) == "leftover":
             roles.ignored[column.name] = "made by noiseproof noise"
             left.remove(column)
-    texts = [column for column in left if is_text(column)]
+    texts = [column for column in left if is_text(column) and not _is_date(column)]
+    if any(role_of_name(column.name) == "text" for column in texts):
+        for column in [each for each in left if _is_date(each)]:
+            roles.ignored[column.name] = "dates beside texts"
+            left.remove(column)
     others = [column for column in left if column not in texts and not _is_constant(column)]
     if len(texts) == 1 and not others:
         roles.text = texts[0].name
@@ -80,7 +85,7 @@ def _find_path(table: Table, left: list[Column], roles: Roles, pictures: Callabl
     if not found:
         keys = [column for column in left if role_of_name(column.name) in ("path", "id")]
         plain = [column for column in left if not role_of_name(column.name)]
-        if keys and not plain:
+        if keys and not plain and not any(is_text(column) for column in left):
             found = [column for column in keys if pictures(column.texts)][:1]
     if len(found) > 1:
         names = [column.name for column in found]
@@ -142,7 +147,9 @@ def _id_reason(column: Column, only: bool, fewest: int = _FEWEST) -> str:
         text.strip().isdigit() for text in texts
     ):
         return "a code of its own for each row"
-    return ""
+    tokens = all(_TOKEN.match(text.strip()) for text in texts) and len({len(text.strip()) for text in texts}) == 1
+    mixed = sum(bool(re.search(r"\d", text) and re.search(r"[A-Za-z]", text)) for text in texts)
+    return "a code of its own for each row" if tokens and mixed * 2 > len(texts) else ""
 
 
 def _is_unique(column: Column) -> bool:
@@ -161,6 +168,20 @@ def is_text(column: Column) -> bool:
     words = sum(len(text.split()) for text in known) / len(known)
     named = role_of_name(column.name) == "text"
     return (words >= 1.5 if named else words >= 3) and (len(texts) * 2 > len(codes) or words >= 5 or named)
+
+
+def _is_date(column: Column) -> bool:
+    """Test for dates and times: a year, further numbers, and at most the names of a day, a month and a time zone."""
+    if column.numbers is not None:
+        return False
+    known = [text.strip() for text in column.different if text.strip()][:200]
+    return bool(known) and all(map(_names_date, known))
+
+
+def _names_date(text: str) -> bool:
+    words, numbers = re.findall(r"[A-Za-z]+", text), re.findall(r"\d+", text)
+    year = any(re.fullmatch(r"(19|20)\d\d", number) for number in numbers)
+    return len(text) <= 40 and year and len(numbers) >= 3 and len(words) <= 4 and max(map(len, words), default=0) <= 9
 
 
 def _is_words(column: Column) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from noiseproof.data.io.archives import MIB
-from noiseproof.data.readers import argilla, coco, label_studio, prodigy
+from noiseproof.data.readers import argilla, coco, doccano, label_studio, prodigy
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.dialect import decode
 from noiseproof.data.readers.listing import is_picture
@@ -29,6 +29,7 @@ _TOOLS: tuple[Tool, ...] = (
     (label_studio.is_minimal, label_studio.minimal_table),
     (argilla.is_export, argilla.table),
     (prodigy.is_export, prodigy.table),
+    (doccano.is_export, doccano.table),
 )
 
 
@@ -70,8 +71,8 @@ def _table(records: Sequence[Record], path: Path, options: ReadingOptions, form:
     for is_export, table in _TOOLS:
         if records and is_export(records):
             found = table(records, str(path), options)
-            if lines is not None and found.rows is None and found.count == len(lines):
-                found.rows = np.array(lines, np.int64)
+            if lines is not None and found.rows is None and (found.index is not None or found.count == len(lines)):
+                found.rows = np.array(lines, np.int64)[slice(None) if found.index is None else found.index]
             return found
     return table_of(records, str(path), form, rows=None if lines is None else np.array(lines, np.int64))
 

@@ -25,6 +25,7 @@ _SOFT = re.compile(
     r"(p|prob|proba|probability|soft|score|prediction|pred|label|pct|share|votes|count|n|num)[ _.:-]+(.+)\Z",
     re.IGNORECASE,
 )
+_IN_LIST = re.compile(r"(.+)\[\d+\]\Z")  # the columns of a list of numbers
 _FEW = 20  # values with decimals, such as stars of 0.5 to 5, that may still be classes
 _COUNTS = ("votes", "count", "n", "num")
 
@@ -70,6 +71,11 @@ def find_label(table: Table, left: list[Column], roles: Roles) -> None:
     answers = [{text for text in column.different if text.strip()} for column in people]
     if len(people) > 1 and all(len(answers[0] & each) * 2 > len(answers[0] | each) for each in answers):
         say += f" (if each is an annotator's answer: --annotators {','.join(likely)})"
+    if len(table.names) == 1 and (mark := re.search(r"(?<=\w)([^\w\s\"'.-])(?=\w)", table.names[0])):
+        raise DataError(
+            f"{table.source}: has one column, {shown(table.names)}; are its values separated by {mark[1]!r}? then add "
+            f"--delimiter '{mark[1]}'"
+        )
     raise DataError(
         f"{table.source}: no column is the label; needs a column 'label' in its first row, or --label{say}; "
         f"found {shown(table.names)}"
@@ -142,6 +148,15 @@ def find_votes(table: Table, left: list[Column], roles: Roles, options: ReadingO
     for column in left:
         if found := _SOFT.match(column.name.strip()):
             prefixes.setdefault(found[1].casefold(), []).append(column)
+    lists: dict[str, list[Column]] = {}
+    for column in left:
+        if (found := _IN_LIST.match(column.name)) and role_of_name(found[1]) in ("label", "weak label"):
+            lists.setdefault(found[1], []).append(column)
+    for name, group in lists.items():
+        if len(lists) == 1 and shares(group):
+            roles.soft = [column.name for column in group]
+            roles.assumed["--label"] = f"{name}[*"
+            return
     for prefix, group in prefixes.items():
         if len(group) > 1 and shares(group, counts=prefix in _COUNTS):
             roles.soft = [column.name for column in group]

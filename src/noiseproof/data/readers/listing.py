@@ -16,12 +16,14 @@ PICTURE_ENDINGS = (
     ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm",
     ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2",
 )  # fmt: skip
+_ENDINGS = frozenset(PICTURE_ENDINGS)
 _LEFTOVERS = frozenset(
     [
         "__MACOSX", "@eaDir", "Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini", "$RECYCLE.BIN",
         "System Volume Information", "lost+found", "#recycle", "__pycache__", "Icon\r",
     ]
 )  # fmt: skip
+_MOST_OTHERS = 50_000  # files and folders that are no pictures, at nine in ten of which a folder is no data set
 _MOST_DEEP = 40  # folders in folders; deeper ones are a link that leads back
 
 
@@ -37,7 +39,7 @@ def is_leftover(name: str) -> bool:
 
 def is_picture(name: str) -> bool:
     """Test for the ending of a picture."""
-    return name.lower().endswith(PICTURE_ENDINGS)
+    return name[name.rfind(".") :].lower() in _ENDINGS
 
 
 class Folder:
@@ -47,6 +49,9 @@ class Folder:
         path: the folder.
         root: the folder that is read; links may lead out of it and are listed.
         takes: tests the name of a file for one of the items.
+
+    Attributes:
+        closed: it cannot be opened for want of a permission; the lists are empty.
     """
 
     def __init__(self, path: str, root: str, takes: Callable[[str], bool] = is_picture) -> None:
@@ -56,14 +61,18 @@ class Folder:
         self.dangling: list[str] = []
         self.outside: list[str] = []
         self.folders: dict[str, str] = {}
+        self.closed = False
+        entries: list[os.DirEntry[str]] = []
         try:
             with os.scandir(path) as found:
                 entries = list(found)
+        except PermissionError:
+            self.closed = True
         except (FileNotFoundError, NotADirectoryError):
-            entries = []
+            pass
         for entry in entries:
             name = entry.name
-            if is_leftover(name):
+            if name[0] == "." or name in _LEFTOVERS:
                 continue
             if entry.is_symlink():
                 if not os.path.exists(entry.path) or _leads_back(entry.path, path):
@@ -89,14 +98,21 @@ def walk(
     deep: int = 0,
     takes: Callable[[str], bool] = is_picture,
     known: Mapping[str, Folder] = MappingProxyType({}),
+    deepest: int = _MOST_DEEP,
 ) -> Iterator[tuple[str, Folder]]:
-    """Every folder from this one down, by its path relative to this one (empty for itself)."""
+    """Every folder from this one down, by its path relative to this one (empty for itself).
+
+    Raises:
+        DataError: folders lie deeper than any data set's; none is raised where less than that is asked for.
+    """
     here = known[path] if path in known else Folder(path, root, takes)
     yield "", here
+    if deep >= deepest and deepest < _MOST_DEEP:
+        return
     if deep >= _MOST_DEEP:
         raise DataError(f"{path}: folders lie {deep} deep; does a link lead back to a folder above it?")
     for name, below in here.folders.items():
-        for relative, folder in walk(below, root, deep + 1, takes, known):
+        for relative, folder in walk(below, root, deep + 1, takes, known, deepest):
             yield f"{name}/{relative}" if relative else name, folder
 
 
@@ -118,9 +134,24 @@ def scan(
         files += [f"{folder.path}/{picture}" for picture in folder.pictures]
         names += [f"{home}{picture}" for picture in folder.pictures]
         reading.skipped += [Skipped(f"{home}{other}", f"files are no {what}") for other in folder.others]
+        reading.skipped += [Skipped(home or root, "folders cannot be opened")] if folder.closed else []
         reading.skipped += [Skipped(f"{home}{link}", "links lead nowhere or back") for link in folder.dangling]
         note_links([f"{home}{link}" for link in folder.outside], reading)
+        refuse_wrong_folder(root, len(files), len(reading.skipped))
     return files, names
+
+
+def refuse_wrong_folder(root: str, items: int, others: int) -> None:
+    """Stop at a folder that holds very many other things, such as a disk or a home, before all of it is listed.
+
+    Raises:
+        DataError: says how many, and what to give instead.
+    """
+    if others > _MOST_OTHERS and others > 9 * items:
+        raise DataError(
+            f"{root}: holds more than {_MOST_OTHERS:,} files and folders that are no pictures, and {items:,} pictures "
+            "so far; is it the folder of a data set? give the folder that holds one folder of pictures a class"
+        )
 
 
 def note_links(links: list[str], reading: Reading) -> None:

@@ -16,7 +16,7 @@ _NAMES = {
         y species type kind breed variety sentiment intent topic diagnosis outcome cultivar genus family
         emotion         grade rating quality disease condition status result response answer decision
         verdict tag group polarity language         genre subject stance toxicity spam digit survived
-        fraud churn attrition
+        fraud churn attrition stars star_rating overall category_label
     """,
     "clean": "clean clean_label true_label y_true",
     "split": "split subset partition set fold_name ml_use data_split dataset_split usage",
@@ -32,16 +32,17 @@ _NAMES = {
     """,
     "annotator": """
         annotator annotators annotator_id worker worker_id workerid rater rater_id coder user user_id
-        completed_by
+        completed_by annotator_name
     """,
     "id": """
         id ids index idx uuid guid row row_id rowid row_number record record_id sample_id item_id task
         task_id unnamed:_0         level_0 key pk nr no number hash _id _server_id _input_hash _task_hash
         inner_id example_id uid identifier sample observation obs serial serial_number
-        __index_level_0__ case_number rownames
+        __index_level_0__ case_number rownames hitid assignmentid qid
     """,
     "leftover": "flipped",
 }
+_TASK = re.compile(r"(input|output|golden|hint|assignment|answer)[:.](?=\w)", re.IGNORECASE)  # Toloka, Mechanical Turk
 _ROLE = {name: role for role, names in _NAMES.items() for name in names.split()}
 
 
@@ -52,6 +53,7 @@ def role_of_name(name: str) -> str:
         >>> role_of_name("Label"), role_of_name("image id"), role_of_name("petal width")
         ('label', 'path', '')
     """
+    name = _TASK.sub("", name.strip())
     plain = re.sub(r"[ .-]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())).casefold()
     if plain == "":
         return "id"

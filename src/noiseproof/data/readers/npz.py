@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def read_npz(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     if "train" not in names:
         raise DataError(f"{path}: must hold arrays x and y; it has {', '.join(sorted(held)[:8]) or 'nothing'}")
     reading.ignored |= {name: "not needed" for name in held if name not in used and name != "classes"}
-    whole = arrays(inputs, labels, cleans, _classes(held, path), str(path), reading)
-    return parts(whole, None if set(names) == {"train"} else names, reading)
+    whole, found = arrays(inputs, labels, cleans, _classes(held, path), str(path), reading, options)
+    return replace(parts(whole, None if set(names) == {"train"} else names, reading), annotations=found)
 
 
 def _pair(held: Arrays, reading: Reading) -> Arrays:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from noiseproof.data.dataset import Data, Origin, is_frame
-from noiseproof.data.readers.arrays import arrays
+from noiseproof.data.readers.arrays import arrays, label_texts
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.frames import table_of_frame, table_of_hub, table_of_mapping
+from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
 from noiseproof.data.readers.own import assemble
 from noiseproof.data.readers.partition import part_of
 from noiseproof.data.readers.samples import labelled, parts
@@ -42,21 +43,35 @@ def load_arrays(inputs: Any, labels: Any, options: ReadingOptions) -> Data:
         name = "label"
         while name in map(str, inputs.columns):
             name = f"_{name}"
-        from noiseproof.data.readers.arrays import label_texts
-
         table = table_of_frame(inputs)
-        table.columns.append(Column(name, label_texts(labels, "labels", count=len(inputs))))
+        table.columns += _label_columns(name, labels, len(inputs))
         table.known["label"] = name
         reading = Reading(table.source, table.form)
         return assemble(table.source, labelled(table, options, reading, options.root), reading)
     reading = Reading("the arrays", "arrays")
-    whole = arrays([("inputs", inputs)], [("labels", labels)], [None], (), "the arrays", reading)
+    whole, found = arrays([("inputs", inputs)], [("labels", labels)], [None], (), "the arrays", reading, options)
     index = getattr(labels, "index", None)
     if whole.origin is not None and index is not None and not callable(index) and type(index).__name__ != "RangeIndex":
         keys = [str(key) for key in index]
         chosen = tuple(keys[i] for i in whole.origin.index.tolist())
         whole = replace(whole, origin=Origin("the arrays", whole.origin.index, keys=chosen, key=index.name or "index"))
-    return assemble("the arrays", parts(whole, None, reading), reading)
+    return assemble("the arrays", replace(parts(whole, None, reading), annotations=found), reading)
+
+
+def _label_columns(name: str, labels: Any, count: int) -> list[Column]:
+    """Labels as one column, or one a class where they are rows of probabilities."""
+    rows = label_rows(labels, "labels")
+    if rows is None:
+        return [Column(name, label_texts(labels, "labels", count=count))]
+    if len(rows) != count:
+        raise DataError(f"labels: {count:,} are expected, got {len(rows):,}")
+    names = row_names(labels, (), rows.shape[1], "labels")
+    if is_one_hot(rows):
+        return [Column(name, [names[place] for place in rows.argmax(axis=1).tolist()])]
+    return [
+        Column(f"{name}[{each}]", [repr(share) for share in column.tolist()], column)
+        for each, column in zip(names, rows.T, strict=True)
+    ]
 
 
 def _of_parts(tables: Mapping[str, Table]) -> Table:

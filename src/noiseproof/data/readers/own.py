@@ -36,6 +36,11 @@ def load_own(path: Path, options: ReadingOptions | None = None) -> Data:
     """
     options = options or ReadingOptions()
     reading = Reading(str(path), "")
+    if path.resolve() == Path(path.resolve().anchor):
+        raise DataError(
+            f"{path}: is a whole disk, not a data set; give the folder that holds one folder of pictures or texts a "
+            "class, or a table such as pets.csv"
+        )
     for form in READERS:
         if form.sniff(path):
             return assemble(str(path), form.read(path, options, reading), reading)
@@ -113,7 +118,9 @@ def _folder(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
         home = options.root or min(of_parts, key=lambda one: len(one.parts)).parent
         return labelled(table_folder.read_tables(of_parts, options), options, reading, home)
     table = table_folder.only_table(path)
-    if table is not None and len(Folder(str(path), str(path)).folders) < 2:
+    if table is not None and (
+        len(Folder(str(path), str(path)).folders) < 2 or table_folder.names_pictures(path, table, options)
+    ):
         reading.source = str(table)  # a folder with one table, and perhaps the folder of its pictures
         return _table(table, options, reading)
     return folders.read_folder(path, options, reading)

@@ -21,6 +21,7 @@ from noiseproof.data.reading import CANNOT
 __all__ = ["Pictures", "Seen", "look_at", "looks_like_picture", "why"]
 
 _OPTIONAL = (".avif", ".heic", ".heif", ".jp2")  # forms that not every Pillow reads
+_MOST_OTHERS = 50_000  # files and folders that are no pictures
 _DEEP = 4  # folders below the table in which pictures are looked for
 _WITHOUT_WAITING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would wait for ever
 
@@ -38,9 +39,12 @@ class Pictures:
     @cached_property
     def _listed(self) -> list[str]:
         found: list[str] = []
-        for relative, folder in walk(str(self.root), str(self.root)):
-            if relative.count("/") < _DEEP:
-                found += [f"{relative}/{name}" if relative else name for name in folder.pictures]
+        others = 0
+        for relative, folder in walk(str(self.root), str(self.root), deepest=_DEEP):
+            found += [f"{relative}/{name}" if relative else name for name in folder.pictures]
+            others += len(folder.others) + len(folder.folders)
+            if others > _MOST_OTHERS and others > 9 * len(found):
+                break  # a home or a disk: pictures have to be named by their path from the table
         return found
 
     @cached_property
@@ -140,8 +144,9 @@ def look_at(paths: Sequence[str]) -> Seen:
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         reasons = dict(zip(places, pool.map(_fault, (paths[place] for place in places)), strict=True))
     broken = {place: reason for place, reason in reasons.items() if reason}
-    blob = digests.tobytes()
-    hashes = {path: blob[32 * at : 32 * at + 32] for at, path in enumerate(paths) if at not in broken}
+    hashes = dict(zip(paths, digests.view("V32").ravel().tolist(), strict=True))
+    for place in broken:
+        hashes.pop(paths[place], None)
     return Seen(broken, hashes)
 
 

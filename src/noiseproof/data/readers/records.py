@@ -24,6 +24,7 @@ def table_of(
     *,
     rows: npt.NDArray[np.int64] | None = None,
     known: Mapping[str, str] | None = None,
+    places: Sequence[int] | None = None,
 ) -> Table:
     """A table with one column a name; names within names are joined with a dot, lists of numbers become columns.
 
@@ -33,6 +34,7 @@ def table_of(
         form: its form in plain words.
         rows: the row of each record as an editor counts it.
         known: names whose role the form fixes.
+        places: zero-based position of each record in the source, where some were left out or stand for several answers.
     """
     flat = [_flat(record) for record in records]
     names = list(dict.fromkeys(name for record in flat for name in record))
@@ -40,7 +42,8 @@ def table_of(
     for name in names:
         values = [record.get(name) for record in flat]
         columns += _columns(name, values, source)
-    return Table(source, form, columns, len(records), rows, known=dict(known or {}))
+    index = None if places is None else np.array(places, np.int64)
+    return Table(source, form, columns, len(records), rows, known=dict(known or {}), index=index)
 
 
 def as_text(value: object) -> str:

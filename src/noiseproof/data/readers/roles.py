@@ -74,6 +74,9 @@ def _said(table: Table, options: ReadingOptions, roles: Roles) -> None:
 
 def _listed(table: Table, name: str) -> list[str]:
     """The columns of a list with commas, such as those of a class each; empty if it is none."""
+    listed = [each for each in table.names if each.startswith(f"{name}[")]
+    if name not in table and len(listed) > 1:
+        return listed
     names = [table[part].name for part in name.split(",") if part in table]
     return names if name not in table and len(names) == name.count(",") + 1 > 1 else []
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from noiseproof.data.dataset import Inputs, Origin, Split, Texts
+from noiseproof.data.dataset import Files, Inputs, Origin, Split, Texts
 from noiseproof.data.readers import annotators, classes
 from noiseproof.data.readers.annotators import Annotations
 from noiseproof.data.readers.base import Parts, ReadingOptions
@@ -75,8 +75,10 @@ def labelled(table: Table, options: ReadingOptions, reading: Reading, home: Path
         None if clean is None or (clean[keep] < 0).any() else torch.from_numpy(clean[keep]),
         tuple(names),
         _origin(table, roles, keep, paths),
+        annotators.soft_targets(found, options, table.source, reading, keep),
     )
     _account(table, roles, reading)
+    reading.notes += _giveaways(table, roles, given)
     if table.delimiter not in (None, ",") and options.delimiter is None:
         reading.assumed = {"--delimiter": str(table.delimiter), **reading.assumed}
     made = parts(whole, _parts_of(table, roles, keep), reading)
@@ -111,7 +113,8 @@ def parts(whole: Split, names: list[str] | None, reading: Reading) -> Parts:
 def _collapsed(table: Table, roles: Roles, options: ReadingOptions) -> tuple[Table, Annotations]:
     """One record an item, of a table with one answer a record."""
     label = roles.label if roles.label is not None else "label"
-    keys = [name for name in (roles.id, roles.path, roles.text) if name is not None and _repeats(table[name])]
+    ids = [roles.id, *(name for name, why in roles.ignored.items() if why == "an id" and name != roles.annotator)]
+    keys = [name for name in (*ids, roles.path, roles.text) if name is not None and _repeats(table[name])]
     keys = keys or [name for name in table.names if name not in (roles.annotator, label) and _repeats(table[name])]
     if not keys:
         raise DataError(
@@ -125,7 +128,8 @@ def _collapsed(table: Table, roles: Roles, options: ReadingOptions) -> tuple[Tab
     found = annotators.from_long(table, item, table[label], table[roles.annotator])
     rows = None if table.rows is None else table.rows[where]
     kept = [column.take(where) for column in table if column.name not in (label, roles.annotator)]
-    small = replace(table, columns=kept, count=len(where), rows=rows, index=None)
+    index = None if table.index is None else table.index[where]
+    small = replace(table, columns=kept, count=len(where), rows=rows, index=index)
     roles.label = None
     roles.features = [name for name in roles.features if name in small.names]
     if roles.id is None and roles.path != keys[0] and roles.text != keys[0]:
@@ -167,20 +171,19 @@ def _labels(
 
 def _soft(table: Table, roles: Roles) -> Annotations:
     plain = [re_prefix(name) for name in roles.soft]
-    prefixes = {name[: len(name) - len(end)] for name, end in zip(roles.soft, plain, strict=True)}
+    prefixes = {name[: name.rfind(end)] for name, end in zip(roles.soft, plain, strict=True)}
     names = plain if len(prefixes) == 1 else list(roles.soft)  # `p_cat, p_dog`, or a column called as each class
     columns = [features(table, [name])[0] for name in roles.soft]
     soft = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
-    soft /= soft.sum(axis=1, keepdims=True)
-    empty = np.zeros(0)
-    return Annotations((), None, soft, soft.argmax(axis=1), empty, empty.astype(np.int64), 0, tuple(names))
+    return annotators.from_shares(soft, names)
 
 
 def re_prefix(name: str) -> str:
-    """The class that a column of probabilities is named after: `p_cat` is cat."""
+    """The class that a column of probabilities is named after: `p_cat` and `p[cat]` are cat."""
     import re
 
-    return re.sub(r"\A[A-Za-z]+[ _.:-]+", "", name.strip())
+    listed = re.fullmatch(r"[^\[]*\[(.+)\]", name.strip())
+    return listed[1] if listed else re.sub(r"\A[A-Za-z]+[ _.:-]+", "", name.strip())
 
 
 def _limits(table: Table, given: Labels, names: list[str]) -> None:
@@ -252,7 +255,7 @@ def _inputs(
 ) -> Inputs:
     everything = len(keep) == table.count
     if roles.path is not None:
-        return tuple(Path(paths[place][0]) for place in keep.tolist())
+        return Files(paths[place][0] for place in keep.tolist())
     if roles.text is not None:
         texts = table[roles.text].texts
         empty = [place for place in keep.tolist() if not texts[place].strip()]
@@ -317,6 +320,22 @@ def _parts_of(table: Table, roles: Roles, keep: npt.NDArray[np.int64]) -> list[s
         )
     found = [named[code] for code in codes[keep].tolist()]
     return None if set(found) == {"train"} else found
+
+
+def _giveaways(table: Table, roles: Roles, given: Labels) -> list[str]:
+    """Notes on columns of words each of whose values goes with one label: they may have been made from it."""
+    found = []
+    for name in roles.features:
+        if table[name].numbers is not None:
+            continue
+        texts, codes = table[name].coded
+        known = given >= 0
+        pairs = np.unique(np.stack([codes[known], given[known]]), axis=1)
+        labels = len(np.unique(pairs[1]))
+        if labels >= 2 and pairs.shape[1] == len(np.unique(pairs[0])) <= max(2 * labels, len(texts) // 20):
+            say = f"the column {name!r} says the label, for each of its values goes with one"
+            found.append(f"{say}; if it was made from the labels, leave it out with --drop {name!r}")
+    return found
 
 
 def _account(table: Table, roles: Roles, reading: Reading) -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.input_columns import is_text
 from noiseproof.data.readers.listing import Folder
 from noiseproof.data.readers.partition import part_of
+from noiseproof.data.readers.pictures import Pictures
 from noiseproof.data.readers.roles import assign
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.readers.tables import is_table, read_table
 from noiseproof.errors import DataError
 
-__all__ = ["annotation_files", "joined", "only_table", "part_tables", "read_tables"]
+__all__ = ["annotation_files", "joined", "names_pictures", "only_table", "part_tables", "read_tables"]
 
 _SHARD = re.compile(r"-\d{4,6}-of-\d{4,6}\Z")
 _BESIDE = re.compile(
@@ -24,6 +26,7 @@ _BESIDE = re.compile(
     r"|(sample_?|gender_?)?submission|classes|class_?names|synsets|words|mapping|vocab)\w*\Z",
     re.IGNORECASE,
 )  # fmt: skip
+_LOOKED_AT = 1000  # rows
 _DEEP = 2  # folders that are looked through, as `data/` of a repository
 
 
@@ -45,6 +48,24 @@ def only_table(path: Path) -> Path | None:
     if len(tables) > 1:
         tables = [name for name in tables if not _BESIDE.match(name.partition(".")[0])]
     return path / tables[0] if len(tables) == 1 and not (top.pictures and _BESIDE.match(tables[0])) else None
+
+
+def names_pictures(path: Path, table: Path, options: ReadingOptions) -> bool:
+    """Test for a table that names the pictures in the folders beside it, whose classes are not these folders."""
+    try:
+        found = read_table(table, options)
+    except DataError:
+        return False
+    pictures = Pictures(path)
+    words = [column for column in found if column.numbers is None and 2 * len(column.different) > found.count > 1]
+    column = next((each for each in words if not is_text(each) and pictures.hold(each.different)), None)
+    if column is None:
+        return False
+    texts = column.texts[:_LOOKED_AT]
+    homes = [pictures.find(text)[0].rpartition("/")[0] for text in texts if text.strip()]
+    folders = [home.rpartition("/")[2] for home in homes]
+    said = [list(other.texts[:_LOOKED_AT]) for other in found if other is not column]
+    return len(folders) < len(texts) or folders not in said
 
 
 def annotation_files(path: Path) -> dict[Path, str] | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from noiseproof.data.readers import prodigy
 from noiseproof.doctor.cleaning.forms.base import WEIGHT, Change, Edit, Job, whole
 from noiseproof.errors import InputError
 from noiseproof.storage import files
@@ -89,7 +90,9 @@ def _kept(
 
 def _record(job: Job, record: Record, change: Change) -> Record:
     made = dict(record)
-    if change.label is not None:
+    if change.label is not None and prodigy.is_export([record]):
+        made |= prodigy.answer(record, change.label)
+    elif change.label is not None:
         name = job.label if job.label in made else next((key for key in made if key.lower() == job.label.lower()), "")
         if not name:
             raise InputError(f"{job.source}: a record has no {job.label!r}; say which key is the label with --label")
