@@ -25,7 +25,7 @@ from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
 from noiseproof.methods.additions.base import EpochEnd
 from noiseproof.methods.ensemble import Ensemble
-from noiseproof.models import Network
+from noiseproof.models import Network, is_of_library
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
 from noiseproof.recipes.content import method_content, recipe_content
@@ -137,7 +137,8 @@ class Training:
         self.network = self.networks[0]
         self.frozen, notes = preparation.freeze(self.networks, recipe.train.frozen_layers)
         self.notes += notes
-        self.normalises_rows = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
+        rows = nn.modules.batchnorm._BatchNorm if is_of_library(recipe.model.name) else nn.BatchNorm1d
+        self.normalises_rows = any(isinstance(module, rows) for module in self.network.modules())
         self.given = given.to(self.config.device)
         self.soft = preparation.soft_targets(data.train, noisy is not None, rule, method.name, self.config.device)
         self.task = preparation.task_of(self)
