@@ -110,3 +110,17 @@ def test_a_head_comes_back_from_its_description_and_arrays(head):
 def test_a_form_that_is_not_known_is_refused():
     with pytest.raises(DataError, match="a head of form 'pickle' is not known"):
         heads.build({"form": "pickle"})
+
+
+def test_heads_on_frozen_features_have_the_same_budget_and_say_what_they_chose():
+    generator = np.random.default_rng(0)
+    truth = np.arange(400) % 4
+    vectors = (2 * np.eye(8)[truth] + 0.5 * generator.normal(size=(400, 8))).astype(np.float32)
+    given = np.where(generator.random(400) < 0.3, generator.integers(0, 4, 400), truth)
+    found = learners.choose(vectors, given, 4, kind="pictures")
+    settings = {one.name: one.setting for one in found.candidates}
+    assert settings.keys() == {"discriminant", "gce", "jal-ce", "nce+rce", "elr"}
+    assert all("the best of 3" in setting for name, setting in settings.items() if name != "discriminant")
+    assert all(setting in found.table() for setting in settings.values())
+    for one in found.candidates:
+        assert (one.logits.argmax(1) == truth).mean() > 0.9, one.name  # they resist a fifth of wrong labels

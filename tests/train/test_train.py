@@ -415,7 +415,8 @@ def test_a_network_on_frozen_features_learns_on_their_vectors():
     outcome = fit(Data("tiny", split, split, "0" * 64), None, "elr", recipe, seed=1, device="cpu")
     assert outcome.model.body[1].in_features != 3 * 8 * 8  # vectors, not pixels
     assert set(outcome.also) == {HELD_OUT}
-    with pytest.raises(InputError, match="head alone is no model"):
-        artifacts.of_outcome(outcome, Data("tiny", split, split, "0" * 64), recipe)
+    model = artifacts.of_outcome(outcome, Data("tiny", split, split, "0" * 64), recipe)
+    correct = model.predict(images) == [split.classes[label] for label in labels.tolist()]
+    assert 100 * correct.mean() == pytest.approx(outcome.accuracy)
     with pytest.raises(UnknownNameError, match="did you mean"):
         fit(Data("x", split, split, "1" * 64), None, "ce", recipes.load("digits", {"model.features": "patch"}), seed=1)

@@ -46,7 +46,9 @@ class Framed(nn.Module):
             size = (pixels.shape[2] * resize // short, pixels.shape[3] * resize // short)
             pixels = functional.interpolate(pixels.float(), size, mode="bilinear", antialias=True)
             top, left = self._half(size[0] - height), self._half(size[1] - width)
-            pixels = pixels.narrow(2, top, height).narrow(3, left, width)
+            down = torch.arange(height, device=pixels.device) + top  # a view would tie an exported graph to its shape
+            across = torch.arange(width, device=pixels.device) + left
+            pixels = pixels.index_select(2, down).index_select(3, across)
         else:  # at this very size the same bits; a test of the size would fix it in an exported graph
             pixels = functional.interpolate(pixels.float(), (height, width), mode="bilinear", antialias=True)
         return normalise(pixels.float().clamp(0, 255), self.augment.mean, self.augment.std)

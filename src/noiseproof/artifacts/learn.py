@@ -110,6 +110,7 @@ def learn(
         "features": str(found),
         "chosen": choice.reason,
         "candidates": {one.name: round(one.agreement, 4) for one in choice.candidates},
+        "settings": {one.name: one.setting for one in choice.candidates if one.setting},
         "data": data.name,
         "fingerprint": data.fingerprint,
         "samples": len(labels),

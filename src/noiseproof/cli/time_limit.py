@@ -54,14 +54,19 @@ def fitted_schedule(seconds: float, per_epoch: float, epochs: int, samples: int)
 def time_to_close(seconds: float, per_epoch: float, samples: int, tests: int) -> float:
     """Seconds of the limit that are kept for the last evaluation and the model folder.
 
-    A judged sample takes about a third of a trained one's work; the last epoch judges the test split, and then some
-    of the training set.
+    A judged sample takes about a third of a trained one's work; a stopped training judges the test split and a hundred
+    samples, and twice that time is kept.
 
     Example:
-        >>> round(time_to_close(600, 50, samples=1000, tests=300), 1)               # 5 % and 2 x 50 / 11
-        39.1
+        >>> round(time_to_close(600, 55, samples=1000, tests=300), 1)               # 5 % and 2 x 55 x 133 / 1100
+        43.3
     """
-    return min(0.4 * seconds, 0.05 * seconds + 2 * per_epoch * (tests / 3) / max(1, samples + tests / 3))
+    return min(0.4 * seconds, 0.05 * seconds + 2 * (tests + 100) * _judging(per_epoch, samples, tests))
+
+
+def _judging(per_epoch: float, samples: int, tests: int) -> float:
+    """Seconds that a judged sample takes."""
+    return per_epoch / (3 * samples + tests) if samples else 0.0
 
 
 def shortened(
@@ -79,6 +84,7 @@ def shortened(
     from noiseproof.experiments.execution import protocol
     from noiseproof.experiments.time_estimate import seconds_per_epoch
     from noiseproof.reporting.humanize import duration
+    from noiseproof.train.health import LIMIT
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("--time-limit is for one process; under torchrun set --epochs")
@@ -89,7 +95,8 @@ def shortened(
     assert measured is not None, "the data has just been read"
     left = max(1.0, seconds - (time.monotonic() - begun))
     samples = min(recipe.train.samples or count, count)
-    found = fitted_schedule(left, measured, recipe.train.epochs, samples)
+    looks = min(samples, LIMIT) * _judging(measured, samples, len(read.test))  # of a training that ends by itself
+    found = fitted_schedule(left - min(0.4 * left, looks), measured, recipe.train.epochs, samples)
     epochs = found.get("train.epochs", recipe.train.epochs)
     part = f" on the first {found['train.samples']:,} samples" if "train.samples" in found else ""
     print(

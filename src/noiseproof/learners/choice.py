@@ -35,6 +35,10 @@ Array = npt.NDArray[np.float64]
 _FOLDS = 5
 _LARGE = 200  # samples a class from which on the discriminant is fitted again to its own posterior
 _ROBUST = {"gce": "gce", "jal-ce": "nce + amse(a=30)", "nce+rce": "nce + rce"}
+_HEADS = {**_ROBUST, "elr": "elr"}  # on frozen features
+_RATES = (0.005, 0.02, 0.1)  # learning rates that every head on frozen features may choose from
+_STEPS = 200  # at least, of a head on frozen features
+_TRIED = 3000  # rows that a learning rate is chosen on
 _FILTER = 100  # trees of the forest that says which rows boosting learns
 _NETS = 3000  # rows from which on perceptrons are judged on one fold only
 
@@ -50,6 +54,7 @@ class Candidate:
         agreement: share of given labels that it predicts.
         seconds: that judging it took.
         parts: weights of the learners that a blend is made of.
+        setting: parameters that held-out given labels chose for it.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Candidate:
     agreement: float = 0.0
     seconds: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
+    setting: str = ""
 
 
 @dataclass(eq=False)
@@ -81,7 +87,10 @@ class Choice:
 
     def table(self) -> str:
         """One line a candidate."""
-        rows = [f"  {one.name:<22} {100 * one.agreement:6.2f} %   {one.seconds:6.1f} s" for one in self.candidates]
+        rows = [
+            f"  {one.name:<22} {100 * one.agreement:6.2f} %   {one.seconds:6.1f} s   {one.setting}".rstrip()
+            for one in self.candidates
+        ]
         return "\n".join([f"  {'learner':<22} held-out given labels", *rows])
 
 
@@ -126,7 +135,10 @@ def choose(
             **makers,
             "logistic regression": judge.logistic,
         }
-    makers |= {name: partial(judge.robust, name, loss, table) for name, loss in _ROBUST.items()}
+    if table:
+        makers |= {name: partial(judge.robust, name, loss) for name, loss in _ROBUST.items()}
+    else:
+        makers |= {name: partial(judge.head, name, loss) for name, loss in _HEADS.items()}
     if only is not None:
         if only not in makers:
             raise InputError(f"no learner named {only!r} for {kind}; there are: {', '.join(makers)}")
@@ -206,7 +218,7 @@ class _Judge:
                 targets, shrink = fit_noise_model(scores, self.given).posterior.astype(np.float32), shrinkage / 3
             return fit_discriminant(self.vectors, targets).head(shrink, prior)
 
-        return Candidate("discriminant", scores, head)
+        return Candidate("discriminant", scores, head, setting=f"shrinkage {shrinkage:g}, prior {prior:g}")
 
     def kernel(self) -> Candidate:
         knots = np.quantile(self.vectors, np.linspace(0.5 / 32, 1 - 0.5 / 32, 32), axis=0).T
@@ -269,14 +281,36 @@ class _Judge:
 
         return self._cross_fitted("logistic regression", fit)
 
-    def robust(self, name: str, loss: str, table: bool) -> Candidate:
+    def robust(self, name: str, loss: str) -> Candidate:
+        """A small perceptron on the columns of a table."""
+
         def fit(rows: npt.NDArray[np.bool_]) -> Head:
-            return robust_head(
-                self.vectors[rows], self.given[rows], self.classes, loss,
-                hidden=(128,) if table else (), lr=0.05 if table else 0.02, epochs=40 if table else 15, seed=self.seed,
-            )  # fmt: skip
+            vectors, given = self.vectors[rows], self.given[rows]
+            return robust_head(vectors, given, self.classes, loss, hidden=(128,), lr=0.05, epochs=40, seed=self.seed)
 
         return self._cross_fitted(name, fit, folds=1 if len(self.given) > _NETS else _FOLDS)
+
+    def head(self, name: str, loss: str) -> Candidate:
+        """A linear head on frozen features; every loss chooses from as many learning rates by the first fold."""
+
+        def fit(rows: npt.NDArray[np.bool_], lr: float) -> Head:
+            vectors, given = self.vectors[rows], self.given[rows]
+            epochs = max(15, -(-_STEPS // max(1, len(given) // 128)))
+            return robust_head(vectors, given, self.classes, loss, lr=lr, epochs=epochs, seed=self.seed)
+
+        inside, outside = np.flatnonzero(self.fold != 0), self.fold == 0
+        some = np.zeros(len(self.given), bool)
+        some[inside[:: max(1, len(inside) // _TRIED)]] = True
+
+        def agreement(lr: float) -> float:
+            judged = logits(fit(some, lr), self.vectors[outside]).argmax(1)
+            return float((judged == self.given[outside]).mean())
+
+        lr = max(_RATES, key=agreement)
+        folds = 1 if len(self.given) > _NETS else _FOLDS
+        found = self._cross_fitted(name, partial(fit, lr=lr), folds=folds)
+        found.setting = f"lr {lr:g}, the best of {len(_RATES)}"
+        return found
 
     def _trees(self) -> tuple[Any, Array]:
         if self._forest is None:

@@ -143,7 +143,7 @@ class Batch:
 
     @property
     def targets(self) -> Tensor:
-        """What a loss is given: soft targets where the run has them, else given labels."""
+        """Targets of a loss: soft ones where the run has them, else the given labels."""
         return self.given if self.soft is None else self.soft
 
     @property

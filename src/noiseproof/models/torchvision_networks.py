@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.library
 from torch import nn
 
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.registry import Entry
 
-__all__ = ["PREFIX", "entry", "preprocessing", "published_file"]
+__all__ = ["PREFIX", "entry", "mend", "preprocessing", "published_file"]
 
 PREFIX = "torchvision:"
+_SIGNATURES: list[Any] = []  # of operators; torch forgets them with the object that defined them
 
 
 def entry(name: str) -> Entry[Any]:
@@ -82,7 +86,28 @@ def _build(short: str, shape: Sequence[int], num_classes: int) -> nn.Module:
     return made
 
 
+def mend() -> None:
+    """Make torchvision importable where it was built for another torch, such as one with CUDA.
+
+    Its import needs two operators of detection to have a signature; networks that classify never call them.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError as error:
+        if "operator torchvision::nms does not exist" not in str(error):
+            return
+        library: Any = torch.library.Library
+        _SIGNATURES.append(library("torchvision", "FRAGMENT"))
+        for operator in ("nms", "qnms"):
+            _SIGNATURES[0].define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+    except ImportError:
+        return
+
+
 def _library() -> Any:
+    mend()
     try:
         import torchvision.models as library
     except (ImportError, RuntimeError) as error:

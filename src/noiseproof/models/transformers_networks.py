@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.errors import DataError, DataMissingError, InputError
+from noiseproof.models.torchvision_networks import mend
 from noiseproof.registry import Entry
 from noiseproof.storage import files
 
@@ -203,6 +204,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _library() -> Any:
+    mend()  # which it imports itself
     try:
         import transformers
     except ImportError as error:

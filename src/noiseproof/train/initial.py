@@ -3,35 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from noiseproof import features, models, rng
-from noiseproof.data.dataset import Data, Split, is_frame, stratified
+from noiseproof.data.dataset import Data, Split, Texts, is_frame, stratified
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError
 from noiseproof.features import FeatureCache
 from noiseproof.features.base import Array
 from noiseproof.features.cache import DEFAULT
 from noiseproof.models import Network
+from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Model, Recipe
 
 __all__ = [
     "HELD_OUT",
-    "NUMBERS",
+    "Start",
     "as_tokens",
-    "as_vectors",
-    "hold_out",
-    "load_images",
     "network_for",
-    "with_input_stats",
+    "start_of",
 ]
 
 HELD_OUT = "held-out given labels"
 """Name of the further test set of a run that holds out a share of its given labels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Data and labels of a run in the form that its network takes.
+
+    Attributes:
+        data: with tensors, or paths of pictures that are cut to one size, for inputs.
+        given: the given labels, int64 (N,).
+        augment: preprocessing with the mean and std that were measured.
+        extractor: fitted, which made vectors of the inputs; None where the network takes them as they are.
+        notes: what a reader of the result has to know.
+    """
+
+    data: Data
+    given: Tensor
+    augment: Augment
+    extractor: features.Extractor | None
+    notes: tuple[str, ...]
+
+
+def start_of(data: Data, noisy: NoisyLabels | None, recipe: Recipe, augment: Augment | None = None) -> Start:
+    """Data and labels of a run; `augment` stands in for the recipe's.
+
+    Raises:
+        InputError: the noise is of other data, or the network does not take these inputs.
+    """
+    given = data.train.given if noisy is None else torch.from_numpy(noisy.labels)
+    notes: tuple[str, ...] = ()
+    extractor: features.Extractor | None = None
+    if len(given) != len(data.train):
+        raise InputError(
+            f"noise gives {len(given)} labels, the training set of {data.name} has {len(data.train)}; "
+            "make it with noise.corrupt from this data set's labels"
+        )
+    samples = recipe.train.samples
+    if samples is not None and samples < len(data.train):
+        # The labels were drawn for all samples, so a short run sees some of those that a whole run sees.
+        notes = (f"trained on the first {samples} of {len(data.train)} samples",)
+        data, given = replace(data, train=data.train.take(range(samples))), given[:samples]
+    if recipe.model.features:
+        data, extractor = as_vectors(data, recipe.model.features)
+    if recipe.train.hold_out:
+        data, given = hold_out(data, given, recipe.train.hold_out)
+    if isinstance(data.train.inputs, Texts):
+        data, augment = as_tokens(data, recipe.model), augment or _NUMBERS
+    data = load_images(data, recipe.augment)
+    return Start(data, given, augment or with_input_stats(recipe.augment, data.train), extractor, notes)
 
 
 def network_for(data: Data, method: Method, recipe: Recipe, *, seed: int, number: int = 0) -> Network:
@@ -113,7 +159,7 @@ def hold_out(data: Data, given: Tensor, share: float) -> tuple[Data, Tensor]:
     return replace(data, train=split.take(stay), also={HELD_OUT: judged}), given[torch.from_numpy(stay)]
 
 
-NUMBERS = Augment(mean=(0.0,), std=(1.0,))
+_NUMBERS = Augment(mean=(0.0,), std=(1.0,))
 """Preprocessing that leaves the numbers of tokens as they are."""
 
 

@@ -10,7 +10,6 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof import rng
-from noiseproof.data.dataset import Data, Split, Texts
+from noiseproof.data.dataset import Data, Split
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
-from noiseproof.errors import InputError
-from noiseproof.features import Extractor
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
 from noiseproof.methods.additions.base import EpochEnd
 from noiseproof.methods.ensemble import Ensemble
-from noiseproof.models import Network
+from noiseproof.models import Network, is_of_library
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
 from noiseproof.recipes.content import method_content, recipe_content
@@ -36,15 +33,7 @@ from noiseproof.runtime.isolation import isolated
 from noiseproof.train import checkpoint, evaluate, preparation
 from noiseproof.train.device import flags, resolve_device
 from noiseproof.train.distributed import Team
-from noiseproof.train.initial import (
-    NUMBERS,
-    as_tokens,
-    as_vectors,
-    hold_out,
-    load_images,
-    network_for,
-    with_input_stats,
-)
+from noiseproof.train.initial import network_for, start_of
 from noiseproof.train.outcome import Outcome, outcome_of
 from noiseproof.train.state import resume, state_of
 from noiseproof.train.step import Captured, Step, group_optimiser, lr_at, optimiser, set_lr
@@ -131,29 +120,11 @@ class Training:
     ) -> None:
         if isinstance(method, str):
             method = recipe.method(method, noise=None if noisy is None else noisy.text)
-        self.data, self.noisy, self.method, self.recipe, self.seed, self.mode = data, noisy, method, recipe, seed, mode
+        self.noisy, self.method, self.recipe, self.seed, self.mode = noisy, method, recipe, seed, mode
         self.team = team = team or Team()
-        self.notes: tuple[str, ...] = ()
-        given = data.train.given if noisy is None else torch.from_numpy(noisy.labels)
-        if len(given) != len(data.train):
-            raise InputError(
-                f"noise gives {len(given)} labels, the training set of {data.name} has {len(data.train)}; "
-                "make it with noise.corrupt from this data set's labels"
-            )
-        if recipe.train.samples is not None and recipe.train.samples < len(data.train):
-            # The labels were drawn for all samples, so a short run sees some of those that a whole run sees.
-            self.notes += (f"trained on the first {recipe.train.samples} of {len(data.train)} samples",)
-            self.data = data = replace(data, train=data.train.take(range(recipe.train.samples)))
-            given = given[: recipe.train.samples]
-        self.extractor: Extractor | None = None
-        if recipe.model.features:
-            data, self.extractor = as_vectors(data, recipe.model.features)
-        if recipe.train.hold_out:
-            data, given = hold_out(data, given, recipe.train.hold_out)
-        if isinstance(data.train.inputs, Texts):
-            data, augment = as_tokens(data, recipe.model), augment or NUMBERS
-        self.data = data = load_images(data, recipe.augment)
-        self.augment = augment or with_input_stats(recipe.augment, data.train)
+        start = start_of(data, noisy, recipe, augment)
+        data, given = start.data, start.given
+        self.data, self.augment, self.extractor, self.notes = data, start.augment, start.extractor, start.notes
         self.rule = rule = rule or method.rule()
         self.folder: Path | None = None
         preparation.check_processes(rule, method.name, team.size)
@@ -166,7 +137,8 @@ class Training:
         self.network = self.networks[0]
         self.frozen, notes = preparation.freeze(self.networks, recipe.train.frozen_layers)
         self.notes += notes
-        self.normalises_rows = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
+        rows = nn.modules.batchnorm._BatchNorm if is_of_library(recipe.model.name) else nn.BatchNorm1d
+        self.normalises_rows = any(isinstance(module, rows) for module in self.network.modules())
         self.given = given.to(self.config.device)
         self.soft = preparation.soft_targets(data.train, noisy is not None, rule, method.name, self.config.device)
         self.task = preparation.task_of(self)

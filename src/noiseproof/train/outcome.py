@@ -17,6 +17,8 @@ from noiseproof.train.health import LIMIT, health
 
 __all__ = ["Outcome", "outcome_of"]
 
+_HURRIED = 100  # samples that health looks at where training was stopped
+
 # `training` below is a `loop.Training`, which imports this module.
 
 
@@ -88,7 +90,8 @@ def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
 
 def _health(training: Any) -> dict[str, Any]:
     given, split = training.given, training.data.train
-    chosen = torch.arange(0, len(given), math.ceil(len(given) / LIMIT), device="cpu")
+    limit = LIMIT if training.stopped_after is None else _HURRIED
+    chosen = torch.arange(0, len(given), math.ceil(len(given) / limit), device="cpu")
     _, logits = training.judged(split.take(chosen.tolist()))
     chosen = chosen.to(given.device)
     clean = None if split.clean is None else split.clean.to(logits.device)[chosen]
