@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -24,13 +23,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from noiseproof import losses, recipes
-from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
-from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range
+from noiseproof import losses
+from noiseproof.errors import InputError, in_range
 from noiseproof.integrations import _saved
+from noiseproof.integrations._chosen_loss import loss_of
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
 from noiseproof.integrations._network import Module, Standardized, network_for, seeded
 from noiseproof.integrations._optimizer import Optimizer, arguments_of, optimizer_of
+from noiseproof.integrations._rows import Rows, soft_targets
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import device
 from noiseproof.train.health import LIMIT, health
@@ -170,7 +170,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             UnderfitWarning: the network fits its training labels less than a linear model predicts unseen ones.
         """
         goes_on = self.warm_start and hasattr(self, "net_")
-        y, soft, classes = _soft(y)
+        y, soft, classes = soft_targets(y)
         rows, seed = self._prepared(X, y, sample_weight, classes, first=not goes_on, soft=soft)
         reference = linear_reference(rows.features, rows.codes, seed)
         with isolated(), seeded(self.module, seed):
@@ -215,7 +215,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def _prepared(
         self, X: Any, y: Any, sample_weight: Any, classes: Any, *, first: bool, soft: Any = None
-    ) -> tuple[_Rows, int]:
+    ) -> tuple[Rows, int]:
         """The checked samples with their codes and weights, and the seed of this fit."""
         self._check_numbers()
         wanted = _FLOATS if first else vars(self)["dtype_"]
@@ -243,10 +243,10 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         codes = np.searchsorted(self.classes_, labels[kept]).astype(np.int64)
         if first and classes is None and len(np.unique(codes)) < 2:
             raise ValueError(f"training needs samples of at least 2 classes; got one class: {labels[kept][:1]}")
-        self.loss_ = self._loss(len(self.classes_))
+        self.loss_ = loss_of(self.loss, self.loss_params, len(self.classes_))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         targets = None if soft is None else soft[kept].astype(features.dtype)
-        return _Rows(features[kept], codes, weights[kept], targets), seed
+        return Rows(features[kept], codes, weights[kept], targets), seed
 
     def _check_numbers(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -263,30 +263,11 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         in_range("validation_fraction", self.validation_fraction, 0, 1, below=True)
         optimizer_of(self.optimizer)
 
-    def _loss(self, classes: int) -> losses.Loss:
-        if isinstance(self.loss, str):
-            method = recipes.load("cifar10" if classes < 32 else "cifar100").method(self.loss)
-            if method.head is not None:
-                raise InputError(f"{self.loss} replaces the network's last layer ({method.head}); use a loss alone")
-            if method.method is not None:
-                raise InputError(
-                    f"{self.loss} is more than a loss of each sample; give a loss such as 'jal-ce' or 'gce(q=0.7)', or "
-                    "train it with noiseproof.train.fit"
-                )
-            loss = method.loss
-        elif isinstance(self.loss, losses.Loss):
-            loss = self.loss
-        else:
-            raise InputError(f"loss must be a method, a loss text or a loss of noiseproof.losses, got {self.loss!r}")
-        for name, value in (self.loss_params or {}).items():
-            loss = _with_parameter(loss, name, value)
-        return loss.with_options(reduction="none")
-
     def _scale(self) -> float:
         """Ratio of the learning rate of SGD to that of the optimiser."""
         return 1.0 if optimizer_of(self.optimizer) is torch.optim.SGD else 0.1
 
-    def _rate(self, rows: _Rows, seed: int, reference: Reference) -> float:
+    def _rate(self, rows: Rows, seed: int, reference: Reference) -> float:
         if self.lr != "auto":
             return float(self.lr)
 
@@ -306,14 +287,14 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
         return choose_rate(rows.codes, seed, reference, agreement) * self._scale()
 
-    def _network(self, rows: _Rows, seed: int) -> Standardized:
+    def _network(self, rows: Rows, seed: int) -> Standardized:
         network = network_for(self.module, rows.features.shape[1:], len(self.classes_), self.hidden, seed)
         return Standardized.around(network, rows.features, rows.weights, len(self.classes_))
 
     def _net(
         self,
         network: nn.Module,
-        rows: _Rows,
+        rows: Rows,
         seed: int,
         *,
         lr: float | None = None,
@@ -357,7 +338,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             **({} if loud else {"callbacks__print_log": None}),
         )
 
-    def _run(self, net: Any, rows: _Rows, goes_on: bool) -> None:
+    def _run(self, net: Any, rows: Rows, goes_on: bool) -> None:
         data = {"X": rows.features, "sample_weight": rows.weights}
         if rows.soft is not None:
             data["soft"] = rows.soft
@@ -368,7 +349,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         else:
             net.fit(data, rows.codes)
 
-    def _look_at(self, rows: _Rows, reference: Reference) -> None:
+    def _look_at(self, rows: Rows, reference: Reference) -> None:
         """Health of the fit, and a warning if it underfits."""
         chosen = slice(None, None, math.ceil(len(rows.codes) / LIMIT))
         logits = _logits(self.net_, rows.features[chosen])
@@ -431,31 +412,6 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return found
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Training samples: features (N, ...), codes of their given labels (N,), weights (N,), soft targets (N, K)."""
-
-    features: npt.NDArray[np.floating[Any]]
-    codes: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.floating[Any]]
-    soft: npt.NDArray[np.floating[Any]] | None = None
-
-    def take(self, index: npt.NDArray[np.int64]) -> _Rows:
-        soft = None if self.soft is None else self.soft[index]
-        return _Rows(self.features[index], self.codes[index], self.weights[index], soft)
-
-
-def _soft(y: Any) -> tuple[Any, npt.NDArray[np.float64] | None, npt.NDArray[Any] | None]:
-    """Labels, soft targets and classes of `y`; the last two are None where it has one label a sample."""
-    dimensions = np.ndim(y) if isinstance(y, list | tuple) else getattr(y, "ndim", 1)
-    rows = label_rows(y, "y") if dimensions == 2 else None
-    if rows is None:
-        return y, None, None
-    names = np.array(row_names(y, (), rows.shape[1], "y")) if hasattr(y, "columns") else np.arange(rows.shape[1])
-    order = np.argsort(names)
-    return names[rows.argmax(1)], None if is_one_hot(rows) else rows[:, order], names
-
-
 def _logits(net: Any, features: npt.NDArray[Any]) -> Tensor:
     network = net.module_.eval()
     with isolated(), torch.no_grad():
@@ -465,25 +421,6 @@ def _logits(net: Any, features: npt.NDArray[Any]) -> Tensor:
 def _whole(name: str, value: Any) -> None:
     if not isinstance(value, Integral) or value < 1:
         raise InputError(f"{name} must be a whole number from 1 on, got {name}={value!r}")
-
-
-def _with_parameter(loss: losses.Loss, name: str, value: Any) -> losses.Loss:
-    """The loss with one parameter changed in the one term that has it."""
-    terms = loss.terms()
-    owners = [index for index, (_, term) in enumerate(terms) if name in losses.LOSSES[term.name].parameters]
-    if len(owners) != 1:
-        known = sorted({each for _, term in terms for each in losses.LOSSES[term.name].parameters})
-        if not owners:
-            raise UnknownNameError(
-                f"no term of {loss} has a parameter {name!r} (there are: {', '.join(known) or 'none'})"
-                f"{did_you_mean(name, known)}"
-            )
-        raise InputError(f"more than one term of {loss} has a parameter {name!r}; write the loss text in full")
-    factor, term = terms[owners[0]]
-    entry = losses.LOSSES[term.name]
-    changed = entry.cls(**{key: getattr(term, key) for key in entry.parameters} | {name: value})
-    terms[owners[0]] = (factor, changed)
-    return losses.WeightedSum(terms) if len(terms) > 1 or factor != 1 else changed
 
 
 class _WeightedNet(NeuralNetClassifier):  # type: ignore[misc]
