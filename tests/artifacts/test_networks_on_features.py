@@ -65,3 +65,17 @@ def test_methods_are_compared_on_texts_and_the_best_model_reads_a_folder_of_text
     assert "broken.txt" in done.output
     named = {row["path"]: row["label"] for row in json.loads(wanted.read_text())}
     assert sorted(named) == sorted(f"{label}/{i}.txt" for i, label in enumerate(LABELS[:12]))
+
+
+def test_new_rows_with_new_categories_or_without_a_column_of_training_are_told(folder, tmp_path):
+    runner, model = CliRunner(), str(tmp_path / "out" / "model")
+    done = runner.invoke(app, ["train", str(folder / "table.csv"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    (tmp_path / "new.csv").write_text("size,colour\n1,mauve\n2,\n0,fine\n")
+    done = runner.invoke(app, ["predict", model, str(tmp_path / "new.csv")])
+    assert done.exit_code == 0, done.output
+    assert "column colour: the model never saw 'mauve'; counted as no category" in done.output
+    (tmp_path / "foreign.csv").write_text("weight,height\n1,2\n")
+    done = runner.invoke(app, ["predict", model, str(tmp_path / "foreign.csv")])
+    assert done.exit_code != 0
+    assert "holds none of the columns of training (colour, size); found weight, height" in str(done.exception)

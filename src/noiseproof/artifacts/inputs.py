@@ -182,6 +182,11 @@ def _rows(
         wanted = dict(zip(columns, names, strict=True))  # a model of arrays, whose columns have no names
     else:
         wanted = {name: name for name in columns if name in names}
+    if not wanted:
+        raise InputError(
+            f"{table.source}: holds none of the columns of training ({', '.join(columns[:8])}); found "
+            f"{', '.join(names[:8]) or 'none'}"
+        )
     frame = {}
     for name, here in wanted.items():
         (values,) = features(table, [here])

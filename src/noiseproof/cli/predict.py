@@ -57,7 +57,7 @@ def predict(
     found_items = read_items(
         items, opened.kind, opened.architecture.columns, categories=opened.categories, options=options
     )
-    for note in found_items.notes:
+    for note in [*found_items.notes, *opened.notes_on(found_items.inputs)]:
         typer.echo(note, err=True)
     with shown("predicted") as progress:
         found = predictions.predict(opened, found_items, proba=proba, top=top, progress=progress)

@@ -91,6 +91,16 @@ class Columns(Extractor):
         """Columns of the inputs that were not there in training; they are left out."""
         return [str(name) for name in getattr(inputs, "columns", ()) if str(name) not in self.names]
 
+    def unknown_values(self, inputs: Inputs) -> dict[str, list[str]]:
+        """Categories of the inputs, by column, that training did not show; columns of very many are left out."""
+        given = [str(name) for name in getattr(inputs, "columns", ())]
+        found = {}
+        for name, levels in self.levels.items():
+            if name in given and len(levels) < _LEVELS:
+                values = {text for text in _texts(inputs.iloc[:, given.index(name)]) if text is not None}
+                found[name] = sorted(values - set(levels))
+        return {name: values for name, values in found.items() if values}
+
     def _codes(self, name: str, column: Any) -> Array:
         texts = _texts(column)
         code = {level: number for number, level in enumerate(self.levels[name])}
