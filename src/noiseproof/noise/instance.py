@@ -139,7 +139,7 @@ def cut_normal_mean(mean: float) -> float:
 def _inputs(task: Task) -> npt.NDArray[Any]:
     inputs = task.inputs.detach().cpu().numpy() if isinstance(task.inputs, torch.Tensor) else task.inputs
     if not isinstance(inputs, np.ndarray) or inputs.ndim < 2 or inputs.dtype.kind not in "uif":
-        got = "none" if inputs is None else type(inputs).__name__
+        got = "none" if inputs is None else f"{type(inputs).__name__}; symmetric, asymmetric and pairflip take any data"
         raise InputError(
             "instance noise looks at the inputs: corrupt(..., inputs=X) with images (N, C, H, W) or features (N, D) "
             f"as numbers in memory; got {got}"
