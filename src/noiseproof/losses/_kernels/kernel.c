@@ -21,44 +21,13 @@
 #include <stdlib.h>
 
 #include "call.h"
-#include "dense.h"
-#include "pairs.h"
+#include "worker.h"
 
 enum { NONE, MEAN, SUM };
 
 /* The same code for the instruction sets there are; the best one is picked when the module is loaded. */
 
-/* A share of a call's rows, of one thread. */
-typedef struct {
-    const Job *job;        /* labels or shares of classes, or */
-    const PairCall *pairs; /* the sigmoid form */
-    const Program *program;
-    long first, last;
-    double total;         /* of the values of pairs */
-    int failed, is_finite; /* no memory; no score of the pairs is infinite or NaN */
-} Share;
-
-typedef void (*Worker)(Share *, float *, int, Block *, Dense *, Pairs *);
-
-#define WORKER(name)                                                                                                   \
-    static void name(Share *share, float *room, int size, Block *block, Dense *dense, Pairs *pairs) {                  \
-        if (pairs)                                                                                                     \
-            share->is_finite =                                                                                         \
-                process_pairs(share->program, share->pairs, share->first, share->last, pairs, &share->total);          \
-        else if (dense)                                                                                                \
-            process_dense(share->job, share->first, share->last, dense);                                               \
-        else                                                                                                           \
-            process_rows(share->job, share->first, share->last, room, size, block);                                    \
-    }
-
-WORKER(work_anywhere)
-#if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx2,fma"))) WORKER(work_avx2)
-#ifdef __clang__
-__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))) WORKER(work_avx512)
-#else
-__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,prefer-vector-width=512"))) WORKER(work_avx512)
-#endif
+#ifdef HAS_VECTOR_SETS
 #define HAS(feature) __builtin_cpu_supports(feature)
 static int has_avx2(void) { return HAS("avx2") && HAS("fma"); }
 static int has_avx512(void) {
@@ -69,17 +38,17 @@ static int has_anything(void) { return 1; }
 
 static const struct {
     const char *name;
-    Worker worker;
+    Worker *worker;
     int (*is_supported)(void);
 } WORKERS[] = {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef HAS_VECTOR_SETS
     {"avx512", work_avx512, has_avx512},
     {"avx2", work_avx2, has_avx2},
 #endif
     {"plain", work_anywhere, has_anything},
 };
 
-static Worker worker = work_anywhere;
+static Worker *worker = work_anywhere;
 
 /* Threads: each takes a share of the rows; they live for one call, which is only worth it for large work. */
 
@@ -298,7 +267,7 @@ static PyMethodDef methods[] = {
 };
 
 static int prepare(PyObject *module) {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef HAS_VECTOR_SETS
     __builtin_cpu_init();
 #endif
     size_t i = 0;
