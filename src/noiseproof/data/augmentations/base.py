@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from noiseproof.registry import Registry
+
+if TYPE_CHECKING:  # commands that need no torch list what there is
+    from torch import Tensor
 
 __all__ = ["AUGMENTATIONS", "Augmentation"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from noiseproof.data.augmentations.base import AUGMENTATIONS, Augmentation
 from noiseproof.errors import InputError, in_range
@@ -34,11 +33,11 @@ class Cutout(Augmentation):
             raise InputError(f"cutout is for pictures (C, H, W), these samples are {shape}; leave it out of the recipe")
         return 2
 
-    def change(self, inputs: Tensor, u: Tensor) -> Tensor:
+    def change(self, inputs: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         rows, columns = (self._inside(side, u[:, axis]) for axis, side in enumerate((inputs.shape[2], inputs.shape[3])))
         return inputs.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], self.value)
 
-    def _inside(self, side: int, u: Tensor) -> Tensor:
+    def _inside(self, side: int, u: torch.Tensor) -> torch.Tensor:
         """The positions along one side that the square covers, bool (B, side)."""
         first = (u * side).long() - self.size // 2
         place = torch.arange(side, device=u.device)[None] - first[:, None]
