@@ -12,10 +12,12 @@ from torch.nn import functional
 
 from noiseproof import losses, rng
 from noiseproof.learners.heads import Perceptron
+from noiseproof.runtime.isolation import Setting, process_wide
 
 __all__ = ["robust_head"]
 
 _CLIP = 5.0  # norm of a gradient, at most
+_THREADS = Setting(torch.get_num_threads, torch.set_num_threads)
 
 
 class _Plain:
@@ -46,6 +48,7 @@ class _EarlyLearning:
         return functional.cross_entropy(logits, labels) + self.lam * (1 - (p * targets).sum(1)).log().mean()
 
 
+@process_wide("threads", {_THREADS: 1})  # steps this small wait for each other's threads, on a busy machine for long
 def robust_head(
     vectors: npt.NDArray[np.float32],
     given: npt.NDArray[np.int64],
