@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from conftest import seeded
 from noiseproof import losses, methods
+from noiseproof.learners.robust import _EarlyLearning
 from noiseproof.methods import METHODS, Batch, Outputs, Task
 from noiseproof.methods.additions.averages import EMA, SWA
 from noiseproof.methods.additions.smooth import Smoothed
@@ -145,6 +146,18 @@ def test_elr_adds_the_gradient_of_its_paper_and_forgets_by_beta():
             for k, (p, t) in enumerate(zip(P, target, strict=True))
         ]
         assert torch.autograd.grad(value, z)[0][0].tolist() == pytest.approx(slope, abs=1e-6)
+
+
+def test_a_head_on_frozen_features_has_the_objective_of_elr():
+    """Learners lie below the methods and state it once more; the values and gradients are the same, step by step."""
+    method, head = ready("elr(beta=0.7, lam=3)"), _EarlyLearning(1, 4)
+    for _ in range(3):
+        z, same = (toy().detach().float().requires_grad_() for _ in range(2))
+        value, _ = method.objective(batch([z]))
+        other = head(same, GIVEN, torch.tensor([0]))
+        (slope,), (slope_of_head,) = torch.autograd.grad(value, z), torch.autograd.grad(other, same)
+        torch.testing.assert_close(other, value)
+        torch.testing.assert_close(slope_of_head, slope)
 
 
 def test_selc_trains_on_the_given_label_then_on_an_average_with_its_predictions():

@@ -15,7 +15,7 @@ from noiseproof.runtime.own_code import code_of
 __all__ = ["KEYS", "describe", "rebuild"]
 
 KEYS = ("network", "student", "transformers", "code", "members", "combination")
-"""What `describe` may say."""
+"""Keys of what `describe` gives."""
 
 
 def describe(network: Network, name: str) -> dict[str, Any]:

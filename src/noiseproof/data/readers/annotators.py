@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 
 from noiseproof.data.readers import classes
-from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.reading import Reading
 from noiseproof.errors import DataError
@@ -118,24 +117,24 @@ def from_long(table: Table, item: npt.NDArray[np.int64], label: Column, annotato
 
 
 def soft_targets(
-    found: Annotations | None, options: ReadingOptions, source: str, reading: Reading, keep: npt.NDArray[np.int64]
+    found: Annotations | None, wanted: bool, source: str, reading: Reading, keep: npt.NDArray[np.int64]
 ) -> torch.Tensor | None:
     """Soft targets of the samples that are kept, where they are asked for; where they are not, a note that there are.
 
     Raises:
         DataError: they are asked for and there is one label a sample.
     """
-    if found is None and options.soft:
+    if found is None and wanted:
         raise DataError(
             f"{source}: one label a sample is no soft target; --soft needs several annotators (--annotators a,b,c) or "
             "a column of probabilities a class (--label 'p_*')"
         )
     if found is None:
         return None
-    if not options.soft and ((found.soft > 0).sum(axis=1) > 1).any():
+    if not wanted and ((found.soft > 0).sum(axis=1) > 1).any():
         what = "the majority" if found.votes is not None else "the most probable class"
         reading.notes.append(f"each sample has the label of {what}; --soft trains on the shares of all classes")
-    return torch.from_numpy(found.soft[keep]).float() if options.soft else None
+    return torch.from_numpy(found.soft[keep]).float() if wanted else None
 
 
 def _counts(votes: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:

@@ -83,7 +83,7 @@ def arrays(
         reading.skipped += [Skipped(f"sample {place}", "samples have no label") for place in blank.tolist()]
         split = split.take(np.flatnonzero(given >= 0).tolist())
     kept = np.flatnonzero(given >= 0)
-    return replace(split, soft=soft_targets(found, options, source, reading, kept)), found
+    return replace(split, soft=soft_targets(found, options.soft, source, reading, kept)), found
 
 
 def _of_rows(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from noiseproof.data.reading import Reading, Skipped
 from noiseproof.errors import DataError
 
-__all__ = ["PICTURE_ENDINGS", "Folder", "is_leftover", "is_picture", "note_links", "scan", "walk"]
+__all__ = ["PICTURE_ENDINGS", "Folder", "is_leftover", "is_picture", "is_wrong_folder", "note_links", "scan", "walk"]
 
 PICTURE_ENDINGS = (
     ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm",
@@ -141,13 +141,18 @@ def scan(
     return files, names
 
 
+def is_wrong_folder(items: int, others: int) -> bool:
+    """Test for a folder that holds very many other things, such as a disk or a home, and few items."""
+    return others > _MOST_OTHERS and others > 9 * items
+
+
 def refuse_wrong_folder(root: str, items: int, others: int) -> None:
     """Stop at a folder that holds very many other things, such as a disk or a home, before all of it is listed.
 
     Raises:
         DataError: says how many, and what to give instead.
     """
-    if others > _MOST_OTHERS and others > 9 * items:
+    if is_wrong_folder(items, others):
         raise DataError(
             f"{root}: holds more than {_MOST_OTHERS:,} files and folders that are no pictures, and {items:,} pictures "
             "so far; is it the folder of a data set? give the folder that holds one folder of pictures a class"

@@ -15,13 +15,12 @@ import numpy as np
 
 from noiseproof.data.io import file_hashes
 from noiseproof.data.io.picture_bytes import looks_whole
-from noiseproof.data.readers.listing import PICTURE_ENDINGS, walk
+from noiseproof.data.readers.listing import PICTURE_ENDINGS, is_wrong_folder, walk
 from noiseproof.data.reading import CANNOT
 
 __all__ = ["Pictures", "Seen", "look_at", "looks_like_picture", "why"]
 
 _OPTIONAL = (".avif", ".heic", ".heif", ".jp2")  # forms that not every Pillow reads
-_MOST_OTHERS = 50_000  # files and folders that are no pictures
 _DEEP = 4  # folders below the table in which pictures are looked for
 _WITHOUT_WAITING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would wait for ever
 
@@ -43,7 +42,7 @@ class Pictures:
         for relative, folder in walk(str(self.root), str(self.root), deepest=_DEEP):
             found += [f"{relative}/{name}" if relative else name for name in folder.pictures]
             others += len(folder.others) + len(folder.folders)
-            if others > _MOST_OTHERS and others > 9 * len(found):
+            if is_wrong_folder(len(found), others):
                 break  # a home or a disk: pictures have to be named by their path from the table
         return found
 

@@ -75,7 +75,7 @@ def labelled(table: Table, options: ReadingOptions, reading: Reading, home: Path
         None if clean is None or (clean[keep] < 0).any() else torch.from_numpy(clean[keep]),
         tuple(names),
         _origin(table, roles, keep, paths),
-        annotators.soft_targets(found, options, table.source, reading, keep),
+        annotators.soft_targets(found, options.soft, table.source, reading, keep),
     )
     _account(table, roles, reading)
     reading.notes += _giveaways(table, roles, given)
