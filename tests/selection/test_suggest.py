@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import noiseproof
 from noiseproof import data, losses, noise, recipes, theory, train
 from noiseproof.data import Data, Split
 from noiseproof.errors import InputError
-from noiseproof.selection.suggest import suggest
+from noiseproof.selection.suggest import checked_by_training, suggest
 from noiseproof.selection.tune import blinded, tune
 
 
@@ -110,6 +112,15 @@ def test_a_rate_needs_no_matrix_of_all_classes():
 def test_little_noise_is_said_to_need_no_robust_loss():
     assert any("plain ce" in reason for reason in suggest(10, rate=0.05).reasons)
     assert not any("plain ce" in reason for reason in suggest(10, rate=0.4).reasons)
+
+
+@pytest.mark.parametrize(("best", "said"), [("ce", True), ("gce", False)])
+def test_a_training_that_prefers_a_robust_loss_is_not_contradicted(best, said, monkeypatch):
+    choice = SimpleNamespace(method=best, held_out=20, trials=[SimpleNamespace(method=best, accuracy=90.0)])
+    monkeypatch.setattr(sys.modules["noiseproof.selection.tune"], "tune", lambda *arguments, **options: choice)
+    found = checked_by_training(suggest(10, rate=0.05), data.load("digits"), "digits")
+    assert found.method == best
+    assert any("plain ce is as good" in reason for reason in found.reasons) == said
 
 
 def test_with_data_the_suggestion_is_the_candidate_that_agrees_best():

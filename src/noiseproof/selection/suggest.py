@@ -47,6 +47,7 @@ _ALPHA_AT_TEN = 0.6
 _BETA_AT_TEN = 0.12
 _MOST = 10.0  # both factors grow at most so many times for a short training
 _LITTLE = 0.1  # share of wrong labels up to which a robust loss gains little
+_PLAIN = "a robust loss gains little there; plain ce is as good, and correcting the suspect labels is better"
 _SAMPLES = 2_000  # that candidates are trained on, at most
 
 
@@ -164,7 +165,10 @@ def checked_by_training(found: Suggestion, data: Data, recipe: Recipe | str | No
     choice = tune(replace(data, train=few), None, candidates, protocol, seed=seed)
     trained = ", ".join(f"{one.method} {one.accuracy:.1f} %" for one in choice.trials)
     reason = f"agreement with {choice.held_out} held-out given labels after a short training: {trained}"
-    return replace(found, method=choice.method, reasons=(reason, *found.reasons))
+    kept = [
+        one for one in found.reasons if choice.method == "ce" or not one.endswith(_PLAIN)
+    ]  # what came out otherwise
+    return replace(found, method=choice.method, reasons=(reason, *kept))
 
 
 def _noise(classes: int, transition: object, rate: float | None) -> npt.NDArray[np.float64] | None:
@@ -200,10 +204,7 @@ def _needed(
     hardest = int(margins.argmin())
     reasons = []
     if 1 - own.mean() <= _LITTLE:
-        reasons.append(
-            f"about {100 * (1 - own.mean()):.0f} % of the labels are wrong: a robust loss gains little there; plain ce "
-            "is as good, and correcting the suspect labels is better"
-        )
+        reasons.append(f"about {100 * (1 - own.mean()):.0f} % of the labels are wrong: {_PLAIN}")
     if needs and not len(lost):
         which = "each class" if rate is not None else f"class {names[hardest]}"
         rival = "any other" if rate is not None else str(names[int(others[hardest].argmax())])
