@@ -165,9 +165,7 @@ def checked_by_training(found: Suggestion, data: Data, recipe: Recipe | str | No
     choice = tune(replace(data, train=few), None, candidates, protocol, seed=seed)
     trained = ", ".join(f"{one.method} {one.accuracy:.1f} %" for one in choice.trials)
     reason = f"agreement with {choice.held_out} held-out given labels after a short training: {trained}"
-    kept = [
-        one for one in found.reasons if choice.method == "ce" or not one.endswith(_PLAIN)
-    ]  # what came out otherwise
+    kept = [one for one in found.reasons if choice.method == "ce" or not one.endswith(_PLAIN)]  # it came out otherwise
     return replace(found, method=choice.method, reasons=(reason, *kept))
 
 
