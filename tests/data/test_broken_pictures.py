@@ -7,6 +7,7 @@ import io
 import json
 import random
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -247,3 +248,18 @@ def test_a_picture_is_looked_at_again_when_it_changes(tmp_path, monkeypatch):
     again = look_at([str(path) for path in paths])
     assert list(again.broken) == [3, 5]
     assert all(again.hashes[name] == digest for name, digest in first.hashes.items() if name in again.hashes)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "L", "LA", "RGB", "RGBA", "I;16"])
+def test_a_png_too_short_for_its_pixels_is_refused_before_room_is_made(tmp_path, mode):
+    path = tmp_path / "plain.png"
+    Image.new(mode, (3000, 2000)).save(path, compress_level=9)  # as short as a sound one can be
+    assert opened(path).size == (3000, 2000)
+    content = bytearray(path.read_bytes())
+    content[16:24] = (7900).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+    # a single band may have one bit a pixel, for which this is long enough: the decoder finds the end missing
+    expected = "too short for 7900 x 7900 pixels" if mode in ("LA", "RGB", "RGBA") else "truncated"
+    with pytest.raises(DataError, match=expected):
+        opened(path)

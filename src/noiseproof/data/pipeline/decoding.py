@@ -48,6 +48,7 @@ Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 _IN_MEMORY = 4 * 2**30  # bytes
+_MOST_PACKED = 1032  # times that deflate can shorten
 _FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "JPEG2000"]  # none that runs other programs
 _PLUGINS = {
     ".avif": ("AVIF", "PIL.AvifImagePlugin"),
@@ -73,6 +74,8 @@ def reading(path: Path) -> Iterator[Image.Image]:
         with path.open("rb") as file, Image.open(file, formats=_formats(path)) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(f"{path}: {image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are decoded")
+            if image.format == "PNG" and path.stat().st_size * _MOST_PACKED < _least_bytes(image):
+                raise DataError(f"{path}: cannot be decoded (too short for {image.width} x {image.height} pixels)")
             yield image
     except DataError:
         raise
@@ -80,6 +83,12 @@ def reading(path: Path) -> Iterator[Image.Image]:
         raise DataMissingError(f"{path}: no such image") from None
     except Exception as error:  # what decoders raise on damaged files is not a closed list; MemoryError is on it
         raise DataError(f"{path}: cannot be decoded ({type(error).__name__}: {str(error)[:120]})") from None
+
+
+def _least_bytes(image: Image.Image) -> int:
+    """Bytes that the pixels take unpacked, at least: a single band may have one bit a pixel."""
+    bands = len(image.getbands())
+    return image.width * image.height * bands if bands > 1 else image.width * image.height // 8
 
 
 def _formats(path: Path) -> list[str]:
