@@ -250,7 +250,7 @@ def test_a_picture_is_looked_at_again_when_it_changes(tmp_path, monkeypatch):
     assert all(again.hashes[name] == digest for name, digest in first.hashes.items() if name in again.hashes)
 
 
-@pytest.mark.parametrize("mode", ["1", "P", "L", "LA", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("mode", ["1", "P", "L", "LA", "RGB", "RGBA"])
 def test_a_png_too_short_for_its_pixels_is_refused_before_room_is_made(tmp_path, mode):
     path = tmp_path / "plain.png"
     Image.new(mode, (3000, 2000)).save(path, compress_level=9)  # as short as a sound one can be
@@ -259,7 +259,5 @@ def test_a_png_too_short_for_its_pixels_is_refused_before_room_is_made(tmp_path,
     content[16:24] = (7900).to_bytes(4, "big") * 2
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
     path.write_bytes(content)
-    # a single band may have one bit a pixel, for which this is long enough: the decoder finds the end missing
-    expected = "too short for 7900 x 7900 pixels" if mode in ("LA", "RGB", "RGBA") else "truncated"
-    with pytest.raises(DataError, match=expected):
+    with pytest.raises(DataError, match="too short for 7900 x 7900 pixels"):
         opened(path)
