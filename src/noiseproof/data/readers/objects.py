@@ -12,6 +12,7 @@ from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.frames import table_of_frame, table_of_hub, table_of_mapping
 from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
 from noiseproof.data.readers.own import assemble
+from noiseproof.data.readers.number_lists import spread_lists
 from noiseproof.data.readers.partition import part_of
 from noiseproof.data.readers.samples import labelled, parts
 from noiseproof.data.readers.table import Column, Table
@@ -31,6 +32,7 @@ def load_table(source: Any, options: ReadingOptions) -> Data:
         table = table_of_mapping(source)
     else:
         table = table_of_hub(source)
+    spread_lists(table, options.columns())
     reading = Reading(table.source, table.form)
     return assemble(table.source, labelled(table, options, reading, options.root), reading)
 
