@@ -26,10 +26,7 @@ _REMEDIES = {
     ".tfrecord": "write the pictures into class folders, or their features and labels into a CSV or .npz",
     ".rar": "unpack it and give the folder",
     ".7z": "unpack it and give the folder",
-    **{
-        ending: f"type in Python: pandas.{name}('NAME').to_parquet('NEW.parquet')"
-        for ending, name in _READERS.items()
-    },
+    **{ending: f"type in Python: pandas.{name}('NAME').to_parquet('NEW.parquet')" for ending, name in _READERS.items()},
 }
 _SAME = {
     ".hdf5": ".h5", ".hdf": ".h5", ".pickle": ".pkl", ".joblib": ".pkl", ".pth": ".pt", ".rdata": ".rds",

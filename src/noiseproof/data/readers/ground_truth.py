@@ -1,4 +1,4 @@
-"""Output manifests of SageMaker Ground Truth: an item, the class's number, and its name in the metadata, in each line."""
+"""Output manifests of SageMaker Ground Truth: an item in each line, with the name of its class in the metadata."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def table(records: Sequence[Record], source: str, options: ReadingOptions) -> Ta
     jobs = list(dict.fromkeys(job for record in records for job in _jobs(record)))
     job = options.label if options.label in jobs else jobs[0]
     if len(jobs) > 1 and options.label not in jobs:
-        raise DataError(f"{source}: was labelled by several jobs ({', '.join(jobs)}); say which with --label {jobs[0]!r}")
+        raise DataError(
+            f"{source}: was labelled by several jobs ({', '.join(jobs)}); say which with --label {jobs[0]!r}"
+        )
     item = next(name for name in _ITEMS if name in records[0])
     rows = [
         {item: record.get(item), job: (record.get(f"{job}-metadata") or {}).get("class-name")} for record in records

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.listing import PICTURE_ENDINGS
@@ -103,7 +105,7 @@ def _find_path(table: Table, left: list[Column], roles: Roles, pictures: Callabl
 
 
 def _pictures_without_ending(left: list[Column], pictures: Callable[[Sequence[str]], bool]) -> list[Column]:
-    """The column of pictures' names beside no text: called so, or no numbers; a running number only beside no feature."""
+    """The column of pictures' names: called so, or no numbers; a running number only where there is no feature."""
     if any(is_text(column) for column in left):
         return []
     features = [column for column in left if not role_of_name(column.name)]
@@ -146,7 +148,7 @@ def _id_reason(column: Column, only: bool, fewest: int = _FEWEST) -> str:
     if role == "id" or role == "annotator":
         return "an id" if role == "id" else "the annotator"
     if column.numbers is not None:
-        return ""
+        return "" if only or len(column.numbers) < fewest else _running(column.numbers)
     texts, codes = column.coded
     known = [text for text in texts if not is_missing(text)]
     if known and all(_UUID.match(text.strip()) for text in known):
@@ -156,11 +158,7 @@ def _id_reason(column: Column, only: bool, fewest: int = _FEWEST) -> str:
     if only or len(texts) < len(codes) or len(codes) < fewest:
         return ""
     if all(re.fullmatch(r"\d{1,18}(\.0+)?", text.strip()) for text in texts):
-        numbers = np.array([float(text.strip()) for text in texts])
-        steps = np.diff(numbers)
-        if (steps > 0).all() or (steps < 0).all():
-            return "unique rising whole numbers, as of an id"
-        return "whole numbers without a gap, each once, as of an id" if np.ptp(numbers) == len(numbers) - 1 else ""
+        return _running(np.array([float(text.strip()) for text in texts]))
     if all(re.fullmatch(r"[A-Za-z]{0,8}[-_ /#]?\d{2,18}", text.strip()) for text in texts) and not all(
         text.strip().isdigit() for text in texts
     ):
@@ -168,6 +166,20 @@ def _id_reason(column: Column, only: bool, fewest: int = _FEWEST) -> str:
     tokens = all(_TOKEN.match(text.strip()) for text in texts) and len({len(text.strip()) for text in texts}) == 1
     mixed = sum(bool(re.search(r"\d", text) and re.search(r"[A-Za-z]", text)) for text in texts)
     return "a code of its own for each row" if tokens and mixed * 2 > len(texts) else ""
+
+
+def _running(numbers: npt.NDArray[Any]) -> str:
+    """The reason why numbers are no measurements: whole, each once, in order or without a gap; empty if they may be."""
+    head = numbers[:_FEWEST]  # which settles it for most columns
+    if not (np.isfinite(head) & (head >= 0) & (head == np.floor(head))).all() or len(np.unique(head)) < len(head):
+        return ""
+    if not (np.isfinite(numbers) & (numbers >= 0) & (numbers == np.floor(numbers))).all():
+        return ""
+    steps = np.diff(numbers)
+    if (steps > 0).all() or (steps < 0).all():
+        return "unique rising whole numbers, as of an id"
+    without_gap = np.ptp(numbers) == len(numbers) - 1 and len(np.unique(numbers)) == len(numbers)
+    return "whole numbers without a gap, each once, as of an id" if without_gap else ""
 
 
 def _is_unique(column: Column) -> bool:

@@ -31,7 +31,9 @@ _IN_LIST = re.compile(r"(.+)\[\d+\]\Z")  # the columns of a list of numbers
 _FEW = 20  # values with decimals, such as stars of 0.5 to 5, that may still be classes
 _COUNTS = ("votes", "count", "n", "num")
 _ITEMS = ("id", "path", "text")  # roles of columns that name an item
-_FORMS = frozenset("name names text str string id idx index code codes num number int encoded enc readable".split())
+_FORMS = frozenset(
+    {"name", "names", "text", "str", "string", "id", "idx", "index", "code", "codes", "num", "number", "encoded", "enc"}
+)  # words that say in which form a label is written
 
 
 def find_label(table: Table, left: list[Column], roles: Roles) -> None:
@@ -199,13 +201,13 @@ def _item(table: Table, roles: Roles, label: str, annotator: Column) -> str | No
 def _once_each(item: Column, annotator: Column) -> bool:
     """True if no annotator answers twice about an item."""
     pairs = np.stack([item.coded[1], annotator.coded[1]])
-    return np.unique(pairs, axis=1).shape[1] == pairs.shape[1]
+    return bool(np.unique(pairs, axis=1).shape[1] == pairs.shape[1])
 
 
 def _depends(column: Column, codes: npt.NDArray[np.int64]) -> bool:
     """True if records with one code have one value."""
     pairs = np.unique(np.stack([codes, column.coded[1]]), axis=1)
-    return pairs.shape[1] == len(np.unique(pairs[0]))
+    return bool(pairs.shape[1] == len(np.unique(pairs[0])))
 
 
 def leave_out_copies(table: Table, left: list[Column], roles: Roles) -> None:

@@ -34,10 +34,11 @@ _LABELS = {
     "validation": ("y_val", "y_valid", "y_validation", "val_labels", "y_dev", "val_y", "valid_y"),
     "test": ("y_test", "test_labels", "test_y"),
 }
-_KINDS = {
-    **dict.fromkeys("x input inputs feature features feats image images imgs data embedding embeddings emb vectors".split(), "x"),
-    **dict.fromkeys("y label labels lbls target targets given gt".split(), "y"),
+_WORDS = {
+    "x": "x input inputs feature features feats image images imgs data embedding embeddings emb vectors",
+    "y": "y label labels lbls target targets given gt",
 }
+_KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 _JOINED = re.compile(r"(?P<kind>[xy])(?P<part>train|val|valid|test)|(?P<before>train|val|valid|test)(?P<after>[xy])")
 _CLEAN = {"train": ("clean", "clean_train"), "validation": ("clean_val",), "test": ("clean_test",)}
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 
 import numpy as np
+import numpy.typing as npt
 
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.errors import DataError
@@ -56,14 +57,17 @@ def _spread(table: Table, column: Column) -> list[Column]:
     try:
         wrong = np.array([len(cells) not in (0, width) for cells in lists])
         gap = [float("nan")] * width
-        numbers = np.array([[float(cell) for cell in cells] if cells else gap for cells in lists if len(cells) in (0, width)])
+        numbers = np.array(
+            [[float(cell) for cell in cells] if cells else gap for cells in lists if len(cells) in (0, width)]
+        )
     except ValueError as error:
         raise DataError(f"{table.source}, column {column.name!r}: must be lists of numbers ({error})") from None
     if wrong.any():
         raise DataError(
             f"{table.source}, column {column.name!r}: must be lists of {width} numbers; {table.offenders(wrong, texts)}"
         )
-    return [
-        Column(f"{column.name}[{place}]", lambda place=place: [cells[place] if cells else "" for cells in lists], values)
-        for place, values in enumerate(numbers.T)
-    ]
+    return [_numbered(column.name, place, lists, values) for place, values in enumerate(numbers.T)]
+
+
+def _numbered(name: str, place: int, lists: list[list[str]], values: npt.NDArray[np.float64]) -> Column:
+    return Column(f"{name}[{place}]", lambda: [cells[place] if cells else "" for cells in lists], values)

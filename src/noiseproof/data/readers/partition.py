@@ -26,11 +26,11 @@ _WORDS = {
     "unlabelled": "pred prediction predictions unlabeled unlabelled unassigned unsplit unsup unsupervised",
 }  # fmt: skip
 _AFFIXES = frozenset(
-    """
-    set data dataset split images imgs image img seg folder pictures photos samples instances annotations labels
-    metadata public private
-    """.split()
-)
+    {
+        "set", "data", "dataset", "split", "images", "imgs", "image", "img", "seg", "folder", "pictures", "photos",
+        "samples", "instances", "annotations", "labels", "metadata", "public", "private",
+    }
+)  # fmt: skip
 _TRUTH = {**dict.fromkeys(("1", "1.0", "true", "yes", "t", "y"), True),
           **dict.fromkeys(("0", "0.0", "false", "no", "f", "n"), False)}  # fmt: skip
 

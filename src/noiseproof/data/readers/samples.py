@@ -113,7 +113,11 @@ def parts(whole: Split, names: list[str] | None, reading: Reading) -> Parts:
 def _collapsed(table: Table, roles: Roles, options: ReadingOptions) -> tuple[Table, Annotations]:
     """One record an item, of a table with one answer a record."""
     label = roles.label if roles.label is not None else "label"
-    ids = [roles.item, roles.id, *(name for name, why in roles.ignored.items() if why == "an id" and name != roles.annotator)]
+    ids = [
+        roles.item,
+        roles.id,
+        *(name for name, why in roles.ignored.items() if why == "an id" and name != roles.annotator),
+    ]
     keys = [name for name in (*ids, roles.path, roles.text) if name is not None and _repeats(table[name])]
     keys = keys or [name for name in table.names if name not in (roles.annotator, label) and _repeats(table[name])]
     if not keys:

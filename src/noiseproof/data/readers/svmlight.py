@@ -65,9 +65,7 @@ def read_svmlight(path: Path, options: ReadingOptions, reading: Reading) -> Part
     except ValueError as error:
         raise DataError(f"{path}: not sound svmlight text ({str(error)[:100]})") from None
     reading.form = "svmlight"
-    split, _ = arrays(
-        [(str(path), vectors)], [(str(path), labels)], [None], (), str(path), reading, options
-    )
+    split, _ = arrays([(str(path), vectors)], [(str(path), labels)], [None], (), str(path), reading, options)
     assert split.origin is not None
     rows = np.array([number for number, _ in numbered], np.int64)
     return parts(replace(split, origin=replace(split.origin, rows=rows)), None, reading)

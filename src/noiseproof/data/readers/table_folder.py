@@ -34,7 +34,9 @@ _DEEP = 2  # folders that are looked through, as `data/` of a repository
 def part_tables(path: Path, deep: int = _DEEP) -> dict[Path, str]:
     """Tables in a folder, or in the one folder in it, whose names are those of parts; at least the training part."""
     top = Folder(str(path), str(path))
-    stems = {path / name: _SHARD.sub("", name.partition(".")[0]) for name in sorted(top.others) if is_table(path / name)}
+    stems = {
+        path / name: _SHARD.sub("", name.partition(".")[0]) for name in sorted(top.others) if is_table(path / name)
+    }
     parts = parts_of(stems.values())
     found = {one: parts[stem] for one, stem in stems.items() if stem in parts}
     if "train" in found.values():
@@ -79,7 +81,7 @@ def names_pictures(path: Path, table: Path, options: ReadingOptions) -> bool:
 
 
 def annotation_files(path: Path) -> dict[Path, str] | None:
-    """Annotations or lists of the parts in a folder beside the pictures, as COCO and Food-101 have them; None if none."""
+    """Annotations or lists of the parts in a folder beside the pictures, as of COCO and Food-101; None if none."""
     for folder in (path / name for name in _LISTS if (path / name).is_dir()):
         if found := part_tables(folder, 0):
             return found
@@ -113,7 +115,9 @@ def read_tables(found: Mapping[Path, str], options: ReadingOptions) -> Table:
 
 def _first_form(path: Path, found: Iterable[Path]) -> Path:
     """The file that is read of those which differ in their ending alone: the first by `ENDINGS`."""
-    same = [one for one in found if one.name.partition(".")[0] == path.name.partition(".")[0] and one.parent == path.parent]
+    same = [
+        one for one in found if one.name.partition(".")[0] == path.name.partition(".")[0] and one.parent == path.parent
+    ]
     return min(same, key=lambda one: (list(ENDINGS).index("." + one.name.split(".")[1].lower()), one.name))
 
 
