@@ -154,11 +154,12 @@ def assemble(name: str, parts: Parts, reading: Reading) -> Data:
         test = replace(test, given=test.clean)
     announce(reading)
     also = {} if parts.validation is None else {"validation": parts.validation}
+    read = (train, test, *also.values())
     return Data(
         name,
         train,
         test,
-        fingerprint(train, test, hashes=parts.hashes),
+        fingerprint(*read, hashes=parts.hashes),
         (*reading.left_out(), *reading.notes),
         also,
         held,
