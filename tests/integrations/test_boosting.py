@@ -102,7 +102,12 @@ def test_catboost_takes_it(table, classes):
     labels = given if classes == 2 else np.where(train[:, 0] > 15, 2, given)
     metric = "Logloss" if classes == 2 else "MultiClass"
     model = catboost.CatBoostClassifier(
-        iterations=5, verbose=0, thread_count=1, loss_function=catboost_objective("gce"), eval_metric=metric
+        iterations=5,
+        verbose=0,
+        thread_count=1,
+        allow_writing_files=False,
+        loss_function=catboost_objective("gce"),
+        eval_metric=metric,
     ).fit(train[:100], labels[:100])
     raw = model.predict(test, prediction_type="RawFormulaVal")
     predicted = raw > 0 if classes == 2 else raw.argmax(1)

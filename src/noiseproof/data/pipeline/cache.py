@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from noiseproof.storage.rows import Rows
+from noiseproof.storage.row_file import Rows
 
 __all__ = ["Cache"]
 
