@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.names import role_of_name
+from noiseproof.data.readers.column_names import role_of_name
+from noiseproof.data.readers.column_roles import Roles
 from noiseproof.data.readers.numbers import decimal_marks, to_numbers, without_unit
-from noiseproof.data.readers.role import Roles
 from noiseproof.data.readers.table import Column, Table, shown
 from noiseproof.errors import DataError
 

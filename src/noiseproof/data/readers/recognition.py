@@ -15,8 +15,8 @@ from noiseproof.data.readers import (
     image_metadata,
     npz,
     paired_texts,
+    table_files,
     table_folder,
-    tables,
     webdataset,
 )
 from noiseproof.data.readers.base import READERS, Parts, ReadingOptions, reader
@@ -45,7 +45,7 @@ def load_own(path: Path, options: ReadingOptions | None = None) -> Data:
         if form.sniff(path):
             return assemble(str(path), form.read(path, options, reading), reading)
     raise DataError(
-        f"{path}: own data is a folder of class folders, a table ({', '.join(tables.ENDINGS)}; also compressed), "
+        f"{path}: own data is a folder of class folders, a table ({', '.join(table_files.ENDINGS)}; also compressed), "
         "arrays (.npz), an export of Label Studio, doccano, Argilla, Prodigy, CVAT or COCO, or an archive of these"
     )
 
@@ -55,9 +55,9 @@ def _arrays(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     return npz.read_npz(path, options, reading)
 
 
-@reader("table", tables.is_table)
+@reader("table", table_files.is_table)
 def _table(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
-    return labelled(tables.read_table(path, options), options, reading, options.root or path.parent)
+    return labelled(table_files.read_table(path, options), options, reading, options.root or path.parent)
 
 
 @reader("archive", lambda path: path.is_file() and path.name.lower().endswith(ARCHIVES))
@@ -154,11 +154,12 @@ def assemble(name: str, parts: Parts, reading: Reading) -> Data:
         test = replace(test, given=test.clean)
     announce(reading)
     also = {} if parts.validation is None else {"validation": parts.validation}
+    read = (train, test, *also.values())
     return Data(
         name,
         train,
         test,
-        fingerprint(train, test, hashes=parts.hashes),
+        fingerprint(*read, hashes=parts.hashes),
         (*reading.left_out(), *reading.notes),
         also,
         held,

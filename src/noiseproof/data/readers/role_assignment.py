@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.column_names import role_of_name
+from noiseproof.data.readers.column_roles import Roles
 from noiseproof.data.readers.input_columns import find_inputs
 from noiseproof.data.readers.label_columns import find_label, find_votes, shares
-from noiseproof.data.readers.names import role_of_name
-from noiseproof.data.readers.role import Roles
 from noiseproof.data.readers.table import Column, Table, shown
 from noiseproof.errors import DataError
 
@@ -111,7 +111,7 @@ def _by_name(table: Table, left: list[Column], roles: Roles, *wanted: str) -> li
 
 
 def _names_parts(column: Column) -> bool:
-    from noiseproof.data.readers.partition import part_of
+    from noiseproof.data.readers.part_names import part_of
 
     if column.numbers is not None:
         return False
