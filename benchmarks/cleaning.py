@@ -22,7 +22,7 @@ import torch
 
 from noiseproof.data import Data, Split
 from noiseproof.data.dataset import stratified
-from noiseproof.doctor.cleaning import ways
+from noiseproof.doctor.cleaning import payoff
 from noiseproof.rng import permutation
 
 OUT = Path(__file__).with_suffix(".json")
@@ -67,8 +67,8 @@ def pruned_by_cleanlab(split: Split, seed: int) -> float:
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     probabilities = cross_val_predict(model, vectors[stay], given[stay], cv=5, method="predict_proba")
     kept = ~find_label_issues(given[stay], probabilities)
-    mapped = ways._mapped(vectors, stay)
-    predicted = ways._predictions(
+    mapped = payoff._mapped(vectors, stay)
+    predicted = payoff._predictions(
         mapped[stay], given[stay], kept.astype(float), mapped[held], len(split.classes), "ce", seed
     )
     return float((predicted == split.clean.numpy()[held]).mean())
@@ -76,7 +76,7 @@ def pruned_by_cleanlab(split: Split, seed: int) -> float:
 
 def measure(name: str, split: Split, seeds: int) -> dict[str, object]:
     started = time.process_time()
-    result = ways.compare_ways(Data(name, split, split.take([0]), "benchmark"), seeds=seeds)
+    result = payoff.compare_ways(Data(name, split, split.take([0]), "benchmark"), seeds=seeds)
     clean = {way: list(one.clean) for way, one in result.ways.items()}
     clean["cleanlab"] = [pruned_by_cleanlab(split, seed) for seed in range(1, seeds + 1)]
     return {

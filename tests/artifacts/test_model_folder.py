@@ -18,7 +18,7 @@ import noiseproof
 from conftest import ROOT, seeded
 from noiseproof import artifacts, data, recipes, train
 from noiseproof.artifacts.export import export
-from noiseproof.artifacts.inputs import as_inputs, read_items
+from noiseproof.artifacts.new_items import as_inputs, read_items
 from noiseproof.data.dataset import Data, Split, Texts, samples
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.errors import DataError, DataMissingError, InputError, MachineError

@@ -20,7 +20,7 @@ from noiseproof import data
 from noiseproof.cli import main
 from noiseproof.data.io.picture_bytes import looks_whole
 from noiseproof.data.pipeline.decoding import opened
-from noiseproof.data.readers.pictures import look_at
+from noiseproof.data.readers.table_pictures import look_at
 from noiseproof.errors import DataError
 
 FORMS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")

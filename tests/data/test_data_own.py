@@ -14,7 +14,7 @@ from PIL import Image
 from noiseproof import data
 from noiseproof.data.dataset import Origin, Texts, fingerprint
 from noiseproof.data.readers.base import Parts
-from noiseproof.data.readers.own import assemble
+from noiseproof.data.readers.recognition import assemble
 from noiseproof.data.reading import Reading
 from noiseproof.errors import DataError, DataMissingError
 

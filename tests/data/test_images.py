@@ -20,7 +20,7 @@ from noiseproof.data.pipeline.batches import Batches
 from noiseproof.data.pipeline.decoding import box, in_memory, opened, resized, size_of
 from noiseproof.data.pipeline.jitter import brightness, contrast, hue, jitter, saturation
 from noiseproof.errors import DataError, DataMissingError, InputError
-from noiseproof.storage import rows
+from noiseproof.storage import row_file
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -207,7 +207,7 @@ def test_a_disk_that_fills_up_ends_the_keeping_and_not_the_process(pictures, tmp
     def full(*args: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(rows.os, "pwrite", full)
+    monkeypatch.setattr(row_file.os, "pwrite", full)
     cached = everything(Batches(pictures, 5, augment=augment, cache=tmp_path))
     assert all(torch.equal(plain[i], cached[i]) for i in plain)
     assert not any(next(tmp_path.iterdir()).read_bytes())

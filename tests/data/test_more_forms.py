@@ -17,7 +17,7 @@ from noiseproof import data
 from noiseproof.data.dataset import Texts
 from noiseproof.data.readers import csv_table
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.pictures import looks_like_picture
+from noiseproof.data.readers.table_pictures import looks_like_picture
 from noiseproof.errors import DataError
 
 ROWS = "".join(f"{i % 7 / 4},{i % 5},{'cat' if i % 2 else 'dog'}\n" for i in range(40))

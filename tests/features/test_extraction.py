@@ -16,7 +16,7 @@ from PIL import Image
 from noiseproof import features
 from noiseproof.errors import InputError, MachineError
 from noiseproof.experiments.executors.base import Finished, Lost
-from noiseproof.experiments.extraction import all_parts
+from noiseproof.experiments.parallel_features import all_parts
 from noiseproof.features import FeatureCache, FrozenNetwork, extract
 from support.commands import run_command
 

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from conftest import ROOT
 from noiseproof import losses
 from noiseproof.errors import InputError, MachineError, NoiseproofError
-from support.refused import AS_TORCH, COMMANDS, REFUSED
+from support.refused import AS_TORCH, REFUSED
+from support.refused_commands import COMMANDS
 
 SNAPSHOTS = ROOT / "tests" / "snapshots" / "refusals.json"
 

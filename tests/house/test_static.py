@@ -164,7 +164,7 @@ BANS: dict[str, Callable[[Use], bool]] = {
 # (file, ban) -> why it is right there. The file layer is the place that writes, renames and removes.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("storage/files.py", "writes files"): "it is the file layer",
-    ("storage/rows.py", "writes files"): "a cache that is filled row by row, each with its checksum",
+    ("storage/row_file.py", "writes files"): "a cache that is filled row by row, each with its checksum",
     ("storage/files.py", "removes files"): "it is the file layer: temporary files",
     ("models/transformers_networks.py", "trusts what it loads"): "says trust_remote_code=False, and safetensors alone",
     ("experiments/driver.py", "removes files"): "the checkpoints of a run that is recorded",
@@ -184,7 +184,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "losses/_kernels/node.py",
         "writes files",
     ): "a compiled library, which a compiler writes and a rename puts in place",
-    ("speed/turns.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
+    ("speed/interleaved.py", "writes files"): "the kernel's switch that resets the peak of this process's memory",
     ("doctor/cleaning/forms/folder.py", "writes files"): "pictures of a cleaned data set, copied into a new folder",
     ("doctor/judges/forests.py", "draws from a global stream"): "numpy's generator, seeded from the run's own key",
     ("models/construction.py", "draws from a global stream"): "networks of the user know no other; inside fork_rng",

@@ -19,10 +19,10 @@ from noiseproof.methods.anl_ce_er import entropy_gap
 from noiseproof.methods.dividemix import sharpen
 from noiseproof.methods.elr_plus import ramp
 from noiseproof.methods.forward import through
-from noiseproof.methods.peers import estimated_rate
 from noiseproof.methods.pes import PES
 from noiseproof.methods.reweight import importance
 from noiseproof.methods.sop import sop_terms
+from noiseproof.methods.two_networks import estimated_rate
 from noiseproof.methods.volminnet import default_init, learned_matrix
 
 # The toy of the survey of methods: K = 4, the given label is the second class.

@@ -194,7 +194,7 @@ def test_elr_state_by_sample_is_printed_with_its_size():
 
 
 def test_several_processes_are_refused_where_state_cannot_be_shared():
-    from noiseproof.train.preparation import check_processes
+    from noiseproof.train.method_preparation import check_processes
 
     check_processes(methods.parse("js + ema"), "js", 2)
     for text in ("elr", "ce + sam"):

@@ -19,10 +19,10 @@ from noiseproof.methods.elr_plus import ramp
 from noiseproof.methods.forward import through
 from noiseproof.methods.jocor import joint_losses
 from noiseproof.methods.js import jensen_shannon
-from noiseproof.methods.peers import smallest
 from noiseproof.methods.reweight import importance
 from noiseproof.methods.suspects import neighbour_votes
 from noiseproof.methods.transition import anchor_matrix, confident_counts, dual_matrix
+from noiseproof.methods.two_networks import smallest
 from noiseproof.methods.volminnet import learned_matrix
 
 REFERENCE = ROOT.parent / "shared" / "reference"

@@ -11,8 +11,8 @@ from noiseproof import losses, methods
 from noiseproof.methods import METHODS, dividemix, elr_plus, mixup
 from noiseproof.methods.anl_ce_er import entropy_gap
 from noiseproof.methods.base import Batch
-from noiseproof.methods.peers import smallest
 from noiseproof.methods.sop import sop_terms
+from noiseproof.methods.two_networks import smallest
 
 
 def fixed_mix(monkeypatch, module, share: float, partner: list[int]) -> None:

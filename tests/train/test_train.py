@@ -8,12 +8,10 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from conftest import seeded
@@ -24,20 +22,9 @@ from noiseproof.train import Training, fit, fit_together
 from noiseproof.train.health import gradients, health
 from noiseproof.train.initial import HELD_OUT, network_for
 from noiseproof.train.step import lr_at
+from support.made_pictures import images
 
 QUICK = {"train.epochs": 3}
-
-
-def images(count: int = 38, *, classes: int = 10, size: int = 32, channels: int = 3) -> Data:
-    """Random pictures with random labels; each class has its own brightness."""
-    names = tuple(f"class {k}" for k in range(classes))
-
-    def split(count: int, seed: int) -> Split:
-        labels = torch.randint(classes, (count,), generator=seeded(seed))
-        pixels = torch.randint(0, 100, (count, channels, size, size), generator=seeded(seed + 1))
-        return Split((pixels + 15 * labels[:, None, None, None]).byte(), labels, labels, names)
-
-    return Data("pictures", split(count, 1), split(16, 3), "0" * 64)
 
 
 # Ours against a plain restatement of the published loop
@@ -364,37 +351,6 @@ def test_a_recipe_can_train_on_the_first_samples_with_the_labels_of_the_whole():
         == fit(first, cut, "ce", recipes.load("digits", QUICK), seed=1).curves["test_accuracy"]
     )
     assert found.notes == (f"trained on the first 300 of {len(digits.train)} samples",)
-
-
-def saved(pictures: Data, folder: Path) -> Data:
-    """The same data set as files."""
-
-    def split(part: Split, name: str) -> Split:
-        paths = [folder / f"{name}{number}.png" for number in range(len(part))]
-        for pixels, path in zip(part.inputs, paths, strict=True):
-            Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(path)
-        return dataclasses.replace(part, inputs=tuple(paths))
-
-    return dataclasses.replace(pictures, train=split(pictures.train, "train"), test=split(pictures.test, "test"))
-
-
-def test_files_of_one_small_size_train_as_the_same_pictures_in_memory(tmp_path):
-    recipe = recipes.load("small-cifar10", {**QUICK, "augment.crop_padding": 4})
-    pictures = images(20)
-    found = fit(saved(pictures, tmp_path), None, "jal-ce", recipe, seed=1, precision="fp32")
-    assert (
-        found.curves["train_loss"]
-        == fit(pictures, None, "jal-ce", recipe, seed=1, precision="fp32").curves["train_loss"]
-    )
-
-
-def test_files_of_several_sizes_need_a_recipe_that_cuts_them(tmp_path):
-    files = saved(images(20), tmp_path)
-    Image.new("RGB", (40, 32)).save(tmp_path / "train7.png")
-    with pytest.raises(
-        InputError, match=r"train7.png: 40 x 32 pixels, others have 32 x 32; give the recipe resize and crop"
-    ):
-        fit(files, None, "ce", recipes.load("small-cifar10"), seed=1)
 
 
 def test_held_out_given_labels_are_judged_and_not_trained_on():

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from noiseproof.artifacts.architectures import Architecture
-from noiseproof.artifacts.inputs import as_inputs
+from noiseproof.artifacts.new_items import as_inputs
 from noiseproof.data.dataset import Inputs
 from noiseproof.features import Columns
 from noiseproof.features.base import Bad, Progress

@@ -26,8 +26,9 @@ from noiseproof.cli import (
     predict,
     records,
     results,
-    runs,
+    sweep,
     theory,
+    train,
 )
 from noiseproof.cli.help import group_options
 from noiseproof.cli.options import accept_imports
@@ -48,13 +49,13 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "diagnose": (diagnose.diagnose, "Find wrong labels and estimate how many there are."),
     "clean": (clean.clean, "Drop, relabel or weight suspects; write a new copy."),
-    "train": (runs.train, "Train once; leave a record and a model."),
+    "train": (train.train, "Train once; leave a record and a model."),
     "predict": (predict.predict, "Label new items with a trained model."),
     "evaluate": (predict.evaluate, "Measure a model, also against noisy labels."),
     "export": (predict.export, "Write a model as ONNX or torch.export file."),
     "features": (features.features, "Compute features of many pictures ahead."),
     "compare": (compare.compare, "Train several methods and print their table."),
-    "sweep": (runs.sweep, "Run a grid on this machine or many; resumable."),
+    "sweep": (sweep.sweep, "Run a grid on this machine or many; resumable."),
     "table": (results.table, "Print the table of a results folder."),
     "figure": (results.figure, "Draw a figure of a results folder."),
     "report": (results.report, "Write one page with tables and figures."),

@@ -58,7 +58,7 @@ def clean(
     if data is None:
         raise InputError("which data? Type: noiseproof clean DATA --issues FILE --drop --out NEW")
     if compare:
-        from noiseproof.doctor.cleaning.ways import compare_ways
+        from noiseproof.doctor.cleaning.payoff import compare_ways
 
         result = compare_ways(data, seeds=seeds, on_progress=lambda text: typer.echo(text, err=True))
         typer.echo(json.dumps(result.to_json()) if as_json else str(result))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noiseproof.cli import options, sweeping
+from noiseproof.cli import options, worker_pool
 from noiseproof.errors import InputError
 from noiseproof.text import split_list
 
@@ -61,7 +61,7 @@ def compare(
     if not named:
         raise InputError("--methods needs at least one method, such as ce,jal-ce")
     folder = out or Path("results") / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).stem) or "compare")
-    pool = sweeping.local_pool(len(named) * seeds, workers, device, stuck_after)
+    pool = worker_pool.local_pool(len(named) * seeds, workers, device, stuck_after)
     try:
         from noiseproof.experiments import grid
 
@@ -76,13 +76,13 @@ def compare(
             precision=precision or "auto",
             mode=mode or "deterministic",
         )
-        calls = sweeping.calls(folder, data_root, device, keep_outputs, keep_models=keep_model is not None)
-        summary = sweeping.run_all(runs, folder, pool, calls, retry_failed=True)
+        calls = worker_pool.calls(folder, data_root, device, keep_outputs, keep_models=keep_model is not None)
+        summary = worker_pool.run_all(runs, folder, pool, calls, retry_failed=True)
     finally:
         pool.close()
-    with sweeping.stoppable("the same command goes on from there"):
+    with worker_pool.stoppable("the same command goes on from there"):
         chosen = _tuned(runs, folder, data_root, device) if tune else None
-        found = sweeping.records_of(runs, folder)
+        found = worker_pool.records_of(runs, folder)
         if as_json:
             typer.echo(json.dumps({**_json(found, chosen), **_account(data, data_root)}))
         else:
@@ -100,7 +100,7 @@ def compare(
                 arrays=output_figures.beside(folder),
             )
             typer.echo(f"curves {curves}, report {page}, records {folder}/runs", err=as_json)
-    sweeping.complain(found, summary)
+    worker_pool.complain(found, summary)
 
 
 def _account(data: str, root: Path | None) -> dict[str, Any]:

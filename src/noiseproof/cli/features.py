@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noiseproof.cli import options, sweeping
+from noiseproof.cli import options, worker_pool
 from noiseproof.cli.predict import shown
 from noiseproof.errors import InputError
 
@@ -53,7 +53,7 @@ def features(
     splits = [split.inputs for split in (found.train, found.test, *found.also.values()) if len(split)]
     if (kind := kind_of(splits[0])) != "pictures":
         raise InputError(f"{data}: features of {kind} take seconds and are not kept; only those of pictures are")
-    with sweeping.stoppable("the same command goes on"):
+    with worker_pool.stoppable("the same command goes on"):
         if ray:
             parts = _on_ray(ray, workers, splits, network, folder.absolute())
         else:
@@ -74,7 +74,7 @@ def features(
 def _on_ray(address: str, workers: int | None, splits: list[Any], network: str, folder: Path) -> list[Extracted]:
     """One part a slot of a Ray cluster, whose nodes see the pictures and the cache under the same paths."""
     from noiseproof.experiments.executors.ray import RayPool
-    from noiseproof.experiments.extraction import all_parts
+    from noiseproof.experiments.parallel_features import all_parts
     from noiseproof.features import extract
 
     absolute = [tuple(map(Path.absolute, one)) if isinstance(one, tuple) else one for one in splits]

@@ -46,7 +46,7 @@ def predict(
     noiseproof predict results/model customers.csv --id customer --top 3
     """
     from noiseproof.artifacts import load_model, predictions
-    from noiseproof.artifacts.inputs import read_items
+    from noiseproof.artifacts.new_items import read_items
     from noiseproof.data.readers.base import ReadingOptions
 
     opened = load_model(model)

@@ -17,7 +17,7 @@ from noiseproof.data.dataset import fingerprint
 from noiseproof.data.load import named, path_of
 from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
-from noiseproof.experiments.names import FILE
+from noiseproof.experiments.run_id import FILE
 from noiseproof.labels import CIFAR_N
 from noiseproof.recipes.content import code_content, method_content, recipe_content
 from noiseproof.runtime.own_code import code_of

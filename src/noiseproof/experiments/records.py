@@ -30,7 +30,7 @@ from typing_extensions import TypedDict
 from noiseproof import __version__
 from noiseproof.errors import DataError, DataMissingError
 from noiseproof.experiments import bulk
-from noiseproof.experiments.names import canonical, run_id
+from noiseproof.experiments.run_id import canonical, run_id
 from noiseproof.storage import files
 
 __all__ = [

@@ -38,7 +38,7 @@ def picture(path: Path) -> Tensor:
         DataError: it cannot be decoded; see `data.pipeline.decoding.reading`.
     """
     from noiseproof.data.pipeline.decoding import reading
-    from noiseproof.data.pipeline.modes import as_rgb, upright
+    from noiseproof.data.pipeline.picture_modes import as_rgb, upright
 
     with reading(path) as image:
         return torch.from_numpy(np.array(as_rgb(upright(image)))).permute(2, 0, 1)

@@ -18,6 +18,8 @@ __all__ = ["Items", "as_loss", "causal_loss", "compute_loss", "unwrapped"]
 
 Items = Tensor | int | None
 
+_SLIP = 0.01  # of a sum of probabilities, as of rounded ones or of half precision
+
 
 def compute_loss(
     loss: losses.Loss | SigmoidLoss | str, *, shift_labels: bool = False
@@ -50,7 +52,10 @@ def compute_loss(
         if shift_labels:
             logits, labels = logits[..., :-1, :], labels[..., 1:]
         rows, targets = _paired(loss, logits, labels)
-        return _reduced(lambda chosen: chosen(rows, targets), loss, rows.device, num_items_in_batch)
+        items: Any = num_items_in_batch
+        if items is not None and isinstance(loss, losses.Loss) and targets.dim() == 2:
+            items = items / targets.shape[1]  # the Trainer counts each probability as a label
+        return _reduced(lambda chosen: chosen(rows, targets), loss, rows.device, items)
 
     return from_outputs
 
@@ -168,7 +173,7 @@ def _linear_head(model: Any) -> nn.Linear:
         return head
     raise InputError(
         f"causal_loss needs a plain ...ForCausalLM with a linear head, got {type(model).__name__}"
-        f"{'' if head is None else f' with a {type(head).__name__}'}; "
+        f"{'' if head is None else f' with a {type(head).__module__}.{type(head).__name__}'}; "
         "for others use Trainer(compute_loss_func=compute_loss(..., shift_labels=True))"
     )
 
@@ -193,13 +198,14 @@ def _logits(outputs: Any) -> Tensor:
 def _paired(loss: losses.Loss | SigmoidLoss, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Logits as rows of classes, and their labels: indices, probabilities or marks."""
     rows = logits.reshape(-1, logits.shape[-1])
-    if labels.shape == logits.shape[:-1] and isinstance(loss, losses.Loss):
+    if labels.shape == logits.shape[:-1] and isinstance(loss, losses.Loss) and not labels.is_floating_point():
         return rows, labels.reshape(-1)
     if labels.shape == logits.shape:
         soft = labels.reshape(rows.shape)
         if isinstance(loss, SigmoidLoss):
             return rows, soft.to(rows.dtype)
         if labels.is_floating_point():
+            _check_sums(soft)
             return rows, soft
     wanted = "marks of 0 and 1 in the logits' shape"
     if isinstance(loss, losses.Loss):
@@ -208,6 +214,17 @@ def _paired(loss: losses.Loss | SigmoidLoss, logits: Tensor, labels: Tensor) -> 
         f"labels of shape {tuple(labels.shape)} ({labels.dtype}) do not fit logits of shape {tuple(logits.shape)}; "
         f"give {wanted}"
     )
+
+
+def _check_sums(soft: Tensor) -> None:
+    """Refuse rows that are no probabilities: those of several labels a sample would be another loss."""
+    off = (soft.sum(1) - 1).abs() > _SLIP
+    if off.any():
+        row = int(off.int().argmax())
+        raise InputError(
+            f"labels in the logits' shape must be probabilities, and those of sample {row} of the batch add up to "
+            f"{float(soft[row].sum()):g}; for several labels a sample use losses.SigmoidLoss"
+        )
 
 
 def _reduced(

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
+from noiseproof.errors import InputError
 
-__all__ = ["Rows", "soft_targets"]
+__all__ = ["Rows", "refuse_gaps", "soft_targets"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,20 @@ class Rows:
     def take(self, index: npt.NDArray[np.int64]) -> Rows:
         soft = None if self.soft is None else self.soft[index]
         return Rows(self.features[index], self.codes[index], self.weights[index], soft)
+
+
+def refuse_gaps(y: Any) -> None:
+    """Refuse labels of which some are missing; scikit-learn takes them for numbers of a regression.
+
+    Raises:
+        InputError: None, NaN or NA among labels that are no plain numbers.
+    """
+    labels = np.empty(0) if hasattr(y, "columns") else np.asarray(y)
+    if labels.dtype.kind != "O" or labels.ndim != 1:
+        return
+    missing = np.flatnonzero(pd.isna(labels))
+    if len(missing):
+        raise InputError(f"y holds {len(missing)} missing labels, the first in row {missing[0]}; leave these rows out")
 
 
 def soft_targets(y: Any) -> tuple[Any, npt.NDArray[np.float64] | None, npt.NDArray[Any] | None]:

@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from torch import Tensor, nn
+from torch import nn
 
 from noiseproof import losses
 from noiseproof.errors import InputError, in_range
@@ -30,15 +30,15 @@ from noiseproof.integrations._chosen_loss import loss_of
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
 from noiseproof.integrations._network import Module, Standardized, network_for, seeded
 from noiseproof.integrations._optimizer import Optimizer, arguments_of, optimizer_of
-from noiseproof.integrations._rows import Rows, soft_targets
+from noiseproof.integrations._rows import Rows, refuse_gaps, soft_targets
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import device
 from noiseproof.train.health import LIMIT, health
 
 try:
-    from skorch import NeuralNetClassifier
     from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
-    from skorch.dataset import ValidSplit
+
+    from noiseproof.integrations._skorch_net import WeightedNet, logits_of, split_of
 except ImportError as error:
     raise ImportError("NoisyLabelClassifier needs skorch; type: pip install 'noiseproof[sklearn]'") from error
 
@@ -218,6 +218,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     ) -> tuple[Rows, int]:
         """The checked samples with their codes and weights, and the seed of this fit."""
         self._check_numbers()
+        refuse_gaps(y)
         wanted = _FLOATS if first else vars(self)["dtype_"]
         features, labels = validate_data(
             self,
@@ -234,7 +235,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self.classes_ = np.unique(labels if classes is None else classes)
         if unknown := set(np.unique(labels)) - set(self.classes_):
             raise ValueError(
-                f"labels {sorted(map(str, unknown))[:3]} are none of the classes {list(self.classes_)[:10]}"
+                f"labels {sorted(map(str, unknown))[:3]} are none of the classes {self.classes_[:10].tolist()}"
             )
         weights = _check_sample_weight(sample_weight, features, dtype=features.dtype, ensure_non_negative=True)
         if self.class_weight is not None:
@@ -256,6 +257,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             raise InputError(f"hidden must be widths such as (128,) or (256, 256), got hidden={self.hidden!r}")
         for width in widths:
             _whole("a width of hidden", width)
+        if isinstance(self.lr, str) and self.lr != "auto":
+            raise InputError(f"lr must be 'auto' or a number above 0, got lr={self.lr!r}")
         if self.lr != "auto":
             in_range("lr", self.lr, 0, above=True)  # type: ignore[arg-type]
         in_range("momentum", self.momentum, 0, 1, below=True)
@@ -282,7 +285,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 trial=True,
             )
             self._run(net, part, goes_on=False)
-            predicted = _logits(net, rows.features[held_out]).argmax(1).cpu().numpy()
+            predicted = logits_of(net, rows.features[held_out]).argmax(1).cpu().numpy()
             return float((predicted == rows.codes[held_out]).mean())
 
         return choose_rate(rows.codes, seed, reference, agreement) * self._scale()
@@ -317,7 +320,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             usual["momentum"] = self.momentum
         arguments = arguments_of(optimizer, usual, self.optimizer_params)
         loud = self.verbose and not trial
-        return _WeightedNet(
+        return WeightedNet(
             network,
             criterion=self.loss_,
             optimizer=optimizer,
@@ -329,7 +332,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             iterator_train__generator=torch.Generator().manual_seed(seed),
             iterator_valid__generator=torch.Generator().manual_seed(seed),  # else torch's global stream is drawn from
             iterator_train__drop_last=left_alone,  # batch normalisation cannot train on one sample
-            train_split=ValidSplit(self.validation_fraction, stratified=True, random_state=seed) if held_out else None,
+            train_split=split_of(rows.codes, self.validation_fraction, seed),
             classes=np.arange(len(self.classes_)),
             callbacks=callbacks,
             device=str(device.resolve_device(self.device, "fp32", network).device),
@@ -352,7 +355,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def _look_at(self, rows: Rows, reference: Reference) -> None:
         """Health of the fit, and a warning if it underfits."""
         chosen = slice(None, None, math.ceil(len(rows.codes) / LIMIT))
-        logits = _logits(self.net_, rows.features[chosen])
+        logits = logits_of(self.net_, rows.features[chosen])
         given = torch.from_numpy(rows.codes[chosen]).to(logits.device)
         self.health_ = health(self.loss_.with_options(reduction="mean"), logits, given, None)
         fitted = self.health_.get("fitted", 0.0)
@@ -371,7 +374,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """The probability of each class of `classes_`, (N, K)."""
         check_is_fitted(self)
         features = validate_data(self, X, dtype=self.dtype_, reset=False, allow_nd=True)
-        p: npt.NDArray[np.float64] = _logits(self.net_, features).double().softmax(1).cpu().numpy()
+        p: npt.NDArray[np.float64] = logits_of(self.net_, features).double().softmax(1).cpu().numpy()
         return p
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -412,23 +415,6 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return found
 
 
-def _logits(net: Any, features: npt.NDArray[Any]) -> Tensor:
-    network = net.module_.eval()
-    with isolated(), torch.no_grad():
-        return torch.cat([network(part.to(net.device)) for part in torch.split(torch.from_numpy(features), 1024)])
-
-
 def _whole(name: str, value: Any) -> None:
     if not isinstance(value, Integral) or value < 1:
         raise InputError(f"{name} must be a whole number from 1 on, got {name}={value!r}")
-
-
-class _WeightedNet(NeuralNetClassifier):  # type: ignore[misc]
-    """skorch's classifier with the mean loss weighted by `sample_weight`."""
-
-    def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
-        weights = X["sample_weight"].to(y_pred.device)
-        targets = X.get("soft", y_true)
-        each = self.criterion_(y_pred, targets.to(y_pred.device))
-        mean: Tensor = (each * weights).sum() / weights.sum()
-        return mean

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.losses import _kernels
-from noiseproof.losses.observed import node_of_fx, per_class_of_shards
-from noiseproof.losses.published import published_text
+from noiseproof.losses.paper_parameters import published_text
 from noiseproof.losses.reduction import reduce
+from noiseproof.losses.tensor_proxies import node_of_fx, per_class_of_shards
 from noiseproof.losses.types import Logits, LogProbs, Options, PerClass
 from noiseproof.registry import Registry
 from noiseproof.text import parse_sum, write_value

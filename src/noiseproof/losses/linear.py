@@ -15,9 +15,9 @@ from torch import Tensor, is_grad_enabled
 from torch.autograd.function import Function
 
 from noiseproof.losses._kernels.context import graph_is_kept, is_batched, transforms_are_active
-from noiseproof.losses.at_once import value_and_grad
 from noiseproof.losses.base import Loss
 from noiseproof.losses.reduction import denominator
+from noiseproof.losses.value_with_gradient import value_and_grad
 
 __all__ = ["linear_loss"]
 

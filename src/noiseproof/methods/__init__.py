@@ -8,7 +8,7 @@ from importlib import import_module
 from noiseproof import losses
 from noiseproof.errors import InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES
-from noiseproof.losses.published import published_names
+from noiseproof.losses.paper_parameters import published_names
 from noiseproof.methods.additions import ADDITIONS, Addition
 from noiseproof.methods.base import METHODS, Batch, Group, Method, Outputs, Pass, Task, with_loss
 from noiseproof.methods.plain import Plain

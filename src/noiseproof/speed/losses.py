@@ -28,9 +28,9 @@ from torch import Tensor
 from noiseproof import __version__, losses
 from noiseproof.losses import _kernels
 from noiseproof.losses._kernels import cpu
+from noiseproof.speed.interleaved import Loss, Way, batch, peak, side_by_side, step
 from noiseproof.speed.processor import processor
 from noiseproof.speed.published_style import usual_loss
-from noiseproof.speed.turns import Loss, Way, batch, peak, side_by_side, step
 from noiseproof.storage import files
 
 __all__ = ["run"]

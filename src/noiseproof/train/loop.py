@@ -30,7 +30,7 @@ from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
 from noiseproof.recipes.content import method_content, recipe_content
 from noiseproof.runtime.isolation import isolated
-from noiseproof.train import checkpoint, evaluate, preparation
+from noiseproof.train import checkpoint, evaluate, method_preparation
 from noiseproof.train.device import flags, resolve_device
 from noiseproof.train.distributed import Team
 from noiseproof.train.initial import network_for, start_of
@@ -127,7 +127,7 @@ class Training:
         self.data, self.augment, self.extractor, self.notes = data, start.augment, start.extractor, start.notes
         self.rule = rule = rule or method.rule()
         self.folder: Path | None = None
-        preparation.check_processes(rule, method.name, team.size)
+        method_preparation.check_processes(rule, method.name, team.size)
         networks = [network_for(data, method, recipe, seed=seed, number=number) for number in range(rule.networks)]
         self.config = resolve_device(team.device or device, precision, networks[0])
         self.networks: list[Network] = [
@@ -135,13 +135,15 @@ class Training:
             for network in networks
         ]
         self.network = self.networks[0]
-        self.frozen, notes = preparation.freeze(self.networks, recipe.train.frozen_layers)
+        self.frozen, notes = method_preparation.freeze(self.networks, recipe.train.frozen_layers)
         self.notes += notes
         rows = nn.modules.batchnorm._BatchNorm if is_of_library(recipe.model.name) else nn.BatchNorm1d
         self.normalises_rows = any(isinstance(module, rows) for module in self.network.modules())
         self.given = given.to(self.config.device)
-        self.soft = preparation.soft_targets(data.train, noisy is not None, rule, method.name, self.config.device)
-        self.task = preparation.task_of(self)
+        self.soft = method_preparation.soft_targets(
+            data.train, noisy is not None, rule, method.name, self.config.device
+        )
+        self.task = method_preparation.task_of(self)
         rule.setup(self.task)
         rule.attach(self.networks)
         for addition in rule.additions:
@@ -149,7 +151,7 @@ class Training:
             rule.loss = addition.change_loss(rule.loss)
         self.loss = rule.loss.to(self.config.device)
         rule.to(self.config.device)
-        self.notes += preparation.memory_notes(rule, method.name, len(given))
+        self.notes += method_preparation.memory_notes(rule, method.name, len(given))
         self.batches = Batches(
             data.train,
             recipe.train.batch_size,
@@ -211,7 +213,7 @@ class Training:
         if folder is not None:
             self._resume(folder)
         if self.epoch == 0:
-            yield from preparation.prepare(self, folder)
+            yield from method_preparation.prepare(self, folder)
         update, saved = self.step(), time.monotonic()
         while self.epoch < self.recipe.train.epochs and self.diverged_at is None and self.stopped_after is None:
             started = time.perf_counter()

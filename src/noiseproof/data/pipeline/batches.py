@@ -14,9 +14,9 @@ import torch
 from noiseproof import rng
 from noiseproof.data.dataset import Split
 from noiseproof.data.pipeline.augment import Augment, crops, draw, normalise, pad
-from noiseproof.data.pipeline.extra import Changed, Source
+from noiseproof.data.pipeline.extra_augmentations import Changed, Source
 from noiseproof.errors import InputError
-from noiseproof.runtime import pulse
+from noiseproof.runtime import progress_signal
 
 __all__ = ["Batches"]
 
@@ -113,7 +113,7 @@ class Batches:
         shares = [part[rank::world] for part in parts]
         for inputs, share in zip(self._source.stream(shares, epoch), shares, strict=True):
             yield inputs, share
-            pulse.beat()
+            progress_signal.beat()
 
     def view(self, number: int) -> Batches:
         """The same samples and order under other random draws of the augmentation; 0 is this one."""

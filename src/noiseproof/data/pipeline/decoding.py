@@ -39,7 +39,7 @@ from noiseproof.data.io.picture_bytes import MOST_PIXELS
 from noiseproof.data.pipeline.augment import Augment, normalise
 from noiseproof.data.pipeline.cache import Cache
 from noiseproof.data.pipeline.jitter import jitter
-from noiseproof.data.pipeline.modes import as_rgb, upright
+from noiseproof.data.pipeline.picture_modes import as_rgb, upright
 from noiseproof.errors import DataError, DataMissingError, InputError
 
 __all__ = ["MOST_PIXELS", "ImageFiles", "box", "in_memory", "opened", "resized", "size_of"]

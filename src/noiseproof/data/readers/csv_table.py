@@ -14,7 +14,7 @@ import numpy.typing as npt
 from noiseproof.data.io.archives import MIB, read_bytes, regular
 from noiseproof.data.readers import dialect
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.names import role_of_name
+from noiseproof.data.readers.column_names import role_of_name
 from noiseproof.data.readers.numbers import MISSING, decimal_marks, is_missing
 from noiseproof.data.readers.packed import unpacked
 from noiseproof.data.readers.table import Column, Table, unique_names

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from noiseproof.data.io.archives import MIB, read_bytes
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.records import only_label, table_of
+from noiseproof.data.readers.record_table import only_label, table_of
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
 

@@ -17,9 +17,9 @@ from noiseproof.data.readers.base import Parts, ReadingOptions
 from noiseproof.data.readers.classes import in_order
 from noiseproof.data.readers.dialect import decode
 from noiseproof.data.readers.listing import Folder, is_picture, note_links, refuse_wrong_folder, scan, walk
-from noiseproof.data.readers.partition import part_of, parts_of
-from noiseproof.data.readers.pictures import Seen, look_at, looks_like_picture, why
+from noiseproof.data.readers.part_names import part_of, parts_of
 from noiseproof.data.readers.samples import parts
+from noiseproof.data.readers.table_pictures import Seen, look_at, looks_like_picture, why
 from noiseproof.data.reading import Reading, Skipped
 from noiseproof.errors import DataError
 

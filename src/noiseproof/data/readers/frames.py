@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from noiseproof.data.io.unpack import kept_pictures
-from noiseproof.data.readers.records import as_text, table_of
+from noiseproof.data.readers.record_table import as_text, table_of
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.errors import InputError
 

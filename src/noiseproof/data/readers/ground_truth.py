@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.records import Record, table_of
+from noiseproof.data.readers.record_table import Record, table_of
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
 

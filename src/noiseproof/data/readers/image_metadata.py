@@ -6,9 +6,9 @@ from pathlib import Path
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.listing import Folder
-from noiseproof.data.readers.partition import part_of
+from noiseproof.data.readers.part_names import part_of
 from noiseproof.data.readers.table import Column, Table
-from noiseproof.data.readers.tables import read_table
+from noiseproof.data.readers.table_files import read_table
 from noiseproof.errors import DataError
 
 __all__ = ["has_metadata", "read_metadata"]

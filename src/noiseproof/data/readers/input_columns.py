@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.column_names import role_of_name
+from noiseproof.data.readers.column_roles import Roles
 from noiseproof.data.readers.listing import PICTURE_ENDINGS
-from noiseproof.data.readers.names import role_of_name
 from noiseproof.data.readers.numbers import is_missing, to_numbers
-from noiseproof.data.readers.pictures import clean
-from noiseproof.data.readers.role import Roles
 from noiseproof.data.readers.table import Column, Table
+from noiseproof.data.readers.table_pictures import clean
 from noiseproof.errors import DataError
 
 __all__ = ["find_inputs", "is_text", "key_of"]

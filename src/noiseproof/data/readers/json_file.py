@@ -15,8 +15,8 @@ from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.dialect import decode
 from noiseproof.data.readers.listing import is_picture
 from noiseproof.data.readers.packed import unpacked
-from noiseproof.data.readers.partition import parts_of
-from noiseproof.data.readers.records import Record, table_of
+from noiseproof.data.readers.part_names import parts_of
+from noiseproof.data.readers.record_table import Record, table_of
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from noiseproof.data.io.numpy_files import npz
 from noiseproof.data.readers.arrays import arrays
 from noiseproof.data.readers.base import Parts, ReadingOptions
-from noiseproof.data.readers.partition import part_of
+from noiseproof.data.readers.part_names import part_of
 from noiseproof.data.readers.samples import parts
 from noiseproof.data.reading import Reading
 from noiseproof.errors import DataError

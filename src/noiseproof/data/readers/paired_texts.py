@@ -12,7 +12,7 @@ from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.dialect import decode
 from noiseproof.data.readers.listing import Folder
 from noiseproof.data.readers.packed import unpacked
-from noiseproof.data.readers.partition import part_of
+from noiseproof.data.readers.part_names import part_of
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.readers.table_folder import joined
 from noiseproof.errors import DataError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.records import Record, as_text, only_label, table_of
+from noiseproof.data.readers.record_table import Record, as_text, only_label, table_of
 from noiseproof.data.readers.table import Table
 
 __all__ = ["answer", "is_export", "table"]

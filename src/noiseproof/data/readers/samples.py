@@ -15,11 +15,11 @@ from noiseproof.data.dataset import Files, Inputs, Origin, Split, Texts
 from noiseproof.data.readers import annotators, classes
 from noiseproof.data.readers.annotators import Annotations
 from noiseproof.data.readers.base import Parts, ReadingOptions
-from noiseproof.data.readers.features import features
-from noiseproof.data.readers.partition import part_in
-from noiseproof.data.readers.pictures import Pictures, look_at, why
-from noiseproof.data.readers.roles import Roles, assign
+from noiseproof.data.readers.feature_columns import features
+from noiseproof.data.readers.part_names import part_in
+from noiseproof.data.readers.role_assignment import Roles, assign
 from noiseproof.data.readers.table import Column, Table
+from noiseproof.data.readers.table_pictures import Pictures, look_at, why
 from noiseproof.data.reading import Reading, Skipped, near_equal
 from noiseproof.errors import DataError, DataMissingError
 

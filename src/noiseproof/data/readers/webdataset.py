@@ -9,8 +9,8 @@ from typing import Any
 from noiseproof.data.io.archives import MIB, read_text
 from noiseproof.data.io.unpack import ARCHIVES
 from noiseproof.data.readers.listing import Folder, walk
-from noiseproof.data.readers.partition import part_of
-from noiseproof.data.readers.records import as_text, table_of
+from noiseproof.data.readers.part_names import part_of
+from noiseproof.data.readers.record_table import as_text, table_of
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
 

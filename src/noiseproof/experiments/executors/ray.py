@@ -18,9 +18,9 @@ from typing import Any
 
 from noiseproof.errors import InputError, MachineError
 from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised, Stalled
-from noiseproof.experiments.executors.patience import AwakeClock, Patience
+from noiseproof.experiments.executors.stuck import AwakeClock, Patience
 from noiseproof.experiments.executors.worker import BEAT, portable
-from noiseproof.runtime import pulse
+from noiseproof.runtime import progress_signal
 from noiseproof.runtime.machine import cores
 from noiseproof.storage.process import Process, this_process
 
@@ -58,7 +58,7 @@ def _serve(ticket: int, packed: bytes, mailbox: Any) -> tuple[str, Any]:
     threading.Thread(target=beat, daemon=True).start()
     try:
         call = pickle.loads(packed)  # noqa: S301 - calls that the driver gave to Ray
-        with pulse.heard_by(lambda: mailbox.put.remote(ticket, "pulse", None)):
+        with progress_signal.heard_by(lambda: mailbox.put.remote(ticket, "pulse", None)):
             value = call(progress=lambda content: mailbox.put.remote(ticket, "progress", content))
         return "value", value
     except Exception as error:

@@ -22,7 +22,7 @@ from typing import Any
 
 from noiseproof.errors import MachineError, NoiseproofError
 from noiseproof.experiments.executors.base import OutOfMemory
-from noiseproof.runtime import own_parts, pulse
+from noiseproof.runtime import own_parts, progress_signal
 
 __all__ = ["BEAT", "Failure", "main", "portable"]
 
@@ -109,7 +109,7 @@ def main(descriptor: int, *modules: str) -> None:
         try:
             ticket, packed = pickle.loads(message)  # noqa: S301 - from the parent process, over its own pipe
             call = pickle.loads(packed)  # noqa: S301 - imports what the call needs, so it may fail on its own
-            with pulse.heard_by(partial(line.send, "pulse", ticket)):
+            with progress_signal.heard_by(partial(line.send, "pulse", ticket)):
                 value = call(progress=lambda content, ticket=ticket: line.send("progress", ticket, content))
             line.send("value", ticket, value)
         except Exception as error:

@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor, float32, int64, is_grad_enabled, strided
 
-from noiseproof.losses._kernels import blocks, closed, cpu
+from noiseproof.losses._kernels import cpu, formula_blocks, torch_fallback
 from noiseproof.losses._kernels.autograd import LabelOutOfRangeError, apply
 from noiseproof.losses._kernels.context import is_compiling, transforms_are_active
 from noiseproof.losses._kernels.node import build_node, load
@@ -114,8 +114,8 @@ def _kernel(call: Call, input: Tensor, target: Tensor) -> Kernel | None:
         if input.is_cpu and cpu.kernel is not None:
             return cpu
         if call.label_smoothing == 0 and input.dtype is not torch.float64 and not target.is_floating_point():
-            return closed if input.is_cpu else _gpu() if input.is_cuda else None
-    return blocks if blocks.worth_it(input) else None
+            return torch_fallback if input.is_cpu else _gpu() if input.is_cuda else None
+    return formula_blocks if formula_blocks.worth_it(input) else None
 
 
 def are_plain(input: Tensor, target: Tensor) -> bool:

@@ -14,8 +14,8 @@ from torch import Tensor, is_grad_enabled
 from torch.autograd.function import Function
 
 from noiseproof.losses._kernels import cpu
-from noiseproof.losses._kernels.blocks import by_formula
 from noiseproof.losses._kernels.context import graph_is_kept, is_batched, transforms_are_active
+from noiseproof.losses._kernels.formula_blocks import by_formula
 from noiseproof.losses._kernels.plan import Call, Kernel, Plan
 
 __all__ = ["LabelOutOfRangeError", "apply", "gradient_of_plan"]

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from noiseproof.data.dataset import Inputs, Origin, Texts, is_frame
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.features import features
+from noiseproof.data.readers.feature_columns import features
 from noiseproof.data.readers.folders import is_text_file, read_texts
 from noiseproof.data.readers.input_columns import key_of
 from noiseproof.data.readers.listing import PICTURE_ENDINGS, is_picture, walk
-from noiseproof.data.readers.pictures import Pictures
 from noiseproof.data.readers.table import Column, Table
-from noiseproof.data.readers.tables import ENDINGS, is_table, read_table
+from noiseproof.data.readers.table_files import ENDINGS, is_table, read_table
+from noiseproof.data.readers.table_pictures import Pictures
 from noiseproof.errors import DataError, DataMissingError, InputError
 
 __all__ = ["Items", "as_inputs", "read_items"]

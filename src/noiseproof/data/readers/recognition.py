@@ -17,8 +17,8 @@ from noiseproof.data.readers import (
     npz,
     paired_texts,
     svmlight,
+    table_files,
     table_folder,
-    tables,
     webdataset,
 )
 from noiseproof.data.readers.base import READERS, Parts, ReadingOptions, reader
@@ -48,7 +48,7 @@ def load_own(path: Path, options: ReadingOptions | None = None) -> Data:
     if said := foreign.remedy(path):
         raise DataError(f"{path}: files of this form are not read; {said}")
     raise DataError(
-        f"{path}: own data is a folder of class folders, a table ({', '.join(tables.ENDINGS)}; also compressed), "
+        f"{path}: own data is a folder of class folders, a table ({', '.join(table_files.ENDINGS)}; also compressed), "
         "arrays (.npz), an export of Label Studio, doccano, Argilla, Prodigy, CVAT or COCO, or an archive of these"
     )
 
@@ -63,9 +63,9 @@ def _svmlight(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     return svmlight.read_svmlight(path, options, reading)
 
 
-@reader("table", tables.is_table)
+@reader("table", table_files.is_table)
 def _table(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
-    return labelled(tables.read_table(path, options), options, reading, options.root or path.parent)
+    return labelled(table_files.read_table(path, options), options, reading, options.root or path.parent)
 
 
 @reader("archive", lambda path: path.is_file() and path.name.lower().endswith(ARCHIVES))
@@ -160,11 +160,12 @@ def assemble(name: str, parts: Parts, reading: Reading) -> Data:
         test = replace(test, given=test.clean)
     announce(reading)
     also = {} if parts.validation is None else {"validation": parts.validation}
+    read = (train, test, *also.values())
     return Data(
         name,
         train,
         test,
-        fingerprint(train, test, hashes=parts.hashes),
+        fingerprint(*read, hashes=parts.hashes),
         (*reading.left_out(), *reading.notes),
         also,
         held,

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.column_names import role_of_name
+from noiseproof.data.readers.column_roles import Roles
 from noiseproof.data.readers.input_columns import find_inputs
 from noiseproof.data.readers.label_columns import find_label, find_votes, leave_out_copies, shares
-from noiseproof.data.readers.names import role_of_name
-from noiseproof.data.readers.partition import flag_part, part_in, part_of
-from noiseproof.data.readers.role import Roles
+from noiseproof.data.readers.part_names import flag_part, part_in, part_of
 from noiseproof.data.readers.table import Column, Table, shown
 from noiseproof.errors import DataError
 
