@@ -43,7 +43,7 @@ _NAMES = {
         inner_id example_id uid identifier sample observation obs serial serial_number
         __index_level_0__ case_number rownames hitid assignmentid qid identifiant numero nummer 编号 序号 番号 номер
     """,
-    "leftover": "flipped",
+    "leftover": "flipped sample_weight",
 }
 _TASK = re.compile(r"(input|output|golden|hint|assignment|answer)[:.](?=\w)", re.IGNORECASE)  # Toloka, Mechanical Turk
 _NESTED = {"label": "weak label", "text": "text", "path": "path"}  # roles of the last name of `data.text`

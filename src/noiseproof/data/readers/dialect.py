@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from noiseproof.data.readers.numbers import is_missing
 from noiseproof.errors import DataError
 
-__all__ = ["DELIMITERS", "Grid", "decode", "grid", "in_words", "is_number", "named", "titles_above"]
+__all__ = ["DELIMITERS", "Grid", "decode", "encoding_of", "grid", "in_words", "is_number", "named", "titles_above"]
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEP = re.compile(r"sep=(.)[ \t]*(?:\r\n|\n|\r)", re.IGNORECASE)
@@ -72,11 +72,7 @@ def decode(content: bytes, encoding: str | None, where: str) -> str:
     Raises:
         DataError: the bytes are of another encoding; says which option to give.
     """
-    if encoding is None:
-        marks = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
-        encoding = next((name for mark, name in marks if content.startswith(mark)), "utf-8")
-        if content[1:2] == b"\0" or content[:1] == b"\0":  # UTF-16 without its mark
-            encoding = "utf-16-le" if content[1:2] == b"\0" else "utf-16-be"
+    encoding = encoding_of(content) if encoding is None else encoding
     try:
         text = content.decode(encoding)
     except LookupError:
@@ -87,11 +83,18 @@ def decode(content: bytes, encoding: str | None, where: str) -> str:
         row = content.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{where}, row {row}: must be {encoding.upper()} text, byte {content[error.start]:#x} is not; "
-            "for a file of an older Windows program add --encoding cp1252 (or latin-1, ...)"
+            "for a file of an older Windows program add --encoding cp1252 (or latin-1, gb18030, shift_jis, ...)"
         ) from None
     if "\0" in text:
         raise DataError(f"{where}: must be text, found a NUL byte at character {text.index(chr(0))}")
     return text.removeprefix("\ufeff")
+
+
+def encoding_of(content: bytes) -> str:
+    """The encoding of a text: UTF-16 with or without its mark, else UTF-8."""
+    if content.startswith(b"\xff\xfe") or content[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if content.startswith(b"\xfe\xff") or content[:1] == b"\0" else "utf-8"
 
 
 def grid(text: str, delimiter: str | None, where: str) -> Grid:

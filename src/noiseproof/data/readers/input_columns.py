@@ -44,10 +44,6 @@ def find_inputs(
         for column in left:
             roles.ignored[column.name] = f"the {used} are the inputs"
         return
-    for column in list(left):
-        if role_of_name(column.name) == "leftover":
-            roles.ignored[column.name] = "made by noiseproof noise"
-            left.remove(column)
     texts = [column for column in left if is_text(column) and not _is_date(column)]
     dates = [column for column in left if _is_date(column)]
     only_dates = all(column in texts or column in dates or _is_constant(column) for column in left)

@@ -17,6 +17,7 @@ from noiseproof.errors import DataError
 
 __all__ = ["Roles", "assign"]
 
+_NO_INPUT = {"fold": "fold numbers", "leftover": "made by noiseproof"}
 _MOST_PARTS = 12  # different values of a column that names parts
 
 
@@ -109,8 +110,9 @@ def _by_name(table: Table, left: list[Column], roles: Roles, *wanted: str) -> li
                 "leave the others out with --drop"
             )
     for column in list(left):
-        if role_of_name(column.name) == "fold":
-            roles.ignored[column.name] = "fold numbers"
+        why = _NO_INPUT.get(role_of_name(column.name))
+        if why is not None:
+            roles.ignored[column.name] = why
             left = [other for other in left if other is not column]
     return left
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from noiseproof.data.readers.dialect import encoding_of
 from noiseproof.doctor.cleaning.forms.base import WEIGHT, Change, Edit, Job, whole
 from noiseproof.errors import DataError, InputError
 from noiseproof.storage import files
@@ -15,7 +16,6 @@ from noiseproof.storage import files
 __all__ = ["accepts", "write"]
 
 _ENDINGS = (".csv", ".tsv", ".tab", ".data", ".txt")
-_MARKS = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
 def accepts(path: Path) -> bool:
@@ -41,7 +41,7 @@ def write(job: Job) -> list[Edit]:
     raw = job.source.read_bytes()
     packed = raw[:2] == b"\x1f\x8b"
     content = gzip.decompress(raw) if packed else raw
-    encoding = job.encoding or next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    encoding = job.encoding or encoding_of(content)
     text = content.decode(encoding)
     edits = [
         Edit(len(text[:at].encode(encoding)) if not text.isascii() else at, old.encode(encoding), new.encode(encoding))
