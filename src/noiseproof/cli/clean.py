@@ -111,7 +111,9 @@ def _decisions(
     notes = []
     if conflicts:
         shown = "\n".join(f"  {one}" for one in conflicts[:10])
-        kept = "1 sample is kept as it is" if len(conflicts) == 1 else f"{len(conflicts):,} samples are kept as they are"
+        kept = (
+            "1 sample is kept as it is" if len(conflicts) == 1 else f"{len(conflicts):,} samples are kept as they are"
+        )
         notes.append(f"{kept}, since people decided differently:\n{shown}")
     if not decisions:
         raise InputError("the review holds no decision that stands; nothing to do")
