@@ -194,8 +194,8 @@ def test_every_kind_of_data_is_written_as_a_folder(kind, tmp_path):
 
 def test_ids_and_copies_of_the_label_in_a_frame_are_not_learned_from():
     frame = pd.DataFrame({"x": np.arange(60) % 7, "label": np.repeat(["a", "b", "c"], 20)})
-    plain = noiseproof.diagnose(frame, label="label")
+    plain = diagnose(frame, label="label")
     more = frame.assign(id=np.arange(60), label_code=np.repeat([0, 1, 2], 20), split="train")
-    found = noiseproof.diagnose(more, label="label")
+    found = diagnose(more, label="label")
     assert np.array_equal(found.scores, plain.scores)
     assert found.split.origin.key == "id"
