@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from noiseproof.cli.predict import shown
+from noiseproof.cli.worker_pool import announce_changes
 from noiseproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def train_own(
 
     found = datasets.load(data, root=data_root)
     extractor = _announced(found, features, learner, time_limit)
-    run = _run(data, found.fingerprint, noise, seed, extractor, learner)
+    run = _run(data, found, noise, seed, extractor, learner, data_root)
+    announce_changes([run], out)
     path, folder = records.location(out, run.run_id), out / "model"
     learn = partial(_learn, run, found, folder, data_root, features, learner, time_limit)
     if path.exists() and not is_of(folder, run):
@@ -117,14 +119,22 @@ def _announced(found: Data, features: str | None, learner: str | None, time_limi
     return str(extractor)
 
 
-def _run(data: str, fingerprint: str, noise_text: str, seed: int, extractor: str, learner: str | None) -> Run:
+def _run(
+    data: str, found: Data, noise_text: str, seed: int, extractor: str, learner: str | None, data_root: Path | None
+) -> Run:
     from noiseproof import noise
     from noiseproof.experiments import records
+    from noiseproof.experiments.identity import Sources
     from noiseproof.experiments.specification import Run
+    from noiseproof.recipes.content import features_content
+
+    noise_text = str(noise.parse(noise_text))
+    sources = Sources(data_root)
+    sources.take(data, found)
 
     spec: Any = {
         "data": data,
-        "noise": str(noise.parse(noise_text)),
+        "noise": noise_text,
         "method": learner or "chosen learner",
         "loss": "",
         "recipe": "features",
@@ -132,7 +142,7 @@ def _run(data: str, fingerprint: str, noise_text: str, seed: int, extractor: str
         "seed": seed,
         "precision": "fp32",
         "mode": "deterministic",
-        "content": {"data": fingerprint},
+        "content": {**sources.inputs(data, noise_text), **features_content(extractor)},
     }
     return Run(records.canonical(spec))
 

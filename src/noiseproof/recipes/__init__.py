@@ -289,7 +289,7 @@ def _find(name: str | Path) -> Path:
 
 
 @lru_cache
-def _parse(path: Path, changed: int) -> dict[str, Any]:
+def _parse(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
     try:
         return tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
@@ -301,7 +301,8 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in chain:
         circle = " extends ".join(map(str, (*chain, path)))
         raise InputError(f"{circle}: a recipe cannot extend itself; remove one of these lines")
-    own = _parse(path, path.stat().st_mtime_ns)
+    found = path.stat()
+    own = _parse(path, (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
     parent = own.get("extends")
     if parent is None:
         return own

@@ -13,7 +13,7 @@ from noiseproof.text import parse_call
 if TYPE_CHECKING:
     from noiseproof.recipes import Method, Recipe
 
-__all__ = ["code_content", "method_content", "recipe_content"]
+__all__ = ["code_content", "features_content", "method_content", "recipe_content"]
 
 
 def recipe_content(recipe: Recipe) -> dict[str, str]:
@@ -21,10 +21,15 @@ def recipe_content(recipe: Recipe) -> dict[str, str]:
     name, weights = recipe.model.name, recipe.model.weights
     made = models.folder_content(name) or code_content("model", name, models.entry_of(name).cls)
     if recipe.model.features:
-        made |= code_content("features", recipe.model.features, EXTRACTORS[parse_call(recipe.model.features).name].cls)
+        made |= features_content(recipe.model.features)
     for augmentation in map(AUGMENTATIONS.build, recipe.augment.extra):
         made |= code_content("augmentation", augmentation.name, augmentation)
     return made if weights is None else made | models.weights_content(weights)
+
+
+def features_content(text: str) -> dict[str, str]:
+    """Hash of the source of an extractor of the user's own."""
+    return code_content("features", text, EXTRACTORS[parse_call(text).name].cls)
 
 
 def method_content(method: Method) -> dict[str, str]:

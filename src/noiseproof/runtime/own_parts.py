@@ -25,7 +25,18 @@ from typing import Any
 
 from noiseproof.errors import DataMissingError, InputError, NoiseproofError, UnknownNameError, did_you_mean
 
-__all__ = ["Carried", "Part", "attribute", "canonical", "in_own_code", "install", "load", "loaded", "part_of"]
+__all__ = [
+    "Carried",
+    "Part",
+    "attribute",
+    "canonical",
+    "in_own_code",
+    "install",
+    "load",
+    "loaded",
+    "modules_of",
+    "part_of",
+]
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ def loaded() -> tuple[Part, ...]:
 def part_of(thing: object) -> Part | None:
     """The part that a class or function was defined in; None for what comes with a package."""
     name = getattr(thing, "__module__", None) or getattr(type(thing), "__module__", None)
-    return next((part for part in _LOADED.values() if name in _modules_of(part)), None)
+    return next((part for part in _LOADED.values() if name in modules_of(part)), None)
 
 
 def in_own_code(error: BaseException) -> str:
@@ -283,7 +294,8 @@ def _imported_files(path: Path, root: Path) -> set[Path]:
     return {file.resolve() for file in found if file.is_relative_to(root)}
 
 
-def _modules_of(part: Part) -> set[str]:
+def modules_of(part: Part) -> set[str]:
+    """Names of the modules that a part is made of."""
     return {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name, _ in part.files} | {
         part.module
     }
