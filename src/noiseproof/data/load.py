@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from noiseproof.data.dataset import Data, is_frame
+from noiseproof.data.dataset import Data
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.python_objects import load_arrays, load_table
+from noiseproof.data.readers.python_objects import holds_labels, load_arrays, load_table
 from noiseproof.data.readers.recognition import load_own
 from noiseproof.data.registry import DATASETS, DataSet, default_root
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError
@@ -79,12 +79,14 @@ def load(
     )  # fmt: skip
     if labels is not None:
         return load_arrays(source, labels, options)
-    if is_frame(source) or isinstance(source, Mapping) or hasattr(source, "features"):
+    if holds_labels(source):
         return load_table(source, options)
     if isinstance(source, tuple) and len(source) == 2:
         return load_arrays(source[0], source[1], options)
     if not isinstance(source, str | os.PathLike):
-        raise InputError(f"data is a name, a path, a frame or inputs with labels, got a {type(source).__name__}")
+        raise InputError(
+            f"data is a name, a path, a frame, records or inputs with labels, load(X, y); got a {type(source).__name__}"
+        )
     return _load_text(source, options)
 
 

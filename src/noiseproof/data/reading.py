@@ -14,7 +14,10 @@ __all__ = ["CANNOT", "Reading", "Skipped", "announce", "listening", "near_equal"
 
 CANNOT = "pictures cannot be read"  # the reason of a picture that is damaged or none
 
-_VERBS = {"have": "has", "are": "is", "were": "was", "lie": "lies", "lead": "leads", "repeat": "repeats"}
+_VERBS = {
+    "have": "has", "are": "is", "were": "was", "lie": "lies", "lead": "leads", "repeat": "repeats", "stand": "stands",
+    "hold": "holds",
+}  # fmt: skip
 _SHOWN = 5  # skipped items, classes and the like that a line names one by one
 
 

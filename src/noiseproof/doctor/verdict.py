@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import expit
 from scipy.stats import rankdata
 
 from noiseproof.doctor.confident_joint import confident_joint
 from noiseproof.doctor.posterior import posterior_blocks
-from noiseproof.doctor.probabilities import Labels, best_exponent, blocks, given_column
+from noiseproof.doctor.probabilities import Labels, best_exponent, blocks, given_column, order_by
 from noiseproof.doctor.sure_regions import Direction, SureRegions, anchored_transition, direction_of, sure_regions
 
 __all__ = ["Evidence", "Opinion", "Verdict", "opinion_of", "verdict"]
@@ -54,16 +56,17 @@ class Evidence:
         rival, predicted = np.empty_like(own), np.empty_like(given)
         second = 0
         for rows, part in blocks(p):
-            predicted[rows] = part.argmax(1)
             others = part.copy()
             others[np.arange(len(part)), given[rows]] = -1
-            rival[rows] = others.max(1)
+            best = others.argmax(1)
+            rival[rows] = given_column(others, best)
+            predicted[rows] = _larger(own[rows], given[rows], rival[rows], best)
             wrong = np.flatnonzero(rival[rows] > own[rows])
-            others[wrong, others[wrong].argmax(1)] = -1
+            others[wrong, best[wrong]] = -1
             second += int((own[rows][wrong] >= others[wrong].max(1)).sum())
         chance = 1 / max(p.shape[1] - 1, 1)
         share = second / max(int((rival > own).sum()), 1)
-        joint, joint_rate = confident_joint(p, given)
+        joint, joint_rate = confident_joint(p, given, predicted)
         return cls(
             own=own.astype(np.float64),
             rival=rival.astype(np.float64),
@@ -126,13 +129,18 @@ def opinion_of(p: npt.NDArray[Any], given: Labels, transition: Matrix, exponent:
     likely, other = np.empty_like(given), np.empty_like(given)
     for rows, q in posterior_blocks(p, given, transition, power):
         at = np.arange(len(q))
-        likely[rows] = q.argmax(1)
-        own = q[at, given[rows]].astype(np.float64)
+        own = given_column(q, given[rows])
         q[at, given[rows]] = 0
         other[rows] = q.argmax(1)
+        likely[rows] = _larger(own, given[rows], given_column(q, other[rows]), other[rows])
         wrong = q.sum(1, dtype=np.float64)
-        log_odds[rows] = np.log(np.maximum(wrong, 1e-38)) - np.log(np.maximum(own, 1e-38))
+        log_odds[rows] = np.log(np.maximum(wrong, 1e-38)) - np.log(np.maximum(own, 1e-38, dtype=np.float64))
     return Opinion(log_odds, likely, other, transition, power)
+
+
+def _larger(a: npt.NDArray[Any], at_a: Labels, b: npt.NDArray[Any], at_b: Labels) -> Labels:
+    """The class of the larger of two values, row by row; the lower class where they are equal."""
+    return np.where((a > b) | ((a == b) & (at_a < at_b)), at_a, at_b)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +171,7 @@ def verdict(
         first: posterior of the first round, which is calibrated better; the opinion unless given.
         suspicion: ranking where labels have no direction; the evidence's own unless given.
     """
-    by_posterior = float((1 / (1 + np.exp(-np.clip(opinion.log_odds, -700, 700)))).mean())
+    by_posterior = float(expit(opinion.log_odds).mean())
     disagreement = evidence.disagreement(given)
     rate = _rate(evidence, by_posterior, disagreement)
     base = evidence.suspicion() if suspicion is None else suspicion
@@ -173,7 +181,7 @@ def verdict(
         order = 2 * rankdata(base) + rankdata(opinion.log_odds)
     else:
         order = base
-    ranking = np.lexsort((-opinion.log_odds, -order)).astype(np.int64)
+    ranking = order_by(-order, -opinion.log_odds)
     informed = evidence.is_informed(given)
     flagged = round(len(given) * _flagged(evidence, rate, disagreement)) if informed else 0
     is_issue = np.zeros(len(given), bool)
@@ -228,8 +236,6 @@ def _with_mean(log_odds: Matrix, mean: float) -> Matrix:
         [0.269, 0.5, 0.731]
     """
     log_odds = np.clip(log_odds, -30, 30)
-    low, high = -60.0, 60.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if (1 / (1 + np.exp(-log_odds - middle))).mean() < mean else (low, middle)
-    return np.asarray(1 / (1 + np.exp(-log_odds - (low + high) / 2)), dtype=np.float64)
+    mean = min(max(mean, 1e-12), 1 - 1e-12)
+    moved = brentq(lambda by: float(expit(log_odds + by).mean()) - mean, -60, 60, xtol=1e-9)
+    return np.asarray(expit(log_odds + moved), dtype=np.float64)

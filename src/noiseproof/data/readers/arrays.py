@@ -123,6 +123,8 @@ def label_texts(values: Any, where: str, classes: Sequence[str] = (), *, count: 
         DataError: they are no vector, too few or too many, or numbers that no class has.
     """
     found = _array(values, where)
+    if found.dtype.kind == "S":
+        found = np.char.decode(found, "utf-8")
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]  # how Keras stores them
     if found.ndim != 1 or found.dtype.kind not in "iufbUO":
@@ -227,12 +229,16 @@ def _numbers(found: npt.NDArray[Any], where: str) -> torch.Tensor:
         raise DataError(
             f"{where}: must be features (N, D) or uint8 images (N, H, W), (N, C, H, W) or (N, H, W, C), "
             f"got {found.dtype} {found.shape}"
+            + ("; for mixed columns give a pandas frame" if found.dtype == object else "")
         )
     with np.errstate(over="ignore"):
         features = found.astype(np.float32)
     bad = np.asarray(~np.isfinite(features).all(axis=1))
     if bad.any():
-        raise DataError(f"{where}: numbers must be finite in float32; {offenders(bad, found.tolist())}")
+        raise DataError(
+            f"{where}: numbers must be finite in float32; {offenders(bad, found.tolist())}; gaps (NaN) are filled in a "
+            "frame: pandas.DataFrame(X)"
+        )
     return torch.from_numpy(features)
 
 

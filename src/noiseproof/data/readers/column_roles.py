@@ -18,6 +18,7 @@ class Roles:
     path: str | None = None
     text: str | None = None
     annotator: str | None = None
+    item: str | None = None
     votes: list[str] = field(default_factory=list)
     soft: list[str] = field(default_factory=list)
     features: list[str] = field(default_factory=list)

@@ -54,7 +54,8 @@ def read_csv(path: Path, options: ReadingOptions, *, large: int = _LARGE) -> Tab
     rows = np.array(found.rows, np.int64)
     table = Table(str(path), _form(found.delimiter), [], len(rows), rows, found.delimiter)
     table.columns = [Column(name, column) for name, column in zip(named, columns, strict=True)]
-    table.skipped = [(f"row {row}", "rows repeat the header") for row in found.repeated]
+    table.skipped = [(f"row {row}", "rows stand above the header") for row in found.titles]
+    table.skipped += [(f"row {row}", "rows repeat the header") for row in found.repeated]
     return table
 
 

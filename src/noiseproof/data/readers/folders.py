@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from noiseproof.data.readers.base import Parts, ReadingOptions
 from noiseproof.data.readers.classes import in_order
 from noiseproof.data.readers.dialect import decode
 from noiseproof.data.readers.listing import Folder, is_picture, note_links, refuse_wrong_folder, scan, walk
-from noiseproof.data.readers.part_names import part_of
+from noiseproof.data.readers.part_names import part_of, parts_of
 from noiseproof.data.readers.samples import parts
 from noiseproof.data.readers.table_pictures import Seen, look_at, looks_like_picture, why
 from noiseproof.data.reading import Reading, Skipped
@@ -25,6 +26,8 @@ from noiseproof.errors import DataError
 __all__ = ["read_folder", "read_texts"]
 
 _LONGEST = 64 * MIB
+_MOST_BESIDE = 8  # folders of one that unpacks pictures beside notes and annotations
+_LOOKED_INTO = 1000  # folders in a folder, in search of a first picture
 _IN_NAME = re.compile(r"(?P<label>.*[^\W_].*?)[ _.-]+\(?\d+\)?\Z")
 _CAMERAS = frozenset(
     [
@@ -89,7 +92,7 @@ def read_folder(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     root = str(path)
     found = _Found(_takes(root))
     reading.form = "class folders" if found.takes is not is_text_file else "class folders of texts"
-    top, name = _unwrapped(found.folder(root, root), "", root, found)
+    top, name = _unwrapped(found.folder(root, root), "", root, found, reading)
     below = {folder: found.folder(place, root) for folder, place in top.folders.items()}
     note_links([*top.outside, *(link for inside in below.values() for link in inside.outside)], reading)
     roles = _parts(top, below, path)
@@ -126,20 +129,38 @@ def _is_bare(name: str) -> bool:
     return "." not in name
 
 
-def _unwrapped(folder: Folder, name: str, root: str, found: _Found) -> tuple[Folder, str]:
-    """The folder below, where a folder holds nothing but another one, as archives unpack."""
-    while len(folder.folders) == 1 and not folder.pictures:
-        ((inner, place),) = folder.folders.items()
-        below = found.folder(place, root)
+def _unwrapped(folder: Folder, name: str, root: str, found: _Found, reading: Reading) -> tuple[Folder, str]:
+    """The folder below, where only one of a folder's folders holds pictures, as archives unpack."""
+    while not folder.pictures and (inner := _only_holder(folder, root, found)):
+        below = found.folder(folder.folders[inner], root)
         if not below.folders and not _labels_in_names(below.pictures):
             break
+        beside = [other for other in folder.folders if other != inner]
+        if beside:
+            reading.notes.append(f"not read: {', '.join(beside[:5])} beside {inner}, without pictures")
         folder, name = below, f"{name}/{inner}" if name else inner
     return folder, name
 
 
+def _only_holder(folder: Folder, root: str, found: _Found) -> str:
+    """The one folder with items in it or below; empty if there are several, or an empty folder that may be a class."""
+    holders: list[str] = []
+    if len(folder.folders) > _MOST_BESIDE:
+        return ""
+    for name, place in folder.folders.items():
+        inside = list(itertools.islice(walk(place, root, takes=found.takes, known=found.listed), _LOOKED_INTO))
+        if any(below.pictures for _, below in inside):
+            holders.append(name)
+        elif not any(below.others for _, below in inside):
+            return ""
+        if len(holders) > 1:
+            return ""
+    return "".join(holders)
+
+
 def _parts(top: Folder, below: dict[str, Folder], path: Path) -> dict[str, str]:
     """The part that each folder is, where the folders are parts and not classes."""
-    named = {folder: part for folder in below if (part := part_of(folder))}
+    named = parts_of(below)
     if not named:
         return {}
     holders = [folder for folder in named if below[folder].folders]
@@ -170,7 +191,7 @@ def _read_parts(
             why = "pictures have no label" if part else "pictures lie in no part"
             reading.skipped += [Skipped(each, why) for each in names]
             continue
-        inside, home = _unwrapped(inside, home, root, found)
+        inside, home = _unwrapped(inside, home, root, found, reading)
         if inside.folders:
             _read_classes(inside, home, root, part, found, reading)
         else:

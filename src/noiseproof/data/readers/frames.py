@@ -19,7 +19,7 @@ def table_of_frame(frame: Any, source: str = "the frame") -> Table:
     """A pandas frame as a table; an index that was set names the samples."""
     import pandas as pd
 
-    names = [str(name) for name in frame.columns]
+    names = [_name(name) for name in frame.columns]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise InputError(f"{source}: two columns are named {twice[0]!r}; rename one")
@@ -32,6 +32,11 @@ def table_of_frame(frame: Any, source: str = "the frame") -> Table:
         table.columns.insert(0, Column(name, [str(key) for key in frame.index]))
         table.known["id"] = name
     return table
+
+
+def _name(name: Any) -> str:
+    """The name of a column; of one with several levels, those that are not empty."""
+    return ".".join(str(level) for level in name if str(level)) if isinstance(name, tuple) else str(name)
 
 
 def table_of_mapping(columns: Mapping[str, Sequence[Any]], source: str = "the dictionary") -> Table:
@@ -124,7 +129,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, str | list | dict):
-        return value
+        return str(value) if isinstance(value, str) else value  # without NumPy's own kind of text
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
         return None
     return (

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from noiseproof.data.io.archives import MIB, read_text
+from noiseproof.data.readers.arff import is_arff, read_arff
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.csv_table import read_csv
-from noiseproof.data.readers.dialect import DELIMITERS, decode
+from noiseproof.data.readers.dialect import DELIMITERS, decode, in_words, is_number
 from noiseproof.data.readers.listing import is_picture
 from noiseproof.data.readers.packed import unpacked
 from noiseproof.data.readers.table import Column, Table
@@ -24,21 +25,32 @@ _PICTURE = re.compile(r"\"?([^\"]+?)\"?[ \t,;]+([^ \t,;]+)\Z")  # 'images/a b.jp
 
 def read_list(path: Path, options: ReadingOptions) -> Table:
     """Read pictures and labels, texts behind `__label__NAME` as fastText has them, `LABEL<tab>TEXT`, or a table."""
-    lines = decode(unpacked(path, 512 * MIB), options.encoding, str(path)).split("\n")
+    text = decode(unpacked(path, 512 * MIB), options.encoding, str(path))
+    if is_arff(text):
+        return read_arff(path, options)
+    lines = text.split("\n")
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     if not numbered:
         raise DataError(f"{path}: the list is empty")
     texts = [line for _, line in numbered]
     if all(line.startswith(_FASTTEXT) for line in texts):
-        found = [line.removeprefix(_FASTTEXT).partition(" ")[::2] for line in texts]
-        labels, inputs, role = [label for label, _ in found], [text for _, text in found], "text"
+        found = [re.split(r"[ \t]+", line.removeprefix(_FASTTEXT) + " ", maxsplit=1) for line in texts]
+        labels, inputs, role = [label for label, _ in found], [text.strip() for _, text in found], "text"
+        several = next((n for (n, line), text in zip(numbered, inputs, strict=True) if text.startswith(_FASTTEXT)), 0)
+        if several:
+            raise DataError(
+                f"{path}, line {several}: has several labels; noiseproof takes one label a line, __label__NAME TEXT"
+            )
     elif all(map(_names_picture, texts)):
         parts = [_PICTURE.match(line) for line in texts]
         inputs, labels, role = [part[1] for part in parts if part], [part[2] for part in parts if part], "path"
         labels = _class_names(labels, path)
+    elif all("/" in line and len(line.split()) == 1 and not line.startswith("/") for line in texts):
+        inputs, role = texts, "path"  # a list of a part: the label is the folder of each picture
+        labels = [line.rpartition("/")[0].rpartition("/")[2] for line in texts]
     elif tabbed := _label_first(texts):
         labels, inputs, role = *tabbed, "text"
-    elif any(mark in texts[0] for mark in DELIMITERS):
+    elif any(mark in texts[0] for mark in DELIMITERS) or options.delimiter is not None or _is_spaced(texts):
         return read_csv(path, options)
     else:
         inputs, labels, role = [], [], "path"
@@ -51,6 +63,14 @@ def read_list(path: Path, options: ReadingOptions) -> Table:
     rows = np.array([number for number, _ in numbered], np.int64)
     columns = [Column(role, inputs), Column("label", labels)]
     return Table(str(path), "a list", columns, len(rows), rows, known={"label": "label", role: role})
+
+
+def _is_spaced(lines: list[str]) -> bool:
+    """True for a table with spaces between its values below a header, as R's `write.table` makes it."""
+    if not in_words("\n".join(lines)):
+        return False
+    first, second = lines[0].split(), lines[1].split()
+    return len(first) < len(second) or (len(first) > 2 and not any(map(is_number, first)))
 
 
 def _names_picture(line: str) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.column_names import role_of_name
@@ -19,6 +21,7 @@ from noiseproof.errors import DataError
 __all__ = ["find_inputs", "is_text", "key_of"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}\Z")
 _TOKEN = re.compile(r"[\w-]{8,64}\Z", re.ASCII)
 _FEWEST = 10  # records from which a column of rising whole numbers is taken for a running number
 
@@ -46,8 +49,10 @@ def find_inputs(
             roles.ignored[column.name] = "made by noiseproof noise"
             left.remove(column)
     texts = [column for column in left if is_text(column) and not _is_date(column)]
-    if any(role_of_name(column.name) == "text" for column in texts):
-        for column in [each for each in left if _is_date(each)]:
+    dates = [column for column in left if _is_date(column)]
+    only_dates = all(column in texts or column in dates or _is_constant(column) for column in left)
+    if any(role_of_name(column.name) == "text" for column in texts) or (len(texts) == 1 and only_dates):
+        for column in dates:
             roles.ignored[column.name] = "dates beside texts"
             left.remove(column)
     others = [column for column in left if column not in texts and not _is_constant(column)]
@@ -83,10 +88,7 @@ def _find_path(table: Table, left: list[Column], roles: Roles, pictures: Callabl
     named = [column for column in words if column.name.strip().casefold() == "path"]
     found = named or [column for column in words if _pictures_by_ending(column)]
     if not found:
-        keys = [column for column in left if role_of_name(column.name) in ("path", "id")]
-        plain = [column for column in left if not role_of_name(column.name)]
-        if keys and not plain and not any(is_text(column) for column in left):
-            found = [column for column in keys if pictures(column.texts)][:1]
+        found = _pictures_without_ending(left, pictures)
     if len(found) > 1:
         names = [column.name for column in found]
         preferred = [column for column in found if role_of_name(column.name) == "path"]
@@ -102,6 +104,20 @@ def _find_path(table: Table, left: list[Column], roles: Roles, pictures: Callabl
             roles.assumed["--path"] = roles.path
 
 
+def _pictures_without_ending(left: list[Column], pictures: Callable[[Sequence[str]], bool]) -> list[Column]:
+    """The column of pictures' names: called so, or no numbers; a running number only where there is no feature."""
+    if any(is_text(column) for column in left):
+        return []
+    features = [column for column in left if not role_of_name(column.name)]
+    called = [column for column in left if role_of_name(column.name) == "path"]
+    words = [c for c in left if c.numbers is None and not all(text.strip().isdigit() for text in c.different)]
+    numbered = [column for column in left if role_of_name(column.name) == "id" and features in ([], [column])]
+    for column in (*called, *words, *numbered):
+        if 2 * len(column.different) > len(column.coded[1]) and pictures(column.different):
+            return [column]
+    return []
+
+
 def _pictures_by_ending(column: Column) -> bool:
     texts = [text for text in column.different if text.strip()]
     return bool(texts) and all(clean(text).lower().endswith(PICTURE_ENDINGS) for text in texts)
@@ -109,7 +125,9 @@ def _pictures_by_ending(column: Column) -> bool:
 
 def _find_id(left: list[Column], roles: Roles) -> None:
     for column in left:
-        why = _id_reason(column, only=len(left) == 1 and roles.path is None and roles.text is None)
+        alone = len(left) == 1 and roles.path is None and roles.text is None
+        item = column.name == roles.item and role_of_name(column.name) not in ("path", "text") and not is_text(column)
+        why = "an id" if item else _id_reason(column, only=alone)
         if not why:
             continue
         if roles.id is None and _is_unique(column) and column.name:
@@ -130,19 +148,17 @@ def _id_reason(column: Column, only: bool, fewest: int = _FEWEST) -> str:
     if role == "id" or role == "annotator":
         return "an id" if role == "id" else "the annotator"
     if column.numbers is not None:
-        return ""
+        return "" if only or len(column.numbers) < fewest else _running(column.numbers)
     texts, codes = column.coded
     known = [text for text in texts if not is_missing(text)]
     if known and all(_UUID.match(text.strip()) for text in known):
         return "an id"
+    if known and all(_EMAIL.match(text.strip()) for text in known):
+        return "an e-mail address"
     if only or len(texts) < len(codes) or len(codes) < fewest:
         return ""
     if all(re.fullmatch(r"\d{1,18}(\.0+)?", text.strip()) for text in texts):
-        numbers = np.array([float(text.strip()) for text in texts])
-        steps = np.diff(numbers)
-        if (steps > 0).all() or (steps < 0).all():
-            return "unique rising whole numbers, as of an id"
-        return "whole numbers without a gap, each once, as of an id" if np.ptp(numbers) == len(numbers) - 1 else ""
+        return _running(np.array([float(text.strip()) for text in texts]))
     if all(re.fullmatch(r"[A-Za-z]{0,8}[-_ /#]?\d{2,18}", text.strip()) for text in texts) and not all(
         text.strip().isdigit() for text in texts
     ):
@@ -150,6 +166,20 @@ def _id_reason(column: Column, only: bool, fewest: int = _FEWEST) -> str:
     tokens = all(_TOKEN.match(text.strip()) for text in texts) and len({len(text.strip()) for text in texts}) == 1
     mixed = sum(bool(re.search(r"\d", text) and re.search(r"[A-Za-z]", text)) for text in texts)
     return "a code of its own for each row" if tokens and mixed * 2 > len(texts) else ""
+
+
+def _running(numbers: npt.NDArray[Any]) -> str:
+    """The reason why numbers are no measurements: whole, each once, in order or without a gap; empty if they may be."""
+    head = numbers[:_FEWEST]  # which settles it for most columns
+    if not (np.isfinite(head) & (head >= 0) & (head == np.floor(head))).all() or len(np.unique(head)) < len(head):
+        return ""
+    if not (np.isfinite(numbers) & (numbers >= 0) & (numbers == np.floor(numbers))).all():
+        return ""
+    steps = np.diff(numbers)
+    if (steps > 0).all() or (steps < 0).all():
+        return "unique rising whole numbers, as of an id"
+    without_gap = np.ptp(numbers) == len(numbers) - 1 and len(np.unique(numbers)) == len(numbers)
+    return "whole numbers without a gap, each once, as of an id" if without_gap else ""
 
 
 def _is_unique(column: Column) -> bool:

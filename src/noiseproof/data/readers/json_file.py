@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from noiseproof.data.io.archives import MIB
-from noiseproof.data.readers import argilla, coco, doccano, label_studio, prodigy
+from noiseproof.data.readers import argilla, coco, doccano, ground_truth, label_studio, prodigy
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.dialect import decode
 from noiseproof.data.readers.listing import is_picture
 from noiseproof.data.readers.packed import unpacked
+from noiseproof.data.readers.part_names import parts_of
 from noiseproof.data.readers.record_table import Record, table_of
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
@@ -30,6 +31,7 @@ _TOOLS: tuple[Tool, ...] = (
     (argilla.is_export, argilla.table),
     (prodigy.is_export, prodigy.table),
     (doccano.is_export, doccano.table),
+    (ground_truth.is_export, ground_truth.table),
 )
 
 
@@ -79,10 +81,14 @@ def _table(records: Sequence[Record], path: Path, options: ReadingOptions, form:
 
 def _records(content: Any, path: Path) -> list[Record]:
     if isinstance(content, dict):
+        content = content.get("_via_img_metadata", content)  # a project of VGG's annotator
         lists = [
             value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)
         ]
-        if len(lists) == 1:
+        parts = parts_of(content) if len(lists) == len(content) > 1 else {}
+        if "train" in parts.values() and len(parts) == len(content):
+            content = [{**record, "split": part} for part, records in content.items() for record in records]
+        elif len(lists) == 1:
             content = lists[0]  # {"data": [...]}, as services wrap it
         elif isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):  # orient="split"
             content = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]

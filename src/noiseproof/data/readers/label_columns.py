@@ -7,10 +7,12 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.column_names import role_of_name
 from noiseproof.data.readers.column_roles import Roles
+from noiseproof.data.readers.input_columns import is_text
 from noiseproof.data.readers.numbers import decimal_marks, to_numbers, without_unit
 from noiseproof.data.readers.table import Column, Table, shown
 from noiseproof.errors import DataError
@@ -28,6 +30,10 @@ _SOFT = re.compile(
 _IN_LIST = re.compile(r"(.+)\[\d+\]\Z")  # the columns of a list of numbers
 _FEW = 20  # values with decimals, such as stars of 0.5 to 5, that may still be classes
 _COUNTS = ("votes", "count", "n", "num")
+_ITEMS = ("id", "path", "text")  # roles of columns that name an item
+_FORMS = frozenset(
+    {"name", "names", "text", "str", "string", "id", "idx", "index", "code", "codes", "num", "number", "encoded", "enc"}
+)  # words that say in which form a label is written
 
 
 def find_label(table: Table, left: list[Column], roles: Roles) -> None:
@@ -127,7 +133,9 @@ def find_votes(table: Table, left: list[Column], roles: Roles, options: ReadingO
     weak = [] if named else [column.name for column in left if role_of_name(column.name) == "weak label"]
     annotator = [column for column in left if role_of_name(column.name) == "annotator"]
     answer = named or weak
-    if len(answer) == 1 and len(annotator) == 1 and _repeats(table, roles, answer[0]):
+    item = _item(table, roles, answer[0], annotator[0]) if len(answer) == len(annotator) == 1 else None
+    if item is not None:
+        roles.item = item
         if roles.label is None and answer[0] != "label":
             roles.assumed["--label"] = answer[0]
         roles.label, roles.annotator = answer[0], annotator[0].name
@@ -171,15 +179,53 @@ def find_votes(table: Table, left: list[Column], roles: Roles, options: ReadingO
         roles.assumed["--label"] = ",".join(roles.soft)
 
 
-def _repeats(table: Table, roles: Roles, label: str) -> bool:
-    """True if records repeat items: some column that names an item holds the same value several times."""
-    items = (roles.id, roles.path, roles.text)
-    for column in table:
-        if column.name != label and (column.name in items or role_of_name(column.name) in ("id", "path", "text")):
-            texts, codes = column.coded
-            if 1 < len(texts) < len(codes):
-                return True
-    return False
+def _item(table: Table, roles: Roles, label: str, annotator: Column) -> str | None:
+    """The column that names the item of each answer, where records are answers and items repeat; None where not.
+
+    A text or picture that differs between records of one item says that the records are no answers about it.
+    """
+    others = [column for column in table if column.name not in (label, annotator.name, *roles.ignored)]
+    named = [c for c in others if c.name in (roles.id, roles.path, roles.text) or role_of_name(c.name) in _ITEMS]
+    named.sort(key=lambda c: _ITEMS.index(role_of_name(c.name)) if role_of_name(c.name) in _ITEMS else 0)
+    pairs = [c for c in others if c not in named and c.numbers is None and _once_each(c, annotator)]
+    for item in (*named, *pairs):
+        codes = item.coded[1]
+        if not 1 < len(item.coded[0]) < len(codes):
+            continue
+        contents = [c for c in others if c is not item and (role_of_name(c.name) in ("path", "text") or is_text(c))]
+        if all(_depends(content, codes) for content in contents):
+            return item.name
+    return None
+
+
+def _once_each(item: Column, annotator: Column) -> bool:
+    """True if no annotator answers twice about an item."""
+    pairs = np.stack([item.coded[1], annotator.coded[1]])
+    return bool(np.unique(pairs, axis=1).shape[1] == pairs.shape[1])
+
+
+def _depends(column: Column, codes: npt.NDArray[np.int64]) -> bool:
+    """True if records with one code have one value."""
+    pairs = np.unique(np.stack([codes, column.coded[1]]), axis=1)
+    return bool(pairs.shape[1] == len(np.unique(pairs[0])))
+
+
+def leave_out_copies(table: Table, left: list[Column], roles: Roles) -> None:
+    """Leave out the label under another name, as `target_name` beside `target`: one value for each label."""
+    if roles.label is None:
+        return
+    label = table[roles.label]
+    for column in left:
+        if _stem(column.name) != _stem(label.name) or len(column.different) != len(label.different):
+            continue
+        if _depends(column, label.coded[1]):
+            roles.ignored[column.name] = f"{roles.label!r} under another name"
+
+
+def _stem(name: str) -> list[str]:
+    """Words of a name, without those that say in which form the value is."""
+    words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip()).casefold())
+    return [word for word in words if word and word not in _FORMS] or words
 
 
 def _share_values(group: Sequence[Column]) -> bool:

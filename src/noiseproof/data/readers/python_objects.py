@@ -11,26 +11,71 @@ from noiseproof.data.readers.arrays import arrays, label_texts
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.frames import table_of_frame, table_of_hub, table_of_mapping
 from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
+from noiseproof.data.readers.number_lists import spread_lists
 from noiseproof.data.readers.part_names import part_of
 from noiseproof.data.readers.recognition import assemble
+from noiseproof.data.readers.record_table import table_of
 from noiseproof.data.readers.samples import labelled, parts
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.reading import Reading
 from noiseproof.errors import DataError, InputError
 
-__all__ = ["load_arrays", "load_table"]
+__all__ = ["check_order", "holds_labels", "load_arrays", "load_table"]
+
+
+def holds_labels(source: Any) -> bool:
+    """Test for an object with the labels beside the inputs: a frame or an Arrow or polars table, a dictionary, records,
+    a structured array, a Hugging Face data set."""
+    if is_frame(source) or isinstance(source, Mapping) or hasattr(source, "features") or hasattr(source, "to_pandas"):
+        return True
+    if isinstance(source, list):
+        return bool(source) and all(isinstance(each, Mapping) for each in source)
+    return getattr(getattr(source, "dtype", None), "names", None) is not None
+
+
+def check_order(inputs: Any, labels: Any) -> None:
+    """Refuse labels that list the samples of a frame in another order.
+
+    Raises:
+        InputError: both have the same index, and in another order.
+    """
+    here: Any = getattr(inputs, "index", None)
+    there: Any = getattr(labels, "index", None)
+    if not hasattr(here, "equals") or not hasattr(there, "equals") or here.equals(there):
+        return
+    if len(here) == len(there) and set(here) == set(there):
+        raise InputError("the labels list the samples in another order than the inputs; type labels.loc[inputs.index]")
 
 
 def load_table(source: Any, options: ReadingOptions) -> Data:
-    """A frame, a dictionary of columns, a Hugging Face `Dataset` or a `DatasetDict`, as `load` reads a table."""
+    """A frame, a dictionary of columns, records, a Hugging Face `Dataset` or `DatasetDict`, as `load` reads a table."""
+    if isinstance(source, Mapping) and {"data", "target"} <= source.keys():  # a bunch of scikit-learn
+        names = [str(name) for name in source.get("target_names", [])]
+        numbers = source["target"]
+        named = (
+            len(names) > 1
+            and getattr(getattr(numbers, "dtype", None), "kind", "") in "iu"
+            and max(numbers) < len(names)
+        )
+        return load_arrays(source["data"], [names[number] for number in numbers] if named else numbers, options)
+    if not is_frame(source) and not hasattr(source, "features"):
+        import pandas as pd
+
+        if hasattr(source, "to_pandas"):
+            source = source.to_pandas()
+        elif getattr(source, "dtype", None) is not None:
+            source = pd.DataFrame.from_records(source)
     if isinstance(source, Mapping) and source and all(hasattr(each, "features") for each in source.values()):
         table = _of_parts({name: table_of_hub(each) for name, each in source.items()})
     elif is_frame(source):
         table = table_of_frame(source)
     elif isinstance(source, Mapping):
         table = table_of_mapping(source)
+    elif isinstance(source, list):
+        table = table_of(source, "the records", "records")
     else:
         table = table_of_hub(source)
+    spread_lists(table, options.columns())
     reading = Reading(table.source, table.form)
     return assemble(table.source, labelled(table, options, reading, options.root), reading)
 
@@ -39,6 +84,7 @@ def load_arrays(inputs: Any, labels: Any, options: ReadingOptions) -> Data:
     """Inputs with their labels, as `load` reads arrays; a frame's columns are taken as a table's."""
     if options.label is not None:
         raise InputError("labels are given twice, as labels and as label=")
+    check_order(inputs, labels)
     if is_frame(inputs):
         name = "label"
         while name in map(str, inputs.columns):

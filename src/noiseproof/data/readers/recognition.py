@@ -12,15 +12,16 @@ from noiseproof.data.io.unpack import ARCHIVES, unpacked_folder
 from noiseproof.data.readers import (
     cvat,
     folders,
+    foreign,
     image_metadata,
     npz,
     paired_texts,
+    svmlight,
     table_files,
     table_folder,
     webdataset,
 )
 from noiseproof.data.readers.base import READERS, Parts, ReadingOptions, reader
-from noiseproof.data.readers.listing import Folder
 from noiseproof.data.readers.samples import labelled
 from noiseproof.data.reading import Reading, announce
 from noiseproof.errors import DataError
@@ -44,6 +45,8 @@ def load_own(path: Path, options: ReadingOptions | None = None) -> Data:
     for form in READERS:
         if form.sniff(path):
             return assemble(str(path), form.read(path, options, reading), reading)
+    if said := foreign.remedy(path):
+        raise DataError(f"{path}: files of this form are not read; {said}")
     raise DataError(
         f"{path}: own data is a folder of class folders, a table ({', '.join(table_files.ENDINGS)}; also compressed), "
         "arrays (.npz), an export of Label Studio, doccano, Argilla, Prodigy, CVAT or COCO, or an archive of these"
@@ -53,6 +56,11 @@ def load_own(path: Path, options: ReadingOptions | None = None) -> Data:
 @reader("arrays", lambda path: path.is_file() and path.suffix.lower() == ".npz")
 def _arrays(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     return npz.read_npz(path, options, reading)
+
+
+@reader("svmlight", svmlight.is_svmlight)
+def _svmlight(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
+    return svmlight.read_svmlight(path, options, reading)
 
 
 @reader("table", table_files.is_table)
@@ -118,9 +126,7 @@ def _folder(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
         home = options.root or min(of_parts, key=lambda one: len(one.parts)).parent
         return labelled(table_folder.read_tables(of_parts, options), options, reading, home)
     table = table_folder.only_table(path)
-    if table is not None and (
-        len(Folder(str(path), str(path)).folders) < 2 or table_folder.names_pictures(path, table, options)
-    ):
+    if table is not None and table_folder.is_the_data(path, table, options):
         reading.source = str(table)  # a folder with one table, and perhaps the folder of its pictures
         return _table(table, options, reading)
     return folders.read_folder(path, options, reading)

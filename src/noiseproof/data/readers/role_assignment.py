@@ -10,11 +10,14 @@ from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.column_names import role_of_name
 from noiseproof.data.readers.column_roles import Roles
 from noiseproof.data.readers.input_columns import find_inputs
-from noiseproof.data.readers.label_columns import find_label, find_votes, shares
+from noiseproof.data.readers.label_columns import find_label, find_votes, leave_out_copies, shares
+from noiseproof.data.readers.part_names import flag_part, part_in, part_of
 from noiseproof.data.readers.table import Column, Table, shown
 from noiseproof.errors import DataError
 
 __all__ = ["Roles", "assign"]
+
+_MOST_PARTS = 12  # different values of a column that names parts
 
 
 def assign(table: Table, options: ReadingOptions, pictures: Callable[[Sequence[str]], bool]) -> Roles:
@@ -42,6 +45,8 @@ def assign(table: Table, options: ReadingOptions, pictures: Callable[[Sequence[s
     find_votes(table, left, roles, options)
     left = [column for column in left if column.name not in roles.taken()]
     find_label(table, left, roles)
+    left = [column for column in left if column.name not in roles.taken()]
+    leave_out_copies(table, left, roles)
     left = [column for column in left if column.name not in roles.taken()]
     find_inputs(table, left, roles, options, pictures)
     return roles
@@ -94,7 +99,7 @@ def _by_name(table: Table, left: list[Column], roles: Roles, *wanted: str) -> li
         exact = [column for column in found if column.name.casefold() == role]
         found = exact if len(exact) == 1 else found
         if role == "split":
-            found = [column for column in found if _names_parts(column)]
+            found = [column for column in found if _names_parts(column)] or [c for c in left if _is_split(c)]
         if len(found) == 1 and getattr(roles, role) is None:
             setattr(roles, role, found[0].name)
             left = [column for column in left if column is not found[0]]
@@ -110,9 +115,17 @@ def _by_name(table: Table, left: list[Column], roles: Roles, *wanted: str) -> li
     return left
 
 
-def _names_parts(column: Column) -> bool:
-    from noiseproof.data.readers.part_names import part_of
+def _is_split(column: Column) -> bool:
+    """True for a column that marks a part, such as `is_train`, and for one of nothing but parts, whatever its name."""
+    if column.numbers is not None and not flag_part(column.name):
+        return False
+    if "label" in role_of_name(column.name) or len(column.different) > _MOST_PARTS:
+        return False
+    found = {part_in(column.name, text) for text in column.different if text.strip()}
+    return "" not in found and "train" in found and len(found) > 1
 
+
+def _names_parts(column: Column) -> bool:
     if column.numbers is not None:
         return False
     if column.name.strip().casefold() == "split":

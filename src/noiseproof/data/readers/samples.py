@@ -16,7 +16,7 @@ from noiseproof.data.readers import annotators, classes
 from noiseproof.data.readers.annotators import Annotations
 from noiseproof.data.readers.base import Parts, ReadingOptions
 from noiseproof.data.readers.feature_columns import features
-from noiseproof.data.readers.part_names import part_of
+from noiseproof.data.readers.part_names import part_in
 from noiseproof.data.readers.role_assignment import Roles, assign
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.readers.table_pictures import Pictures, look_at, why
@@ -113,7 +113,11 @@ def parts(whole: Split, names: list[str] | None, reading: Reading) -> Parts:
 def _collapsed(table: Table, roles: Roles, options: ReadingOptions) -> tuple[Table, Annotations]:
     """One record an item, of a table with one answer a record."""
     label = roles.label if roles.label is not None else "label"
-    ids = [roles.id, *(name for name, why in roles.ignored.items() if why == "an id" and name != roles.annotator)]
+    ids = [
+        roles.item,
+        roles.id,
+        *(name for name, why in roles.ignored.items() if why == "an id" and name != roles.annotator),
+    ]
     keys = [name for name in (*ids, roles.path, roles.text) if name is not None and _repeats(table[name])]
     keys = keys or [name for name in table.names if name not in (roles.annotator, label) and _repeats(table[name])]
     if not keys:
@@ -173,9 +177,9 @@ def _soft(table: Table, roles: Roles) -> Annotations:
     plain = [re_prefix(name) for name in roles.soft]
     prefixes = {name[: name.rfind(end)] for name, end in zip(roles.soft, plain, strict=True)}
     names = plain if len(prefixes) == 1 else list(roles.soft)  # `p_cat, p_dog`, or a column called as each class
-    columns = [features(table, [name])[0] for name in roles.soft]
-    soft = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
-    return annotators.from_shares(soft, names)
+    columns = {each: features(table, [name])[0] for each, name in zip(names, roles.soft, strict=True)}
+    names = classes.in_order(names)
+    return annotators.from_shares(np.stack([np.asarray(columns[name], np.float64) for name in names], axis=1), names)
 
 
 def re_prefix(name: str) -> str:
@@ -309,7 +313,7 @@ def _parts_of(table: Table, roles: Roles, keep: npt.NDArray[np.int64]) -> list[s
     if roles.split is None:
         return None
     texts, codes = table[roles.split].coded
-    named = [part_of(text) if text.strip() else "train" for text in texts]
+    named = [part_in(roles.split, text) if text.strip() else "train" for text in texts]
     named = ["train" if part == "unlabelled" else part for part in named]
     bad = np.array([not part for part in named])[codes]
     if bad.any():

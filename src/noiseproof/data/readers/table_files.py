@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from noiseproof.data.readers import arrow_file, csv_table, cvat, excel, image_list, json_file, label_studio
+from noiseproof.data.readers import arff, arrow_file, csv_table, cvat, excel, image_list, json_file, label_studio
 from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.number_lists import spread_lists
 from noiseproof.data.readers.packed import inner_name
 from noiseproof.data.readers.table import Table
 
@@ -22,6 +23,7 @@ ENDINGS: dict[str, Read] = {
     ".json": json_file.read_json,
     ".jsonl": json_file.read_json_lines,
     ".ndjson": json_file.read_json_lines,
+    ".manifest": json_file.read_json_lines,
     ".parquet": arrow_file.read_arrow,
     ".pq": arrow_file.read_arrow,
     ".feather": arrow_file.read_arrow,
@@ -30,6 +32,8 @@ ENDINGS: dict[str, Read] = {
     ".xlsm": excel.read_excel,
     ".xml": cvat.read_cvat,
     ".txt": image_list.read_list,
+    ".dat": image_list.read_list,
+    ".arff": arff.read_arff,
 }
 
 
@@ -40,7 +44,9 @@ def is_table(path: Path) -> bool:
 
 def read_table(path: Path, options: ReadingOptions) -> Table:
     """Read a table file in the form that its ending names."""
-    return label_studio.trimmed(ENDINGS[_ending(path)](path, options))
+    found = label_studio.trimmed(ENDINGS[_ending(path)](path, options))
+    spread_lists(found, options.columns())
+    return found
 
 
 def _ending(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,14 @@ import numpy as np
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.input_columns import is_text
 from noiseproof.data.readers.listing import Folder
-from noiseproof.data.readers.part_names import part_of
+from noiseproof.data.readers.part_names import parts_of
 from noiseproof.data.readers.role_assignment import assign
 from noiseproof.data.readers.table import Column, Table
-from noiseproof.data.readers.table_files import is_table, read_table
+from noiseproof.data.readers.table_files import ENDINGS, is_table, read_table
 from noiseproof.data.readers.table_pictures import Pictures
 from noiseproof.errors import DataError
 
-__all__ = ["annotation_files", "joined", "names_pictures", "only_table", "part_tables", "read_tables"]
+__all__ = ["annotation_files", "is_the_data", "joined", "only_table", "part_tables", "read_tables"]
 
 _SHARD = re.compile(r"-\d{4,6}-of-\d{4,6}\Z")
 _BESIDE = re.compile(
@@ -26,6 +26,7 @@ _BESIDE = re.compile(
     r"|(sample_?|gender_?)?submission|classes|class_?names|synsets|words|mapping|vocab)\w*\Z",
     re.IGNORECASE,
 )  # fmt: skip
+_LISTS = ("annotations", "meta", "splits", "lists")
 _LOOKED_AT = 1000  # rows
 _DEEP = 2  # folders that are looked through, as `data/` of a repository
 
@@ -33,7 +34,11 @@ _DEEP = 2  # folders that are looked through, as `data/` of a repository
 def part_tables(path: Path, deep: int = _DEEP) -> dict[Path, str]:
     """Tables in a folder, or in the one folder in it, whose names are those of parts; at least the training part."""
     top = Folder(str(path), str(path))
-    found = {path / name: part for name in sorted(top.others) if (part := _part(path / name))}
+    stems = {
+        path / name: _SHARD.sub("", name.partition(".")[0]) for name in sorted(top.others) if is_table(path / name)
+    }
+    parts = parts_of(stems.values())
+    found = {one: parts[stem] for one, stem in stems.items() if stem in parts}
     if "train" in found.values():
         return found if not _has_class_folders(top) else {}
     if len(top.folders) == 1 and deep and not top.pictures:
@@ -48,6 +53,13 @@ def only_table(path: Path) -> Path | None:
     if len(tables) > 1:
         tables = [name for name in tables if not _BESIDE.match(name.partition(".")[0])]
     return path / tables[0] if len(tables) == 1 and not (top.pictures and _BESIDE.match(tables[0])) else None
+
+
+def is_the_data(path: Path, table: Path, options: ReadingOptions) -> bool:
+    """Test for a table that is the data of its folder; where pictures lie in several folders it has to name them."""
+    folders = Folder(str(path), str(path)).folders
+    notes = table.suffix.lower() == ".txt" and folders  # a text beside pictures is often no more than a note
+    return names_pictures(path, table, options) if len(folders) > 1 or notes else True
 
 
 def names_pictures(path: Path, table: Path, options: ReadingOptions) -> bool:
@@ -69,13 +81,14 @@ def names_pictures(path: Path, table: Path, options: ReadingOptions) -> bool:
 
 
 def annotation_files(path: Path) -> dict[Path, str] | None:
-    """The files of an `annotations` folder beside the pictures, as COCO has them; None if there is none."""
-    folder = path / "annotations"
-    if not folder.is_dir():
-        return None
-    found = part_tables(folder, 0)
-    one = only_table(folder)
-    return found or ({one: "train"} if one is not None else None)
+    """Annotations or lists of the parts in a folder beside the pictures, as of COCO and Food-101; None if none."""
+    for folder in (path / name for name in _LISTS if (path / name).is_dir()):
+        if found := part_tables(folder, 0):
+            return found
+        one = only_table(folder)
+        if one is not None and (one.suffix.lower() != ".txt" or names_pictures(path, one, ReadingOptions())):
+            return {one: "train"}
+    return None
 
 
 def read_tables(found: Mapping[Path, str], options: ReadingOptions) -> Table:
@@ -84,7 +97,8 @@ def read_tables(found: Mapping[Path, str], options: ReadingOptions) -> Table:
     Raises:
         DataError: a table cannot be read, or the training part has no label.
     """
-    tables = {path: read_table(path, options) for path in found}
+    twice = {path for path in found if path != _first_form(path, found)}
+    tables = {path: read_table(path, options) for path in found if path not in twice}
     home = min(found, key=lambda path: len(path.parts)).parent
     train = next(table for path, table in tables.items() if found[path] == "train")
     label = _label(train, options)
@@ -95,7 +109,16 @@ def read_tables(found: Mapping[Path, str], options: ReadingOptions) -> Table:
         for path, table in tables.items()
         if path not in kept
     ]
+    whole.skipped += [(path.name, f"files hold what {_first_form(path, found).name} holds") for path in sorted(twice)]
     return whole
+
+
+def _first_form(path: Path, found: Iterable[Path]) -> Path:
+    """The file that is read of those which differ in their ending alone: the first by `ENDINGS`."""
+    same = [
+        one for one in found if one.name.partition(".")[0] == path.name.partition(".")[0] and one.parent == path.parent
+    ]
+    return min(same, key=lambda one: (list(ENDINGS).index("." + one.name.split(".")[1].lower()), one.name))
 
 
 def joined(tables: Mapping[Path, tuple[str, Table]], home: Path) -> Table:
@@ -142,11 +165,6 @@ def _joined(name: str, tables: list[Table]) -> Column:
     known = [each for each in numbers if each is not None]
     whole = np.concatenate(known) if len(known) == len(tables) and any(part is not None for part in parts) else None
     return Column(name, texts, whole)
-
-
-def _part(path: Path) -> str:
-    stem = path.name.partition(".")[0]
-    return part_of(_SHARD.sub("", stem)) if is_table(path) else ""
 
 
 def _has_class_folders(top: Folder) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,8 @@ def clean(name: str) -> str:
         return ""
     if "\\" in plain:
         plain = plain.replace("\\", "/")
+    if not plain.lower().endswith(PICTURE_ENDINGS) and (cut := re.match(r"(.+\.\w{3,4})[?#]", plain)):
+        plain = cut[1]  # what a web address says behind the name of its file
     if "://" in plain:
         plain = plain.partition("://")[2].partition("?")[0].partition("#")[0].rpartition("/")[2]
     if len(plain) > 1 and plain[1] == ":":

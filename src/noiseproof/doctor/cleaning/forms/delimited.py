@@ -77,6 +77,8 @@ def _edits(job: Job, text: str) -> Iterator[tuple[int, str, str]]:
             continue  # a comment, or Excel's note of the delimiter
         if label is None:
             names = [_plain(word.lstrip("\ufeff")) for word in words]
+            if job.label not in names and sum(map(bool, names)) == 1:
+                continue  # a title above the header
             if job.label not in names and any(change.label is not None for change in changes.values()):
                 raise DataError(f"{job.source}: has no column {job.label!r} any more; found {', '.join(names)[:120]}")
             label, width = names.index(job.label) if job.label in names else 0, len(names)
