@@ -103,7 +103,7 @@ def main() -> None:
                 rows[way] = measured(way, folder, cache)
                 print(state, way, rows[way], flush=True)
             found[f"files {state}"] = rows
-    OUT.write_text(json.dumps(found, indent=1) + "\n")
+        OUT.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

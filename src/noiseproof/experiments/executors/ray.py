@@ -110,7 +110,7 @@ class RayPool:
         except ImportError as error:
             raise InputError(f"--ray {address} needs more of Ray ({error}); type: pip install 'ray[client]'") from None
         except Exception as error:  # Ray raises all kinds, plain Exception too
-            raise MachineError(f"{where}: {error}") from None
+            raise MachineError(f"{where}: {str(error).strip().rpartition(chr(10))[2]}") from None
         have = ray.cluster_resources()
         there = have.get("GPU", 0.0) if gpus else 0.0
         self.slots = slots or max(1, int(there or have.get("CPU", 1)))
@@ -260,9 +260,7 @@ def _ask(address: str) -> None:
         except grpc.RpcError as error:
             code, why = error.code(), ""
             if code is grpc.StatusCode.UNIMPLEMENTED:
-                other = (
-                    "HOST:PORT without ray:// for its main port" if client else "ray://HOST:PORT for its client port"
-                )
+                other = "HOST:PORT without ray:// for the main port" if client else "ray://HOST:PORT for a client port"
                 why = f"something else answers there (of a Ray cluster, give {other})"
             elif code is grpc.StatusCode.DEADLINE_EXCEEDED or code is grpc.StatusCode.UNAVAILABLE:
                 why = f"no answer within {_ANSWER:g} s"
