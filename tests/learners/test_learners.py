@@ -144,3 +144,13 @@ def test_a_head_is_trained_by_one_thread_and_the_callers_number_is_put_back(monk
     finally:
         torch.set_num_threads(before)
     assert set(seen) == {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("boosting", [1, 1]), ("logistic regression", [3, 1]), ("logistic regression", [2, 1, 1])],
+)
+def test_learners_take_folds_that_leave_one_class(name, counts):
+    given = np.repeat(np.arange(len(counts)), counts)
+    found = learners.choose(X[: len(given)], given, len(counts), kind="columns", only=name)
+    assert np.isfinite(heads.logits(found.head, X)).all()

@@ -321,3 +321,12 @@ def test_scores_become_predictions_along_the_class_axis(shape):
     scores, loss, axis = torch.randn(shape, generator=seeded(1)), losses.parse("nce + mae"), min(1, len(shape) - 1)
     torch.testing.assert_close(loss.activation(scores).sum(axis), torch.ones(scores.select(axis, 0).shape))
     assert torch.equal(loss.decodes(loss.activation(scores)), scores.argmax(axis))
+
+
+def test_a_loss_that_returns_another_shape_is_named():
+    class Mean(losses.Loss):
+        def per_class(self, logits):
+            return -logits.log_softmax(1).mean(1)
+
+    with pytest.raises(InputError, match=r"Mean.per_class must return the loss of every label, \(4, 3\), got \(4,\)"):
+        Mean()(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))

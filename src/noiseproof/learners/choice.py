@@ -317,11 +317,19 @@ class _Judge:
             self._forest = extra_trees(self.vectors, self.given, self.classes, seed=self.seed)
         return self._forest
 
+    def _constant(self, label: int) -> Head:
+        """What rows of a single class teach."""
+        return Linear(
+            np.zeros((self.classes, self.vectors.shape[1])), np.where(np.arange(self.classes) == label, 0, -30)
+        )
+
     def _cross_fitted(self, name: str, fit: Callable[[npt.NDArray[np.bool_]], Head], folds: int = _FOLDS) -> Candidate:
         found = np.full((len(self.given), self.classes), np.nan)
         for number in range(min(folds, int(self.fold.max()) + 1)):
             inside, outside = self.fold != number, self.fold == number
-            found[outside] = logits(fit(inside), self.vectors[outside])
+            labels = np.unique(self.given[inside])
+            head = fit(inside) if len(labels) > 1 else self._constant(labels[0])
+            found[outside] = logits(head, self.vectors[outside])
         return Candidate(name, found, lambda: fit(np.ones(len(self.given), bool)))
 
 

@@ -96,8 +96,14 @@ class Loss(nn.Module):
         logits = _rows(input if input.dtype in (torch.float32, torch.float64) else input.float())
         labels = _rows(target).to(logits.dtype) if soft else target.reshape(-1)
         weight = None if self.weight is None else self.weight.to(logits.dtype)
+        per_class = per_class_of_shards(self, logits)
+        if per_class.shape != logits.shape:
+            raise InputError(
+                f"{type(self).__name__}.per_class must return the loss of every label, {tuple(logits.shape)}, "
+                f"got {tuple(per_class.shape)}"
+            )
         value = reduce(
-            per_class_of_shards(self, logits),
+            per_class,
             labels,
             weight=weight,
             ignore_index=self.ignore_index,
