@@ -56,6 +56,10 @@ def sweep(
     from noiseproof.experiments.executors.shard import WHOLE, Shard
     from noiseproof.experiments.identity import Sources
 
+    if ray and not dry_run:
+        from noiseproof.experiments.executors.ray import knock
+
+        knock(ray)  # before the data are read
     part = Shard.parse(shard) if shard else WHOLE
     changed = options.overrides(epochs, changes)
     bad: dict[str, DataError] = {}

@@ -32,6 +32,7 @@ def train(
     save_every: options.SaveEvery = 30.0,
     keep_outputs: options.KeepOutputs = False,
     tensorboard: options.TensorBoard = False,
+    stuck_after: options.StuckAfter = None,
     features: Annotated[
         str | None, typer.Option(help="Own data: lite0, lite2(side=160), patches, tfidf or columns. [by the data]")
     ] = None,
@@ -56,6 +57,7 @@ def train(
     noiseproof train customers.csv --method jal-ce --out results
     """
     from noiseproof.cli import progress, train_own_data
+    from noiseproof.cli.stuck import watched
     from noiseproof.cli.time_limit import shortened
     from noiseproof.experiments import grid, records
     from noiseproof.experiments.driver import run_one
@@ -66,6 +68,8 @@ def train(
     begun, seconds = time.monotonic(), train_own_data.seconds_of(time_limit)
     refuse_unnameable(data)
     if train_own_data.is_own(data) and not (method or recipe or changes or epochs):
+        if stuck_after is not None:
+            raise InputError("--stuck-after goes with a network; a learner on features is bounded by --time-limit")
         with worker_pool.stoppable("features that were read are kept"):
             train_own_data.train_own(
                 data, noise=noise, seed=seed, out=out, data_root=data_root,
@@ -96,7 +100,7 @@ def train(
     )
     if not team.rank:
         worker_pool.announce_changes([run], out)
-    with worker_pool.stoppable("the same command goes on from the last checkpoint"):
+    with worker_pool.stoppable("the same command goes on from the last checkpoint"), watched(stuck_after):
         callbacks = progress.Several([epochs_shown, *([progress.tensorboard(out)] if tensorboard else [])])
         record = run_one(run, out, call, callback=callbacks, team=team, retry_failed=True)
         if epochs_shown.recorded_before and not train_own_data.is_of(out / "model", run):
