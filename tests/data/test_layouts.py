@@ -70,6 +70,7 @@ def lines(pattern: str) -> str:
         ("copies.csv", "w,target,target_name\n" + lines("A,L,kind L"), ("w",)),
         ("weights.csv", "w,label,sample_weight\n" + lines("A,L,0.B"), ("w",)),
         ("labels.csv", "w,étiquette\n" + lines("A,L"), ("w",)),
+        ("answers.csv", "w,rater_1,rater_2,gold\n" + lines("A,L,L,L"), ("w",)),
     ],
 )  # fmt: skip
 def test_tables_of_reports_and_other_programs_are_read(tmp_path, name, content, columns):
@@ -136,6 +137,7 @@ def test_arrays_go_by_many_names(tmp_path):
     [
         ("is_train", "1", "0"),
         ("isTest", "False", "True"),
+        ("train", "1", "0"),
         ("Usage", "Training", "PublicTest"),
         ("set", "Entrenamiento", "Prueba"),
         ("部分", "训练集", "测试集"),
@@ -190,12 +192,27 @@ def test_answers_without_the_items_are_refused(tmp_path):
         data.load(write(tmp_path / "answers.csv", "item,rater,answer\n" + rows))
 
 
+def test_columns_that_add_up_to_one_are_asked_about(tmp_path):
+    shares = "".join(f"{a},{place % 5 / 4},{1 - place % 5 / 4}\n" for place, (a, _) in enumerate(NUMBERS))
+    made = write(tmp_path / "soft.csv", "w,yes,no\n" + shares)
+    with pytest.raises(DataError, match="probabilities of the classes: --label yes,no"):
+        data.load(made)
+    assert data.load(made, label="yes,no").train.classes == ("no", "yes")
+
+
 def test_several_labels_of_fast_text_are_refused(tmp_path):
     with pytest.raises(DataError, match="line 1: has several labels"):
         data.load(write(tmp_path / "x.txt", lines("__label__L __label__x T")))
 
 
 # Pictures
+
+
+def test_capitals_of_pictures_names_do_not_matter_where_one_fits(tmp_path):
+    for place in range(COUNT):
+        picture(tmp_path / f"IMG_{place}.PNG")
+    rows = "".join(f"img_{place}.png,{label}\n" for place, label in enumerate(CLASSES))
+    assert labels_of(data.load(write(tmp_path / "x.csv", "file,label\n" + rows))) == CLASSES
 
 
 def test_names_of_pictures_beside_a_table_are_pictures(tmp_path):

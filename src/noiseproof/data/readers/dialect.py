@@ -272,4 +272,7 @@ def _records(text: str, delimiter: str, where: str, escape: str | None) -> Itera
     try:
         yield from reader
     except csv.Error as error:
-        raise DataError(f"{where}, line {reader.line_num}: {error}") from None
+        raise DataError(
+            f"{where}, line {reader.line_num}: {error}; a value that begins with a quote ends with one, and a quote "
+            "within it is written twice"
+        ) from None

@@ -14,7 +14,7 @@ import torch
 from noiseproof.data.dataset import Files, Inputs, Origin, Split, Texts
 from noiseproof.data.io.archives import MIB, read_bytes
 from noiseproof.data.readers.base import Parts, ReadingOptions
-from noiseproof.data.readers.classes import in_order
+from noiseproof.data.readers.classes import in_order, is_nameable
 from noiseproof.data.readers.dialect import decode
 from noiseproof.data.readers.listing import Folder, is_picture, note_links, refuse_wrong_folder, scan, walk
 from noiseproof.data.readers.part_names import part_of, parts_of
@@ -209,7 +209,7 @@ def _read_classes(top: Folder, name: str, root: str, part: str, found: _Found, r
         )
     for folder, inside in below.items():
         home = f"{name}/{folder}" if name else folder
-        if not folder.isprintable():  # control characters, and what is not UTF-8
+        if not is_nameable(folder):  # control characters, and what is not UTF-8
             raise DataError(f"{top.path}: the folder name {folder!r} cannot be the name of a class")
         files, names = scan(inside.path, root, home, reading, found.takes, found.listed)
         if folder.casefold().startswith("un") and part_of(folder) and len(below) > 2:

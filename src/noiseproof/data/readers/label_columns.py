@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,6 +29,7 @@ _SOFT = re.compile(
     re.IGNORECASE,
 )
 _IN_LIST = re.compile(r"(.+)\[\d+\]\Z")  # the columns of a list of numbers
+_MOST_SOFT = 20  # columns that are tried for probabilities
 _FEW = 20  # values with decimals, such as stars of 0.5 to 5, that may still be classes
 _COUNTS = ("votes", "count", "n", "num")
 _ITEMS = ("id", "path", "text")  # roles of columns that name an item
@@ -77,6 +79,8 @@ def find_label(table: Table, left: list[Column], roles: Roles) -> None:
     answers = [{text for text in column.different if text.strip()} for column in people]
     if len(people) > 1 and all(len(answers[0] & each) * 2 > len(answers[0] | each) for each in answers):
         say += f" (if each is an annotator's answer: --annotators {','.join(likely)})"
+    if soft := _adding_up(left):
+        say += f" (if they are the probabilities of the classes: --label {shlex.quote(','.join(soft))})"
     if len(table.names) == 1 and (mark := re.search(r"(?<=\w)([^\w\s\"'.-])(?=\w)", table.names[0])):
         raise DataError(
             f"{table.source}: has one column, {shown(table.names)}; are its values separated by {mark[1]!r}? then add "
@@ -86,6 +90,15 @@ def find_label(table: Table, left: list[Column], roles: Roles) -> None:
         f"{table.source}: no column is the label; needs a column 'label' in its first row, or --label{say}; "
         f"found {shown(table.names)}"
     )
+
+
+def _adding_up(left: Sequence[Column]) -> list[str]:
+    """Names of neighbouring columns that add up to 1 in every row, as probabilities do; empty if there are none."""
+    for start in range(min(len(left), _MOST_SOFT)):
+        for end in range(min(len(left), start + _MOST_SOFT), start + 1, -1):
+            if shares(left[start:end]):
+                return [column.name for column in left[start:end]]
+    return []
 
 
 def _close(word: str, names: Sequence[str]) -> list[str]:
@@ -143,11 +156,7 @@ def find_votes(table: Table, left: list[Column], roles: Roles, options: ReadingO
         return
     if named:
         return
-    stems: dict[str, list[Column]] = {}
-    for column in left:
-        if found := _ANNOTATOR.match(column.name.strip().casefold()):
-            stems.setdefault(found[1], []).append(column)
-    groups = [group for group in stems.values() if len(group) > 1 and _share_values(group)]
+    groups = _answers(left)
     if len(groups) == 1:
         roles.votes = [column.name for column in groups[0]]
         roles.assumed["--annotators"] = ",".join(roles.votes)
@@ -211,10 +220,14 @@ def _depends(column: Column, codes: npt.NDArray[np.int64]) -> bool:
 
 
 def leave_out_copies(table: Table, left: list[Column], roles: Roles) -> None:
-    """Leave out the label under another name, as `target_name` beside `target`: one value for each label."""
+    """Leave out the label under another name, as `target_name` beside `target`, and annotators' answers beside it."""
     if roles.label is None:
         return
     label = table[roles.label]
+    for group in _answers(left):
+        named = all(re.match(r"[A-Za-z]{2}", column.name.strip()) for column in group)  # not a1, a2 among features
+        if named and all(set(column.different) <= {*label.different, ""} for column in group):
+            roles.ignored |= {column.name: "an annotator's answer beside the label" for column in group}
     for column in left:
         if _stem(column.name) != _stem(label.name) or len(column.different) != len(label.different):
             continue
@@ -226,6 +239,15 @@ def _stem(name: str) -> list[str]:
     """Words of a name, without those that say in which form the value is."""
     words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip()).casefold())
     return [word for word in words if word and word not in _FORMS] or words
+
+
+def _answers(left: Sequence[Column]) -> list[list[Column]]:
+    """Columns of several annotators' answers: names that differ in a number or letter, and the same few values."""
+    stems: dict[str, list[Column]] = {}
+    for column in left:
+        if found := _ANNOTATOR.match(column.name.strip().casefold()):
+            stems.setdefault(found[1], []).append(column)
+    return [group for group in stems.values() if len(group) > 1 and _share_values(group)]
 
 
 def _share_values(group: Sequence[Column]) -> bool:

@@ -76,7 +76,7 @@ def parts_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def flag_part(name: str) -> str:
-    """The part that a column of truth values marks: `is_test` marks the test part.
+    """The part that a column of truth values marks: `is_test` marks the test part, `train` the training part.
 
     Example:
         >>> flag_part("is_train"), flag_part("IsTest"), flag_part("test")
@@ -84,6 +84,8 @@ def flag_part(name: str) -> str:
     """
     words = _words(name)
     flags = {"is", "in", "flag"} & set(words)
+    if words == ["train"]:
+        return "train"
     return part_of(" ".join(word for word in words if word not in flags)) if flags else ""
 
 

@@ -202,7 +202,7 @@ def _limits(table: Table, given: Labels, names: list[str]) -> None:
             "are no classes; say which column is the label with --label"
         )
     for name in names:
-        if not name.isprintable() or len(name) > 1024:
+        if not classes.is_nameable(name):
             raise DataError(f"{table.source}: {name[:80]!r} cannot be the name of a class")
 
 

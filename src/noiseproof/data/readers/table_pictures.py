@@ -57,6 +57,14 @@ class Pictures:
             index.setdefault(name.rpartition(".")[0], []).append(path)
         return index
 
+    @cached_property
+    def _caseless(self) -> dict[str, list[str]]:
+        """The same without regard to capitals, as on Windows and macOS."""
+        index: dict[str, list[str]] = {}
+        for name, paths in self._index.items():
+            index.setdefault(name.casefold(), []).extend(paths)
+        return index
+
     def hold(self, names: Sequence[str]) -> bool:
         """Test whether every name, with or without its ending, is that of a picture."""
         known = [name for name in names if name.strip()]
@@ -77,7 +85,7 @@ class Pictures:
         if self._known(plain):
             return [plain]
         parts = plain.split("/")
-        fits = self._index.get(parts[-1], [])
+        fits = self._index.get(parts[-1]) or self._caseless.get(parts[-1].casefold(), [])
         shared = [_shared(parts, path.split("/")) for path in fits]
         least = 1 if len(parts) > 1 else 0  # a picture of this name in another folder is another picture
         return [path for path, count in zip(fits, shared, strict=True) if count == max(shared) and count >= least]
