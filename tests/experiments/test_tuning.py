@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from noiseproof.cli import main
 from noiseproof.errors import InputError
 from noiseproof.experiments import grid, records, tuning
 from noiseproof.experiments.execution import execute
@@ -92,3 +95,20 @@ def test_a_wrong_tune_table_is_refused(tmp_path, line, says):
     path.write_text(GRID.split("[tune]")[0] + "[tune]\n" + line + "\n")
     with pytest.raises(InputError, match=says):
         tuning.of_grid(grid.read(path))
+
+
+def test_a_method_that_cannot_be_trained_does_not_keep_the_others_from_being_tuned(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("T.csv").write_text((",".join(["0.1"] * 10) + "\n") * 10)  # even noise, which has no inverse
+    Path("grid.toml").write_text(
+        'data = ["digits"]\nnoise = ["symmetric(0.4)"]\nseeds = [1]\n'
+        'methods = ["ce", \'backward(transition=file("T.csv"))\']\n[tune]\nbudget = 2\nlr = [100000]\n'
+    )
+    slow = ["--set", "train.lr=1e-6"]  # too little to learn anything, so the candidate is better
+    command = ["noiseproof", "sweep", "grid.toml", "--out", "out", "--epochs", "1", "--workers", "1", *slow]
+    for _ in range(2):  # the second time nothing but what cannot be trained is left
+        monkeypatch.setattr("sys.argv", command)
+        with pytest.raises(SystemExit, match="2"):
+            main()
+        assert "has no inverse; use forward" in capsys.readouterr().err
+        assert "ce (tuned)" in {each["run"]["method"] for each in records.read_folder(Path("out")).records}

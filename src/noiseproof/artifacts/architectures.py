@@ -49,7 +49,7 @@ def from_config(config: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Arch
         DataError: an architecture that this version does not know, or parts that do not fit together.
     """
     name = config.get("architecture")
-    if name not in _ARCHITECTURES:
+    if not isinstance(name, str) or name not in _ARCHITECTURES:
         raise DataError(f"architecture {name!r} is not known to this version; known: {', '.join(_ARCHITECTURES)}")
     try:
         found: Architecture = _ARCHITECTURES[name].restore(config, arrays)

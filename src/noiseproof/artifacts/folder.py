@@ -65,6 +65,7 @@ def save(model: Model, folder: str | Path) -> Path:
     }
     for name, content in contents.items():
         files.write_atomic(folder / name, content)
+    about["sha256"] = _hash_of(json.loads(json.dumps(about)))
     files.write_atomic(folder / "model.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     return folder
 
@@ -98,6 +99,8 @@ def load_model(folder: str | Path) -> Model:
     more = {**(extra if isinstance(extra, dict) else {}), "versions": about.get("versions"), "folder": str(folder)}
     model = Model(architectures.from_config(about, arrays), tuple(classes), more)
     _replay_kept(model, kept, about.get("probe_texts") or [], folder)
+    if "sha256" in about and about["sha256"] != _hash_of(about):  # earlier folders have none
+        raise DataError(f"{folder / 'model.json'}: is damaged or was changed by hand; copy the folder again")
     return model
 
 
@@ -196,6 +199,12 @@ def _picture(channels: int, height: int, width: int, generator: torch.Generator)
 
 
 # The gate
+
+
+def _hash_of(about: Mapping[str, Any]) -> str:
+    """SHA-256 of a description but for this hash itself: names of classes and columns decide no probe's answer."""
+    rest = {key: value for key, value in about.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _about(folder: Path) -> dict[str, Any]:

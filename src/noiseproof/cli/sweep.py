@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noiseproof.cli import options, worker_pool
-from noiseproof.errors import DataError
+from noiseproof.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from noiseproof.errors import NoiseproofError
     from noiseproof.experiments.executors.base import Pool
     from noiseproof.experiments.specification import Run
 
@@ -85,7 +86,8 @@ def sweep(
         out, data_root = out.absolute(), data_root and data_root.absolute()  # a task has another working folder
     calls = worker_pool.calls(out, data_root, device, keep_outputs, save_every, keep_models)
 
-    def compute(some: list[Run]) -> None:
+    def compute(some: list[Run]) -> NoiseproofError | None:
+        """Run them; the error to end with, if some have no result."""
         pool: Pool
         if ray:
             from noiseproof.experiments.executors.ray import RayPool
@@ -94,17 +96,23 @@ def sweep(
             pool = RayPool(ray, slots=workers, gpus=gpus, stuck_after=stuck_after)
         else:
             pool = worker_pool.local_pool(len(some), workers, device, stuck_after)
-        summary = worker_pool.run_all(
-            some, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed
-        )
-        typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
-        worker_pool.complain(worker_pool.records_of(some, out), summary)
+        try:
+            summary = worker_pool.run_all(
+                some, out, pool, calls, callbacks=callbacks, shard=part, retry_failed=retry_failed
+            )
+            typer.echo(f"{summary.recorded} runs recorded, {summary.present} before; see `noiseproof table {out}`")
+            worker_pool.complain(worker_pool.records_of(some, out), summary)
+        except InputError as error:  # of some runs; what the others decide goes on
+            return error
+        return None
 
-    compute(runs)
+    wrong = compute(runs)
     chosen = [run for run in tuning.follow_up(tracks, worker_pool.records_of(whole, out)) if part.holds(run.run_id)]
     if chosen:
         typer.echo(f"the trials are done; {len(chosen)} runs with the parameters that they chose")
-        compute(chosen)
+        wrong = compute(chosen) or wrong
+    if wrong:
+        raise wrong
     if bad:
         raise next(iter(bad.values()))
 

@@ -318,7 +318,7 @@ class _Judge:
         return self._forest
 
     def _constant(self, label: int) -> Head:
-        """What rows of a single class teach."""
+        """Head for rows of a single class: it always says that class."""
         return Linear(
             np.zeros((self.classes, self.vectors.shape[1])), np.where(np.arange(self.classes) == label, 0, -30)
         )

@@ -35,7 +35,7 @@ _SAME = {
 
 
 def remedy(path: Path) -> str:
-    """What to type to make a file readable; empty where nothing is known about its ending.
+    """Command or step that makes a file readable; empty where nothing is known about its ending.
 
     Example:
         >>> remedy(Path("old.xls")), remedy(Path("a.csv"))

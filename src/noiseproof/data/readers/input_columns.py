@@ -101,7 +101,7 @@ def _find_path(table: Table, left: list[Column], roles: Roles, pictures: Callabl
 
 
 def _pictures_without_ending(left: list[Column], pictures: Callable[[Sequence[str]], bool]) -> list[Column]:
-    """The column of pictures' names: called so, or no numbers; a running number only where there is no feature."""
+    """The column of pictures' names, by its own name or its texts; a running number only where there is no feature."""
     if any(is_text(column) for column in left):
         return []
     features = [column for column in left if not role_of_name(column.name)]

@@ -93,7 +93,7 @@ def training_arrays(names: Iterable[str], label: str | None = None) -> tuple[str
 
 
 def _meaning(name: str) -> tuple[str, str] | None:
-    """What an array's name says: inputs (`x`) or labels (`y`), and of which part; None if it says neither.
+    """Meaning of an array's name: inputs (`x`) or labels (`y`), and of which part; None if it says neither.
 
     Example:
         >>> _meaning("X_train"), _meaning("test_labels"), _meaning("features"), _meaning("paths")
