@@ -1,21 +1,37 @@
 """Builds the two C kernels where a compiler is at hand; the package works without them, more slowly."""
 
+import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 # No -ffast-math: scores may be infinite or NaN. The others let loops become vectors; Python's own flags have -fwrapv.
-VECTORS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv"]
+VECTORS = ["-O3", "-g0", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv"]
 if platform.system() == "Linux" and platform.machine() == "x86_64":
     VECTORS.append("-mno-mmx")  # gcc 12 moves numbers through MMX and leaves the x87 unit unusable to who comes after
 
 kernels = "src/noiseproof/losses/_kernels"
 losses = Extension(
     "noiseproof.losses._kernels._kernel",
-    sources=[f"{kernels}/kernel.c"],
+    sources=[f"{kernels}/{name}.c" for name in ("worker_avx512", "worker_avx2", "worker_anywhere", "kernel")],
     depends=[
         f"{kernels}/{name}.h"
-        for name in ("block", "call", "dense", "dense_rows", "lanes", "numbers", "passes", "program")
+        for name in (
+            "block",
+            "call",
+            "dense",
+            "dense_rows",
+            "lanes",
+            "numbers",
+            "pair_rows",
+            "pairs",
+            "passes",
+            "program",
+            "worker",
+            "worker_body",
+        )
     ],
     extra_compile_args=[*VECTORS, "-pthread"],
     extra_link_args=["-pthread"],
@@ -30,4 +46,29 @@ pictures = Extension(
     py_limited_api=True,
     optional=True,
 )
-setup(ext_modules=[losses, pictures], options={"bdist_wheel": {"py_limited_api": "cp311"}})
+
+
+class SideBySide(build_ext):
+    """Compiles the files of an extension at the same time."""
+
+    def build_extension(self, extension: Extension) -> None:
+        compiler = self.compiler
+        one_after_the_other = compiler.compile
+
+        def compile(sources: list[str], **options: object) -> list[str]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                objects = pool.map(lambda source: one_after_the_other([source], **options), sources)
+                return [path for each in objects for path in each]
+
+        compiler.compile = compile
+        try:
+            super().build_extension(extension)
+        finally:
+            compiler.compile = one_after_the_other
+
+
+setup(
+    cmdclass={"build_ext": SideBySide},
+    ext_modules=[losses, pictures],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

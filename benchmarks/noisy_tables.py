@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import cross_val_predict
 
-ROWS = 1_500  # of a table, at most
+ROWS, PICTURES_USED = 1_500, 1_000  # of a table and of pictures, at most
 
 NOISE_OF = {
     "pima": "sym10 sym30 oneway30 inst20",
@@ -33,6 +33,7 @@ PICTURE_SETS = {
     "cifar10-aggre": ("cifar10", "human(aggre)"),
     "cifar10-rand1": ("cifar10", "human(rand1)"),
     "cifar10-worst": ("cifar10", "human(worst)"),
+    "cifar100-noisy": ("cifar100", "human(noisy)"),
     "fashion-sym30": ("fashion-mnist", "symmetric(0.3)"),
     "fashion-pairflip30": ("fashion-mnist", "pairflip(0.3)"),
 }
@@ -94,7 +95,7 @@ def pictures(text: str, seed: int, root: Path | None) -> Setting:
         inputs=found.train.inputs,
         published=lambda: data.published_labels(name, root=root),
     )
-    rows = np.random.default_rng(seed).permutation(len(clean))[:ROWS]
+    rows = np.random.default_rng(seed).permutation(len(clean))[:PICTURES_USED]
     vectors = features.vectors(found.train.take(rows).inputs)
     return Setting(text, vectors, clean.numpy()[rows], noisy.labels[rows])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from importlib.util import find_spec
@@ -34,6 +35,12 @@ html_theme = "furo"
 html_title = "noiseproof"
 html_static_path = ["_static"]
 html_css_files = ["noiseproof.css"]
+versions = os.environ.get("NOISEPROOF_DOCS_VERSIONS", "").split()  # built side by side by scripts/docs-versions
+if versions:
+    templates_path = ["_templates"]
+    html_context = {"versions": versions}
+    navigation = ("sidebar/brand.html", "sidebar/search.html", "sidebar/scroll-start.html", "sidebar/navigation.html")
+    html_sidebars = {"**": [*navigation, "versions.html", "sidebar/scroll-end.html"]}
 html_theme_options = {"source_repository": "", "navigation_with_keys": True}
 
 autodoc_typehints = "description"

@@ -55,7 +55,7 @@ def test_the_second_implementation_gives_the_published_answers(counter, key, ans
 @given(count=st.integers(1, 40), seed=st.integers(0, 2**40), purpose=st.text(max_size=8))
 def test_words_are_those_of_the_second_implementation(count, seed, purpose):
     expected = words_in_python(count, rng.key(seed, purpose))
-    assert rng.words(count, seed, purpose).tolist() == expected
+    assert rng.random_uint64(count, seed, purpose).tolist() == expected
 
 
 def test_the_key_is_the_start_of_a_hash_of_seed_purpose_and_parts():
@@ -69,13 +69,16 @@ FROZEN_ORDER = [7, 4, 2, 6, 3, 1, 0, 5]
 
 
 def test_streams_are_frozen():
-    assert rng.words(3, 1, "noise", "symmetric").tolist() == FROZEN
+    assert rng.random_uint64(3, 1, "noise", "symmetric").tolist() == FROZEN
     assert rng.permutation(8, 1, "order", 0).tolist() == FROZEN_ORDER
 
 
 @given(few=st.integers(0, 50), more=st.integers(0, 50))
 def test_word_i_does_not_depend_on_how_many_are_drawn(few, more):
-    assert rng.words(few + more, 5, "augment", 2)[:few].tolist() == rng.words(few, 5, "augment", 2).tolist()
+    assert (
+        rng.random_uint64(few + more, 5, "augment", 2)[:few].tolist()
+        == rng.random_uint64(few, 5, "augment", 2).tolist()
+    )
 
 
 def test_seeds_purposes_and_parts_name_different_streams():
@@ -85,7 +88,7 @@ def test_seeds_purposes_and_parts_name_different_streams():
 
 
 def test_streams_of_different_names_are_not_correlated():
-    one, other = (rng.words(100_000, 1, purpose) / 2.0**64 for purpose in ("noise", "order"))
+    one, other = (rng.random_uint64(100_000, 1, purpose) / 2.0**64 for purpose in ("noise", "order"))
     # the correlation of independent numbers has standard deviation 1 / sqrt(n) = 0.0032
     assert abs(np.corrcoef(one, other)[0, 1]) < 5 * 0.0032
     assert abs(np.corrcoef(one[1:], one[:-1])[0, 1]) < 5 * 0.0032
@@ -106,7 +109,11 @@ def test_every_order_of_three_is_equally_likely():
 
 def test_global_generators_are_left_alone():
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    rng.words(10, 1, "noise"), rng.permutation(10, 1, "order"), torch.rand(3, generator=rng.generator(1, "init"))
+    (
+        rng.random_uint64(10, 1, "noise"),
+        rng.permutation(10, 1, "order"),
+        torch.rand(3, generator=rng.generator(1, "init")),
+    )
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
 

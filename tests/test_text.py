@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from conftest import count
 from noiseproof.errors import InputError, UnknownNameError, one_of
-from noiseproof.text import Call, Registry, parse_call, parse_sum, split_list, write_call, write_value
+from noiseproof.registry import Registry
+from noiseproof.text import Call, parse_call, parse_sum, split_list, write_call, write_value
 
 EXAMPLES = settings(max_examples=count(200, 1000), deadline=None, derandomize=True, database=None)
 

@@ -17,7 +17,8 @@ from imports import diagram, draw
 
 from noiseproof import losses, noise, recipes, theory
 from noiseproof.losses import LOSSES, Loss
-from noiseproof.text import Call, Entry
+from noiseproof.registry import Entry
+from noiseproof.text import Call
 
 HERE = Path(__file__).parents[1]
 TARGET = HERE / "losses"
@@ -117,6 +118,8 @@ Computed by `theory.tolerance` for the default parameters and ten classes; what 
 {settings}
 """
 
+DEPENDS = "For a loss inside: `theory.tolerance(losses.parse(text), transition)`."
+
 WITH = """```{{math}}
 {formula}
 ```
@@ -133,7 +136,8 @@ MEANING = {
 def _page(entry: Entry[Loss], presets: list[list[str]]) -> str:
     loss = entry.build(Call(entry.name))
     described = _function(entry) or entry.cls
-    held = {text: bool(theory.tolerance(loss, noise.parse(text).matrix(10))) for text in NOISES}
+    operator = hasattr(entry.cls, "positional")  # its tolerance is that of the loss inside
+    held = {} if operator else {text: bool(theory.tolerance(loss, noise.parse(text).matrix(10))) for text in NOISES}
     return PAGE.format(
         name=entry.name,
         title=_title(entry),
@@ -146,7 +150,7 @@ def _page(entry: Entry[Loss], presets: list[list[str]]) -> str:
         function=described.__name__,
         properties="\n".join(_properties(entry)),
         failures="\n".join(f"- {each}" for each in _failures(entry, loss, held)),
-        tolerance=_table(["noise", *held], [["tolerated", *map(_yes, held.values())]]),
+        tolerance=_table(["noise", *held], [["tolerated", *map(_yes, held.values())]]) if held else DEPENDS,
         settings=_table(["recipe", "method", "loss"], presets) if presets else "No recipe uses it.",
     )
 
@@ -182,6 +186,8 @@ def _properties(entry: Entry[Loss]) -> list[str]:
         lines.append("- depends on the scores themselves: one number added to all of them changes it")
     if "kinks" in claims:
         lines.append(f"- not smooth {claims['kinks']}")
+    if "gives_up" in claims:
+        lines.append(f"- gives up a label {claims['gives_up']}: loss and gradient are 0")
     return lines
 
 
@@ -207,7 +213,9 @@ def _failures(entry: Entry[Loss], loss: Loss, held: dict[str, bool]) -> list[str
     """Sentences about what goes wrong and when, each from numbers of the loss itself."""
     fails = [text for text, fine in held.items() if not fine]
     said = []
-    if fails:
+    if not held:
+        said.append("Which noise it tolerates depends on the loss inside.")
+    elif fails:
         which = "any of these noises" if len(fails) == len(held) else ", ".join(f"`{text}`" for text in fails)
         said.append(
             f"Under {which} its risk is not least at the clean label: trained long enough, it learns wrong labels."
@@ -239,10 +247,10 @@ def _failures(entry: Entry[Loss], loss: Loss, held: dict[str, bool]) -> list[str
 
 
 def _pull_at_start(loss: Loss, classes: int) -> float:
-    """The pull on the given label where all scores are equal, the mean over the labels."""
-    scores = torch.zeros(classes, classes, dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(loss.per_class(scores).diagonal().sum(), scores)
-    return float(-slope.diagonal().mean())
+    """Pull on the given label where all scores are equal: the same for every label."""
+    scores = torch.zeros(1, classes, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(loss.per_class(scores)[0, 0], scores)
+    return float(-slope[0, 0])
 
 
 def _pulls(loss: Loss, classes: int) -> tuple[torch.Tensor, torch.Tensor]:

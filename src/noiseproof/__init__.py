@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Loaded on first use, so that `import noiseproof` costs next to nothing.
 _PARTS = ("data", "losses", "methods", "models", "noise", "recipes", "testing", "theory", "train")

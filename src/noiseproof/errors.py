@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Real
 
 __all__ = [
@@ -77,8 +77,14 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {written[close[0]]!r}?" if close else ""
 
 
-def one_of(what: str, value: str, accepted: Iterable[str]) -> str:
+def one_of(what: str, value: str, accepted: Iterable[str], *, synonyms: Mapping[str, str] | None = None) -> str:
     """`value`, if it is among the accepted words.
+
+    Args:
+        what: what the words are, for the message.
+        value: the word that came.
+        accepted: the words.
+        synonyms: the accepted word that others stand for; the message proposes it.
 
     Raises:
         UnknownNameError: it is not; the message lists them all.
@@ -86,7 +92,9 @@ def one_of(what: str, value: str, accepted: Iterable[str]) -> str:
     accepted = list(accepted)
     if value in accepted:
         return value
-    raise UnknownNameError(f"{what} must be one of {', '.join(accepted)}; got {value!r}{did_you_mean(value, accepted)}")
+    meant = (synonyms or {}).get(value.lower())
+    hint = f"; did you mean {meant!r}?" if meant else did_you_mean(value, accepted)
+    raise UnknownNameError(f"{what} must be one of {', '.join(accepted)}; got {value!r}{hint}")
 
 
 def in_range(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["generator", "key", "permutation", "words"]
+__all__ = ["generator", "key", "permutation", "random_uint64"]
 
 Part = str | int | float
 
@@ -32,7 +32,7 @@ def key(seed: int, purpose: str, *parts: Part) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
 
 
-def words(count: int, seed: int, purpose: str, *parts: Part) -> npt.NDArray[np.uint64]:
+def random_uint64(count: int, seed: int, purpose: str, *parts: Part) -> npt.NDArray[np.uint64]:
     """`count` random 64-bit words; word i is the same however many are asked for."""
     stream = key(seed, purpose, *parts)
     halves = np.array([stream & (2**64 - 1), stream >> 64], dtype=np.uint64)
@@ -41,7 +41,7 @@ def words(count: int, seed: int, purpose: str, *parts: Part) -> npt.NDArray[np.u
 
 def permutation(count: int, seed: int, purpose: str, *parts: Part) -> npt.NDArray[np.int64]:
     """A random order of 0 .. count-1."""
-    return np.argsort(words(count, seed, purpose, *parts), kind="stable").astype(np.int64)
+    return np.argsort(random_uint64(count, seed, purpose, *parts), kind="stable").astype(np.int64)
 
 
 def generator(seed: int, purpose: str, *parts: Part, device: str = "cpu") -> torch.Generator:

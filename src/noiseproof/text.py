@@ -2,8 +2,7 @@
 
 A text is `NAME`, `NAME(key=value, ...)` and, for losses, sums of them with numbers in front. Values are
 numbers, `true` and `false`, bare words, quoted strings and texts again: `elr(loss=nce + amse(a=30))`.
-Texts are read with `ast`: nothing is evaluated. A `Registry` knows the names of one kind of thing; each is registered
-once, by a decorator on the class it names.
+Texts are read with `ast`: nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -12,25 +11,24 @@ import ast
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from keyword import iskeyword
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from noiseproof.errors import InputError, UnknownNameError, did_you_mean
+from noiseproof.errors import InputError
 
 __all__ = [
     "Call",
-    "Entry",
     "Expression",
-    "Registry",
     "Value",
     "parse_call",
     "parse_sum",
+    "shortened",
     "split_list",
     "write_call",
     "write_sum",
+    "write_usage",
     "write_value",
 ]
 
@@ -45,7 +43,6 @@ class Expression(str):
 
 
 Value = bool | int | float | str
-T = TypeVar("T")
 
 _LONGEST = 4096  # characters; every text a person writes is far shorter
 _MOST_TERMS = 100
@@ -63,8 +60,16 @@ class Call:
 # Reading
 
 
-def parse_call(text: str, *, nested: bool = False) -> Call:
+_LOSSES = "sums such as 'nce + 4*agce(a=6, q=1.5)'"
+
+
+def parse_call(text: str, *, nested: bool = False, example: str = _LOSSES) -> Call:
     """Read one `NAME(key=value, ...)`. Names may hold hyphens; `nested`: values may be texts again.
+
+    Args:
+        text: what was written.
+        nested: values may be texts again.
+        example: a text of the kind that is read, for the message.
 
     Raises:
         InputError: the text is not of that form.
@@ -75,18 +80,19 @@ def parse_call(text: str, *, nested: bool = False) -> Call:
         >>> parse_call("human(worst)")
         Call(name='human', values=('worst',), named=())
     """
-    terms = parse_sum(text, nested=nested)
+    terms = parse_sum(text, nested=nested, example=example)
     if len(terms) != 1 or terms[0][0] != 1:
         raise InputError(f"expected one NAME or NAME(key=value, ...), got {text!r}")
     return terms[0][1]
 
 
-def parse_sum(text: str, *, nested: bool = False) -> list[tuple[float, Call]]:
+def parse_sum(text: str, *, nested: bool = False, example: str = _LOSSES) -> list[tuple[float, Call]]:
     """Read a sum of calls with numbers in front, as (number, call) in the order written.
 
     Args:
         text: what was written.
         nested: values may be texts again, as in `elr(loss=nce + mae)`; they come as `Expression`.
+        example: a text of the kind that is read, for the message.
 
     Example:
         >>> [(k, call.name) for k, call in parse_sum("nce + 0.5*(mae + 4*rce)")]
@@ -103,18 +109,31 @@ def parse_sum(text: str, *, nested: bool = False) -> list[tuple[float, Call]]:
             raise _NotThisForm(f"a sum has at most {_MOST_TERMS} terms")
         return terms
     except (SyntaxError, _NotThisForm, RecursionError, MemoryError, ValueError, OverflowError) as error:
-        reason = f" ({_short(str(error))})" if isinstance(error, _NotThisForm) else ""
+        reason = f" ({shortened(str(error))})" if isinstance(error, _NotThisForm) else ""
         raise InputError(
-            f"cannot read {_short(repr(text))}{reason}; "
-            "write NAME, NAME(key=value, ...) or sums such as 'nce + 4*agce(a=6, q=1.5)'"
+            f"cannot read {shortened(repr(text))}{reason}; write NAME, NAME(key=value, ...) or {example}{_mended(text)}"
         ) from None
+
+
+def _mended(text: str) -> str:
+    """The hint "; did you mean 'symmetric(0.4)'?" for a percentage or a parameter without brackets, else nothing."""
+    mended = re.sub(r"(\d+(?:\.\d+)?)\s*%", lambda found: f"{float(found[1]) / 100:g}", text.strip())
+    mended = re.sub(r"^([A-Za-z][\w-]*)[\s:=@/]+(\d*\.?\d+|[a-z]\w*)$", r"\1(\2)", mended)
+    if mended == text.strip() or len(text) > 100:
+        return ""
+    try:
+        ast.parse(_hyphens_to_names(mended), mode="eval")
+    except (SyntaxError, _NotThisForm, ValueError):
+        return ""
+    return f"; did you mean {mended!r}?"
 
 
 class _NotThisForm(Exception):
     """A node that the text form does not have."""
 
 
-def _short(shown: str) -> str:
+def shortened(shown: str) -> str:
+    """A text for a message, its middle left out if it is long."""
     return shown if len(shown) <= 200 else f"{shown[:150]} ... {shown[-40:]}"
 
 
@@ -254,6 +273,21 @@ def write_call(name: str, named: Mapping[str, Value]) -> str:
     return f"{name}({inside})" if inside else name
 
 
+def write_usage(name: str, parameters: Mapping[str, Any]) -> str:
+    """The text of a call with its parameters' defaults; the names alone of those that must be given.
+
+    Example:
+        >>> write_usage("symmetric", {"rate": inspect.Parameter.empty, "convention": "exact"})
+        'symmetric(rate, convention=exact)'
+    """
+    shown = [
+        key if default is inspect.Parameter.empty else f"{key}={write_value(default)}"
+        for key, default in parameters.items()
+        if default is not None
+    ]
+    return f"{name}({', '.join(shown)})" if shown else name
+
+
 def write_sum(terms: list[tuple[float, Call]]) -> str:
     """The canonical text of a sum of calls.
 
@@ -270,130 +304,3 @@ def _write_positional(call: Call) -> str:
     inside = [write_value(value) for value in call.values]
     inside += [f"{key}={write_value(value)}" for key, value in call.named]
     return f"{call.name}({', '.join(inside)})" if inside else call.name
-
-
-# Registries
-
-
-@dataclass(frozen=True)
-class Entry(Generic[T]):
-    """Entry of a registry: a name, what builds it and its claims."""
-
-    name: str
-    cls: Callable[..., T]
-    claims: Mapping[str, Any]
-
-    @cached_property
-    def parameters(self) -> dict[str, Any]:
-        """The parameters a text may set, with their defaults (`inspect.Parameter.empty`: must be given)."""
-        wanted = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
-        signature = inspect.signature(self.cls)
-        return {name: p.default for name, p in signature.parameters.items() if p.kind in wanted}
-
-    @property
-    def positional(self) -> str | None:
-        """The parameter that may be given without its name: as the class says, or the only (required) one."""
-        if isinstance(named := getattr(self.cls, "positional", None), str):
-            return named
-        required = [name for name, default in self.parameters.items() if default is inspect.Parameter.empty]
-        only = required if len(required) == 1 else list(self.parameters)
-        return only[0] if len(only) == 1 else None
-
-    @property
-    def summary(self) -> str:
-        """The first line of the docstring."""
-        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
-
-    @property
-    def usage(self) -> str:
-        """Text with the defaults, as a user would write it: `gce(q=0.7)`."""
-        shown = [
-            name if default is inspect.Parameter.empty else f"{name}={write_value(default)}"
-            for name, default in self.parameters.items()
-            if default is not None
-        ]
-        return f"{self.name}({', '.join(shown)})" if shown else self.name
-
-    def build(self, call: Call, **options: Any) -> T:
-        """The object that a parsed text names; `options` go to the constructor untouched."""
-        named = dict(call.named)
-        if len(named) < len(call.named):
-            written = ", ".join(f"{key}={write_value(value)}" for key, value in call.named)
-            raise InputError(f"{self.name}({written}): a parameter is given twice; write {self.usage}")
-        if call.values:
-            if self.positional is None or len(call.values) > 1 or self.positional in named:
-                raise InputError(f"{self.name}: parameters need their names; write {self.usage}")
-            named[self.positional] = call.values[0]
-        for key in named:
-            if key not in self.parameters:
-                accepted = ", ".join(self.parameters) or "none"
-                hint = did_you_mean(key, self.parameters)
-                raise UnknownNameError(f"{self.name} has no parameter {key!r} (it has: {accepted}){hint}")
-        missing = [
-            name
-            for name, default in self.parameters.items()
-            if default is inspect.Parameter.empty and name not in named
-        ]
-        if missing:
-            raise InputError(f"{self.name} needs {', '.join(missing)}; write {self.usage}")
-        return self.cls(**named, **options)
-
-
-class Registry(Generic[T]):
-    """The names of one kind of thing ("loss", "noise", ...), each registered beside its definition."""
-
-    def __init__(self, kind: str, plural: str) -> None:
-        self.kind, self.plural = kind, plural
-        self._entries: dict[str, Entry[T]] = {}
-
-    def register(self, name: str, **claims: Any) -> Callable[[type[T]], type[T]]:
-        """Decorator: `@LOSSES.register("gce", bounded=True)`; the claims are tested for every entry."""
-
-        def decorate(cls: type[T]) -> type[T]:
-            if name in self._entries:
-                raise InputError(f"a {self.kind} named {name!r} is registered already; choose another name")
-            self._entries[name] = Entry(name, cls, claims)
-            cls.name = name  # type: ignore[attr-defined]
-            return cls
-
-        return decorate
-
-    def __iter__(self) -> Iterator[Entry[T]]:
-        return iter(self._entries.values())
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries
-
-    def names(self) -> list[str]:
-        """All registered names, in the order of registration."""
-        return list(self._entries)
-
-    def __getitem__(self, name: str) -> Entry[T]:
-        entry = self._entries.get(name) or self._entries.get(name.lower())
-        if entry is None:
-            hint = did_you_mean(name, self._entries)
-            raise UnknownNameError(
-                f"no {self.kind} named {_short(repr(name))}{hint} (there are: {', '.join(self._entries)}; "
-                f"see `noiseproof list {self.plural}`)"
-            )
-        return entry
-
-    def build(self, text: str, **options: Any) -> T:
-        """The object that a text such as `symmetric(0.4)` names."""
-        call = parse_call(text)
-        return self[call.name].build(call, **options)
-
-    def write(self, thing: T) -> str:
-        """The canonical text of an object: the parameters that differ from their defaults, in the class's order."""
-        entry = self[thing.name]  # type: ignore[attr-defined]
-        named = {}
-        for key, default in entry.parameters.items():
-            value = getattr(thing, key)
-            if not isinstance(value, Value) and value is not None:
-                value = Expression(value)  # a loss or another thing with a text of its own
-            if value is not None and value != default:
-                named[key] = value
-        return write_call(entry.name, named)

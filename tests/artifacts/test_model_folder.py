@@ -18,7 +18,7 @@ import noiseproof
 from conftest import ROOT, seeded
 from noiseproof import artifacts, data, recipes, train
 from noiseproof.artifacts.export import export
-from noiseproof.artifacts.inputs import as_inputs, read_items
+from noiseproof.artifacts.new_items import as_inputs, read_items
 from noiseproof.data.dataset import Data, Split, Texts, samples
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.errors import DataError, DataMissingError, InputError, MachineError
@@ -124,6 +124,19 @@ def test_names_that_lead_out_of_the_folder_are_refused(copy, name):
 def test_an_architecture_that_is_not_known_is_refused(copy):
     with pytest.raises(DataError, match=r"architecture 'os\.system' is not known"):
         noiseproof.load_model(changed(copy, architecture="os.system"))
+
+
+def test_a_description_that_changed_is_refused_where_no_probe_shows_it(copy):
+    classes = json.loads((copy / "model.json").read_text())["classes"]
+    with pytest.raises(DataError, match=r"model\.json: is damaged or was changed by hand"):
+        noiseproof.load_model(changed(copy, classes=classes[::-1]))
+
+
+def test_a_description_without_a_hash_of_its_own_is_read(copy):
+    about = json.loads((copy / "model.json").read_text())
+    del about["sha256"]
+    (copy / "model.json").write_text(json.dumps(about))
+    noiseproof.load_model(copy)
 
 
 def test_a_model_that_answers_otherwise_than_when_it_was_saved_is_refused(learned, folder, copy):

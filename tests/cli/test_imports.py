@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,38 +13,7 @@ import pytest
 import typer.main
 
 from noiseproof.cli.app import app
-
-PART = """
-import torch
-from torch import nn
-
-from noiseproof.data import DATASETS, Data, DataSet, Split
-from noiseproof.losses import LOSSES, Loss
-from noiseproof.noise import NOISES, Noise
-
-
-@LOSSES.register("mine")
-class Mine(Loss):
-    def per_class(self, logits):
-        return 1 - logits.softmax(1).sqrt()
-
-
-@NOISES.register("every-third")
-class EveryThird(Noise):
-    def draw(self, task):
-        given = task.clean.copy()
-        given[::3] = (given[::3] + 1) % task.num_classes
-        return given
-
-
-class Net(nn.Module):
-    def __init__(self, in_features, classes, width: int = 16):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(in_features, width), nn.ReLU(), nn.Linear(width, classes))
-
-    def forward(self, inputs):
-        return self.layers(inputs)
-"""
+from support import own_part
 
 
 def commands() -> Iterator[tuple[str, object]]:
@@ -73,23 +43,51 @@ def run(*words: str, cwd: Path) -> str:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "mine.py").write_text(PART)
-    return tmp_path
+    return own_part.written(tmp_path)
 
 
-def test_loss_noise_and_network_of_a_file_enter_a_table_on_two_workers(folder):
-    (folder / "grid.toml").write_text(
-        'imports = ["parts/mine.py"]\ndata = ["digits"]\nnoise = ["every-third"]\nmethods = ["mine", "ce"]\n'
-        'seeds = [1]\n[train]\nepochs = 1\n[model]\nname = "parts/mine.py:Net"\nwidth = 8\n'
-    )
+def test_all_parts_of_a_file_enter_a_table_on_two_workers_and_under_torchrun(folder):
     run("sweep", "grid.toml", "--workers", "2", "--out", "results", cwd=folder)
     found = [json.loads(path.read_text()) for path in (folder / "results").glob("runs/*/record.json")]
     assert {record["status"] for record in found} == {"done"}
-    assert {record["run"]["method"] for record in found} == {"mine", "ce"}
+    assert {record["run"]["method"] for record in found} == {"mine", "halved(loss=mine)"}
+    kinds = {key for record in found for key in record["run"]["content"]}
+    own = {"loss mine", "method halved", "noise every-third", "model mine:Net", "augmentation scaled"}
+    assert kinds == {f"code {part}" for part in own}
     assert {json.dumps(record["run"]["settings"]["model"]) for record in found} == {'{"name": "mine:Net", "width": 8}'}
     assert all(abs(record["noise"]["rate"] - 1 / 3) < 1e-3 for record in found)
     assert "mine" in run("table", "results", cwd=folder)
+    (alone,) = (record for record in found if record["run"]["method"] == "halved(loss=mine)")
+    together = under_torchrun(folder)
+    assert together["device"] == "2 x cpu"
+    assert together["run_id"] == alone["run_id"]
+    for curve in ("test_accuracy", "train_accuracy", "train_loss"):
+        assert together["result"]["curves"][curve] == pytest.approx(alone["result"]["curves"][curve], rel=1e-5)
+
+
+def under_torchrun(folder: Path) -> dict:
+    """The record of one of the grid's runs by two processes."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["train", "digits", "--import", "parts/mine.py", "--recipe", "short", "--noise", "every-third"]
+    words += ["--method", "halved(loss=mine)", "--out", "two"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launcher, "-m", "noiseproof", *words],
+        cwd=folder, capture_output=True, text=True, env=environment, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(next(folder.glob("two/runs/*/record.json")).read_text())
+
+
+def test_a_part_that_fails_in_training_ends_the_command_with_file_and_line(folder):
+    faulty = own_part.PART.replace("1 - logits.softmax(1).sqrt()", "1 - logits.softmaxx(1)")
+    (folder / "mine.py").write_text(faulty)
+    line = 1 + faulty.splitlines().index("        return 1 - logits.softmaxx(1)")
+    words = [sys.executable, "-m", "noiseproof", "train", "digits", "--import", "mine.py", "--method", "mine"]
+    done = subprocess.run([*words, "--epochs", "1"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"mine.py, line {line}, in per_class: AttributeError" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_part_that_fails_ends_the_command_with_file_and_line(folder):

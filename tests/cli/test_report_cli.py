@@ -97,7 +97,9 @@ def test_a_choice_of_records_may_be_written_in_any_spelling(folder):
         ("symmetric(rate=0.4)", "ce"),
         ("symmetric(rate=0.4)", "jal-ce"),
     }
-    with pytest.raises(InputError, match=r"no record is of that choice \(there are data: digits; noise: clean, symm"):
+    with pytest.raises(
+        InputError, match=r"--noise: no record is of 'symmetric\(0.2\)'; did you mean 'symmetric\(0.4\)'"
+    ):
         results._chosen(list(everything), None, "symmetric(0.2)", None)
 
 
@@ -117,7 +119,9 @@ def test_the_report_lies_in_the_folder_unless_told_otherwise(folder, tmp_path, c
 def test_wrong_input_is_refused_with_what_to_type(folder, tmp_path):
     with pytest.raises(UnknownNameError, match="did you mean 'curves'"):
         results.figure("curve", str(folder))
-    with pytest.raises(UnknownNameError, match="--format must be one of md, latex, csv, html; got 'tex'"):
+    with pytest.raises(
+        UnknownNameError, match="--format must be one of md, latex, html, csv; got 'tex'; did you mean 'latex'"
+    ):
         results.table(folder, form="tex")
     with pytest.raises(DataMissingError, match="there is no folder"):
         results.table(tmp_path / "nowhere")

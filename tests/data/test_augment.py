@@ -55,7 +55,7 @@ def by_pillow(image: Tensor, top: int, left: int, flip: bool, degrees: float, pa
 
 def angles_of(number: int, seed: int, epoch: int) -> np.ndarray:
     """The angles that the upper 23 bits of each sample's word stand for, from -20 to 20."""
-    top = rng.words(number, seed, "augment", epoch) >> np.uint64(41)
+    top = rng.random_uint64(number, seed, "augment", epoch) >> np.uint64(41)
     return (2 * (top.astype(float) + 0.5) / 2**23 - 1) * 20
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from noiseproof import data
 from noiseproof.data.dataset import Origin, Texts, fingerprint
 from noiseproof.data.readers.base import Parts
-from noiseproof.data.readers.own import assemble
+from noiseproof.data.readers.recognition import assemble
 from noiseproof.data.reading import Reading
 from noiseproof.errors import DataError, DataMissingError
 
@@ -225,8 +225,8 @@ def test_labels_of_any_type_and_shape_are_taken_or_refused_by_one_rule(tmp_path,
         ({"x": np.zeros((4, 2))}, "x needs its labels beside it"),
         ({"z": np.zeros((4, 2))}, "must hold arrays x and y; it has z"),
         (
-            {"x": np.zeros((4, 2)), "y": np.eye(4)},
-            "must be one label a sample, got shape (4, 4) (one-hot? save y.argmax(1))",
+            {"x": np.zeros((4, 2)), "y": 2 * np.eye(4)},
+            "rows of labels must be one-hot or probabilities that add up to 1, got float64 (4, 4); row 0: [2.0, 0.0,",
         ),
         ({"x": np.zeros((4, 5, 2, 2)), "y": np.arange(4)}, "must be features (N, D) or uint8 images"),
         ({"x": np.full((4, 2), 1e300), "y": np.arange(4)}, "numbers must be finite in float32; row 0"),

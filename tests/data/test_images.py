@@ -17,10 +17,10 @@ from noiseproof import rng
 from noiseproof.data import Split
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
-from noiseproof.data.pipeline.decoding import box, opened, resized
+from noiseproof.data.pipeline.decoding import box, in_memory, opened, resized, size_of
 from noiseproof.data.pipeline.jitter import brightness, contrast, hue, jitter, saturation
 from noiseproof.errors import DataError, DataMissingError, InputError
-from noiseproof.storage import rows
+from noiseproof.storage import row_file
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -72,7 +72,7 @@ def test_training_crops_are_torchvisions_of_the_same_boxes(pictures, vision):
     found = everything(Batches(pictures, 7, augment=augment, seed=5, train=True), epoch=3)
     for i, path in enumerate(pictures.inputs):
         picture = Image.open(path).convert("RGB")
-        words = rng.words(16, 5, "augment", 3, i)
+        words = rng.random_uint64(16, 5, "augment", 3, i)
         left, top, right, bottom = box(*picture.size, words[1:11], words[0])
         wanted = vision.functional.resized_crop(picture, top, left, bottom - top, right - left, [48, 48])
         if int(words[0]) & 1:
@@ -93,7 +93,7 @@ def test_a_decoder_that_may_reduce_comes_close(pictures):
 
 
 def test_boxes_lie_inside_and_have_the_areas_and_proportions_asked_for():
-    words = rng.words(11 * count(2000, 50_000), 0, "boxes").reshape(-1, 11)
+    words = rng.random_uint64(11 * count(2000, 50_000), 0, "boxes").reshape(-1, 11)
     shares, proportions, corners = [], [], set()
     for row in words:
         left, top, right, bottom = box(500, 375, row[:10], row[10])
@@ -110,7 +110,7 @@ def test_boxes_lie_inside_and_have_the_areas_and_proportions_asked_for():
 
 
 def test_a_picture_too_long_for_any_box_gives_its_middle(vision):
-    words = rng.words(11, 0, "boxes")
+    words = rng.random_uint64(11, 0, "boxes")
     wanted = vision.RandomResizedCrop(8).get_params(Image.new("RGB", (1000, 10)), (0.08, 1), (3 / 4, 4 / 3))
     left, top, right, bottom = box(1000, 10, words[:10], words[10])
     assert (top, left, bottom - top, right - left) == tuple(wanted)
@@ -207,7 +207,7 @@ def test_a_disk_that_fills_up_ends_the_keeping_and_not_the_process(pictures, tmp
     def full(*args: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(rows.os, "pwrite", full)
+    monkeypatch.setattr(row_file.os, "pwrite", full)
     cached = everything(Batches(pictures, 5, augment=augment, cache=tmp_path))
     assert all(torch.equal(plain[i], cached[i]) for i in plain)
     assert not any(next(tmp_path.iterdir()).read_bytes())
@@ -261,3 +261,24 @@ def test_a_resize_to_the_size_it_has_is_free():
     picture = Image.new("RGB", (20, 30))
     assert resized(picture, 20) is picture
     assert resized(picture, (30, 20)) is picture
+
+
+@pytest.mark.parametrize("options", [{"resize": (8, 4)}, {"crop": 4}, {"crop": 4, "resized_crop": True}, {}])
+def test_photographs_are_turned_upright_where_the_recipe_says_so(tmp_path, options):
+    """A photograph stored on its side is what its upright copy is; without the option it is not."""
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 4, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    Image.fromarray(np.ascontiguousarray(np.rot90(pixels))).save(tmp_path / "side.png", exif=exif)
+    Image.fromarray(pixels).save(tmp_path / "plain.png")
+
+    def batch(name: str, upright: bool) -> torch.Tensor:
+        augment = Augment(**options, upright=upright)
+        paths = (tmp_path / name,)
+        if not options:
+            return in_memory(paths, size_of(paths[0], turned=upright), turned=upright)
+        split = Split(paths, torch.zeros(1, dtype=torch.int64), None, ("a", "b"))
+        return next(iter(Batches(split, 1, seed=1, augment=augment, train=True).epoch()))[0]
+
+    torch.testing.assert_close(batch("side.png", True), batch("plain.png", True), rtol=0, atol=0)
+    assert not torch.equal(batch("side.png", False), batch("plain.png", False))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import random
+import zipfile
 
 import pytest
 
@@ -13,7 +15,15 @@ from noiseproof.data.io import archives
 from noiseproof.data.readers.packed import unpacked
 from noiseproof.errors import DataError
 
-PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+def zipped(content: bytes) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("table.csv", content)
+    return target.getvalue()
+
+
+PACKERS = {"zip": zipped, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 
 
 @pytest.mark.parametrize("kind", PACKERS)

@@ -7,6 +7,7 @@ import json
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import count
@@ -307,8 +308,50 @@ def test_issues_that_a_spreadsheet_saved_are_read(tmp_path):
     assert (
         issues(tmp_path, "\ufeffid;given;likely;suspicion;is_issue\r\n2;a;a;0,5;FALSCH\r\n1;a;b;0,75;WAHR\r\n") == plain
     )
+    assert issues(tmp_path, "id,given,likely,suspicion,is_issue\n1,a,b,75%,VRAI\n2,a,a,50%,FAUX\n") == plain
     with pytest.raises(DataError, match=r"row 2: suspicion must lie in \[0, 1\], got '7'"):
         issues(tmp_path, "id,given,likely,suspicion\n1,a,b,7\n")
+
+
+def test_issues_saved_as_a_workbook_are_read(tmp_path):
+    pytest.importorskip("openpyxl")
+    plain = issues(tmp_path, "id,given,likely,suspicion,is_issue\n1,a,b,0.75,1\n2,a,a,0.5,0\n")
+    pd.read_csv(tmp_path / "issues.csv").to_excel(tmp_path / "issues.xlsx", index=False)
+    assert cleaning.read_issues(tmp_path / "issues.xlsx") == plain
+
+
+def test_issues_without_flags_or_likely_labels_act_on_nothing_by_themselves(tmp_path):
+    unflagged = issues(tmp_path, "id,given,likely,suspicion\n1,a,b,0.9\n2,a,,0.8\n")
+    with pytest.raises(InputError, match=r"no column is_issue.*--score 0.5 or --top N"):
+        cleaning.decide(unflagged, "drop")
+    decisions, notes = cleaning.decide(unflagged, "relabel", score=0.5)
+    assert [one.key["id"] for one in decisions] == ["1"]
+    assert notes[0] == "1 suspects without a likely label keep the one that they have"
+
+
+def test_an_id_that_lost_its_zeros_is_the_only_one_it_can_be(tmp_path):
+    (tmp_path / "t.csv").write_text("id,x,label\n" + "".join(f"{i:03},{i % 7},{'ab'[i % 2]}\n" for i in range(20)))
+    found = cleaning.clean(tmp_path / "t.csv", [Decision({"id": "7"}, "b", "drop")], tmp_path / "n.csv")
+    assert found.counts["drop"] == 1
+    assert "007" not in (tmp_path / "n.csv").read_text()
+
+
+def test_a_weighted_table_is_not_learned_from_by_its_weights(tmp_path):
+    rows = "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(20))
+    (tmp_path / "t.csv").write_text("id,x,label\n" + rows)
+    cleaning.clean(tmp_path / "t.csv", [Decision({"id": "7"}, "b", "weight", weight=0.25)], tmp_path / "n.csv")
+    found = load(tmp_path / "n.csv")
+    assert found.reading.columns == ("x",)
+    assert found.reading.ignored["sample_weight"] == "made by noiseproof"
+
+
+def test_nested_labels_and_utf_16_come_back_as_they_were(tmp_path):
+    records = [{"id": str(i), "x": i % 7, "answer": {"label": "ab"[i % 2], "by": "ann"}} for i in range(20)]
+    source, new = tmp_path / "t.jsonl", tmp_path / "n.jsonl"
+    source.write_bytes("".join(json.dumps(record) + "\n" for record in records).encode("utf-16"))
+    done = cleaning.clean(source, [Decision({"id": "7"}, "b", "relabel", "a")], new, label="answer.label")
+    assert json.loads(new.read_text("utf-16").splitlines()[7])["answer"] == {"label": "a", "by": "ann"}
+    assert cleaning.undo(done.log, tmp_path / "back.jsonl").read_bytes() == source.read_bytes()
 
 
 def test_relabelling_without_a_review_needs_a_threshold_and_says_what_it_costs(tmp_path):
@@ -326,6 +369,8 @@ def test_relabelling_without_a_review_needs_a_threshold_and_says_what_it_costs(t
 def test_a_class_that_would_vanish_or_shrink_is_pointed_out():
     from noiseproof.doctor.cleaning.rules import warnings
 
+    new = warnings([Decision({}, "a", "relabel", "Hunt")], ["a", "a", "hunt"])
+    assert new == ["'Hunt' is the new label of 1 samples and no class of the data so far; is it spelled right?"]
     labels = ["a"] * 3 + ["b"] * 20 + ["c"] * 100
     decisions = [Decision({}, "a", "drop")] * 3 + [Decision({}, "b", "drop")] * 3 + [Decision({}, "c", "drop")] * 10
     found = warnings(decisions, labels)

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -170,3 +171,31 @@ def test_the_command_prints_writes_and_refuses(tmp_path):
     assert (tmp_path / "d" / "issues.csv").is_file()
     said = run(app, ["digitz"])
     assert isinstance(said.exception, InputError)
+
+
+@pytest.mark.parametrize("kind", ["texts", "frame", "vectors"])
+def test_every_kind_of_data_is_written_as_a_folder(kind, tmp_path):
+    words = {"good": "fine lovely great", "bad": "awful poor dull"}
+    labels = [("good", "bad")[i % 2] for i in range(60)]
+    texts = [f"{words[label]} film number {i}" for i, label in enumerate(labels)]
+    numbers = np.arange(60) % 2 + np.arange(60) / 60
+    given = ["bad", *labels[1:]]
+    kinds = {
+        "texts": texts,
+        "frame": pd.DataFrame({"colour": ["red" if label == "good" else "blue" for label in labels], "size": numbers}),
+        "vectors": np.stack([numbers, -numbers], 1),
+    }
+    found = diagnose(kinds[kind], given)
+    page, review = (path.read_text() for path in found.write(tmp_path / "out")[2:])
+    assert found.ranking[0] == 0
+    assert ("fine lovely great film number 0" in page) == (kind == "texts")
+    assert ("fine lovely great film number 0" in review) == (kind == "texts")
+
+
+def test_ids_and_copies_of_the_label_in_a_frame_are_not_learned_from():
+    frame = pd.DataFrame({"x": np.arange(60) % 7, "label": np.repeat(["a", "b", "c"], 20)})
+    plain = diagnose(frame, label="label")
+    more = frame.assign(id=np.arange(60), label_code=np.repeat([0, 1, 2], 20), split="train")
+    found = diagnose(more, label="label")
+    assert np.array_equal(found.scores, plain.scores)
+    assert found.split.origin.key == "id"

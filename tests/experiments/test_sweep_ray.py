@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -25,6 +26,7 @@ from noiseproof.experiments.driver import Callback, run_all
 from noiseproof.experiments.executors import ray as ray_executor
 from noiseproof.experiments.executors.base import Event
 from noiseproof.experiments.executors.ray import RayPool
+from support import own_part
 from support.made_runs import calling, expected, gated, results, runs, stops, work
 
 pytest.importorskip("ray")
@@ -214,6 +216,16 @@ def test_a_private_cluster_computes_and_listens_to_this_machine_alone(tmp_path):
     assert results(tmp_path / "out") == expected(1)
     listening = {line.split()[1].removeprefix("::ffff:") for line in done.stdout.splitlines() if "listens" in line}
     assert listening == {"127.0.0.1"}
+
+
+@pytest.mark.skipif(not count(0, 1), reason="own parts on a cluster: in the large size")
+def test_a_users_own_parts_travel_to_the_nodes(two_nodes, tmp_path):
+    folder = own_part.written(tmp_path)
+    words = ["sweep", "grid.toml", "--ray", two_nodes.address, "--out", "results"]
+    done = subprocess.run([sys.executable, "-m", "noiseproof", *words], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(path.read_text()) for path in (folder / "results").glob("runs/*/record.json")]
+    assert [record["status"] for record in found] == ["done", "done"]
 
 
 def test_a_cluster_that_cannot_be_reached_is_one_sentence():

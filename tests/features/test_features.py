@@ -149,3 +149,11 @@ def test_a_category_that_training_did_not_see_has_no_column():
 def test_features_of_another_kind_are_refused():
     with pytest.raises(InputError, match="features tfidf take text, got pictures"):
         features.extractor_for(PICTURES, "tfidf")
+
+
+def test_rows_with_a_text_among_numbers_are_left_out_where_asked():
+    fitted = features.extractor_for(frame := pd.DataFrame({"age": [1.0, 2.0, 4.0]})).fit(frame)
+    bad = {}
+    found = fitted.transform(pd.DataFrame({"age": [1.0, "old", None]}), bad=bad)
+    assert bad == {1: "column 'age' held numbers in training, and this row holds 'old'"}
+    assert np.isnan(found).any(axis=1).tolist() == [False, True, False]

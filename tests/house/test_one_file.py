@@ -1,4 +1,4 @@
-"""Adding a loss, noise, method, model, data set or recipe is one new file: each is added to a copy and used."""
+"""A loss, noise, method, model, data set, augmentation or recipe is one new file: each is added to a copy and used."""
 
 from __future__ import annotations
 
@@ -109,6 +109,22 @@ class Corners(DataSet):
         train, test = (Split(x[p], truth[p], truth[p], names) for p in (slice(0, 90), slice(90, 120)))
         return Data(self.name, train, test, fingerprint(train, test))
 '''
+AUGMENTATION = '''
+"""An augmentation for a test."""
+from __future__ import annotations
+from torch import Tensor
+from noiseproof.data.augmentations.base import AUGMENTATIONS, Augmentation
+
+@AUGMENTATIONS.register("rescaled")
+class Rescaled(Augmentation):
+    """Each sample times a number from 1 - most to 1."""
+
+    def __init__(self, most: float = 0.1) -> None:
+        self.most = most
+
+    def change(self, inputs: Tensor, u: Tensor) -> Tensor:
+        return inputs * (1 - self.most * u)
+'''
 RECIPE = """
 source = "a test"
 [model]
@@ -117,6 +133,8 @@ name = "flat"
 epochs = 2
 batch_size = 30
 lr = 0.1
+[augment]
+extra = ["rescaled"]
 [methods.mine]
 loss = "half(share=0.25)"
 """
@@ -126,6 +144,7 @@ FILES = {
     "methods/doubled.py": METHOD,
     "models/flat.py": MODEL,
     "data/named/corners.py": DATA,
+    "data/augmentations/rescaled.py": AUGMENTATION,
     "recipes/corners.toml": RECIPE,
 }
 
@@ -156,6 +175,7 @@ def run(environment, *words, cwd):
         ("methods", "doubled"),
         ("models", "flat"),
         ("data", "corners"),
+        ("augmentations", "rescaled"),
         ("recipes", "corners"),
     ],
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import noiseproof
 from conftest import ROOT, count
@@ -123,3 +126,39 @@ def test_of_two_first_uses_at_once_one_makes_the_environment(tmp_path, without):
     assert [process.wait(timeout=60) for process in both] == [0, 0]
     assert (tmp_path / "log").read_text().split() == ["begin", "end"]
     assert not (tmp_path / ".venv.lock.d").exists()
+
+
+def test_the_version_is_the_same_wherever_it_is_said():
+    said = {
+        "pyproject.toml": tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
+        "CITATION.cff": re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[1],
+        "CHANGELOG.md": re.findall(r"^## (\d.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0],
+    }
+    assert set(said.values()) == {noiseproof.__version__}, said
+
+
+def test_the_release_builds_every_platform_and_stores_no_token():
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    workflow = yaml.safe_load(text)
+    platforms = " ".join(workflow["jobs"]["wheels"]["strategy"]["matrix"]["os"])
+    assert all(name in platforms for name in ("ubuntu-24.04-arm", "ubuntu-24.04 ", "macos", "windows"))
+    assert workflow["jobs"]["publish"]["permissions"]["id-token"] == "write"
+    assert "secrets." not in text
+    assert all(step in text for step in ("attest-build-provenance", "attest-sbom", "gh-action-pypi-publish"))
+
+
+def test_the_losses_are_there_without_the_compiled_kernels():
+    script = (
+        "import sys\n"
+        "sys.modules['noiseproof.losses._kernels._kernel'] = None\n"  # importing it raises ImportError
+        "sys.modules['noiseproof.data.pipeline._crops'] = None\n"
+        "import torch\n"
+        "from noiseproof import losses\n"
+        "logits = torch.randn(64, 10, generator=torch.Generator().manual_seed(1), requires_grad=True)\n"
+        "loss = losses.parse('nce + amse(a=30)')(logits, torch.arange(64) % 10)\n"
+        "loss.backward()\n"
+        "print(f'{loss.item():.5f} {logits.grad.abs().sum().item():.5f}')\n"
+    )
+    without = run(sys.executable, "-c", script)
+    kernels = [line for line in script.splitlines(keepends=True) if "sys.modules" not in line]
+    assert without == run(sys.executable, "-c", "".join(kernels))

@@ -102,9 +102,36 @@ def test_catboost_takes_it(table, classes):
     labels = given if classes == 2 else np.where(train[:, 0] > 15, 2, given)
     metric = "Logloss" if classes == 2 else "MultiClass"
     model = catboost.CatBoostClassifier(
-        iterations=5, verbose=0, thread_count=1, loss_function=catboost_objective("gce"), eval_metric=metric
+        iterations=5,
+        verbose=0,
+        thread_count=1,
+        allow_writing_files=False,
+        loss_function=catboost_objective("gce"),
+        eval_metric=metric,
     ).fit(train[:100], labels[:100])
     raw = model.predict(test, prediction_type="RawFormulaVal")
     predicted = raw > 0 if classes == 2 else raw.argmax(1)
     expected = truth if classes == 2 else np.where(test[:, 0] > 15, 2, truth)
     assert (predicted == expected).mean() > 0.6
+
+
+def test_a_published_method_has_the_papers_parameters_for_the_classes():
+    raw, labels = scores(12, 100), np.arange(12)
+    expected = objective(losses.parse("jal-ce", num_classes=100))(labels, raw)
+    np.testing.assert_array_equal(objective("jal-ce")(labels, raw), expected)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 3], [-1, 0, 1], [0.5, 0.0, 1.0]])
+def test_labels_that_are_no_classes_are_refused(labels):
+    with pytest.raises(InputError, match=r"labels must (lie|be integers) in 0\.\.2"):
+        objective("gce", 3)(np.array(labels), scores(3, 3))
+
+
+def test_xgboost_hands_over_the_samples_weights(table):
+    xgboost = pytest.importorskip("xgboost")
+    train, given, *_ = table
+    weight = np.linspace(0.1, 2, len(given))
+    settings = {"n_estimators": 3, "n_jobs": 1, "base_score": 0.5}
+    ours = xgboost.XGBClassifier(objective=objective("ce"), **settings).fit(train, given, sample_weight=weight)
+    own = xgboost.XGBClassifier(**settings).fit(train, given, sample_weight=weight)
+    np.testing.assert_allclose(ours.predict_proba(train), own.predict_proba(train), atol=1e-3)

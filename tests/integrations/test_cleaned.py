@@ -7,15 +7,18 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from conftest import count
 from noiseproof import CleanedClassifier, noise
 from noiseproof.errors import InputError, UnknownNameError
+from noiseproof.integrations.boosting import objective
 
 CHECKS = ("check_estimators_pickle", "check_classifiers_classes", "check_fit2d_1sample", "check_n_features_in")
 CHECKS += (
@@ -82,3 +85,48 @@ def test_sample_weights_reach_the_classifier_or_are_refused(cancer):
 def test_a_way_that_does_not_exist_is_refused():
     with pytest.raises(UnknownNameError, match="must be one of auto, none, drop, relabel, weight; got 'remove'"):
         CleanedClassifier(how="remove").fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_a_pipeline_takes_weights_through_its_last_step(cancer):
+    train, given, test, _ = cancer
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    model = CleanedClassifier(pipeline, how="weight", random_state=0).fit(train, given)
+    trust = np.maximum(1 - model.issues_.score, 1e-3)
+    alone = clone(pipeline).fit(train, given, logisticregression__sample_weight=trust)
+    np.testing.assert_array_equal(model.predict_proba(test), alone.predict_proba(test))
+
+
+def test_boosters_with_an_objective_of_their_own_predict_labels_and_probabilities(cancer):
+    lightgbm = pytest.importorskip("lightgbm")
+    train, given, test, truth = cancer
+    names = np.array(["benign", "malignant"])
+    booster = lightgbm.LGBMClassifier(n_estimators=20, verbose=-1, n_jobs=1, objective=objective("gce"))
+    model = CleanedClassifier(booster, how="none", random_state=0).fit(train, names[given])
+    assert model.score(test, names[truth]) > 0.8
+    p = model.predict_proba(test)
+    np.testing.assert_allclose(p[:, 1], 1 / (1 + np.exp(-model.estimator_.predict(test, raw_score=True))), atol=1e-12)
+    np.testing.assert_array_equal(model.predict(test), names[p.argmax(1)])
+
+
+def test_text_labels_go_with_classifiers_that_take_only_numbers(cancer):
+    xgboost = pytest.importorskip("xgboost")
+    train, given, test, truth = cancer
+    names = np.array(["benign", "malignant"])
+    model = CleanedClassifier(xgboost.XGBClassifier(n_estimators=20, n_jobs=1), how="drop", random_state=0)
+    assert model.fit(train, names[given]).score(test, names[truth]) > 0.8
+
+
+def test_no_class_disappears():
+    features = np.concatenate([np.random.default_rng(0).normal(size=(60, 3)), np.zeros((2, 3))])
+    labels = np.array(["a", "b"])[(features[:, 0] > 0).astype(int)]
+    labels[-2:] = "c"  # in the midst of the others
+    for how in ("drop", "relabel"):
+        model = CleanedClassifier(DecisionTreeClassifier(random_state=0), how=how, random_state=0)
+        assert model.fit(features, labels).predict_proba(features).shape == (62, 3)
+
+
+def test_missing_labels_and_regressors_are_refused():
+    with pytest.raises(InputError, match="y holds 1 missing labels, the first in row 2; leave these rows out"):
+        CleanedClassifier().fit(np.eye(4), np.array(["a", "b", None, "a"], dtype=object))
+    with pytest.raises(InputError, match="needs a classifier, got the regressor LinearRegression"):
+        CleanedClassifier(LinearRegression()).fit(np.eye(4), [0, 1, 0, 1])

@@ -95,6 +95,9 @@ REFUSED = {
     "a negative rate": ({"lr": -1}, r"lr must lie in \(0, inf\), got lr=-1"),
     "all held out": ({"validation_fraction": 1.0}, r"validation_fraction must lie in \[0, 1\)"),
     "an unknown device": ({"device": "gpu"}, "gpu"),
+    "a method that is no loss": ({"loss": "elr"}, "more than a loss of each sample"),
+    "an unknown optimiser": ({"optimizer": "adamm"}, "adam"),
+    "an argument it does not take": ({"optimizer_params": {"nestrov": True}}, "SGD takes no 'nestrov'.*'nesterov'"),
 }
 
 
@@ -240,6 +243,31 @@ def test_a_saved_classifier_knows_its_columns_and_numeric_classes(tmp_path):
     shuffled = frame[frame.columns[::-1]]
     assert model.classes == ("0", "1", "2")
     assert model.predict(shuffled).tolist() == trained.predict(frame).astype(str).tolist()
+
+
+@pytest.mark.parametrize("labels", [np.arange(3), np.array(["a", "b", "c"]), np.array([1.0, 2.0, 4.0])])
+def test_a_loaded_classifier_is_the_saved_one_and_trains_on(labels, tmp_path):
+    frame, codes = load_iris(return_X_y=True, as_frame=True)
+    given = labels[codes]
+    trained = NoisyLabelClassifier("gce", hidden=(8,), epochs=5, lr=0.05, batch_size=16, loss_params={"q": 0.5})
+    trained.fit(frame, given)
+    loaded = NoisyLabelClassifier.load(trained.save(tmp_path))
+    np.testing.assert_allclose(loaded.predict_proba(frame), trained.predict_proba(frame), atol=1e-5)
+    assert loaded.predict(frame).dtype.kind == given.dtype.kind
+    assert loaded.get_params() == {**trained.get_params(), "hidden": [8]}
+    before = loaded.score(frame, given)
+    assert loaded.partial_fit(frame, given).n_iter_ == 6
+    assert loaded.set_params(warm_start=True, epochs=9).fit(frame, given).score(frame, given) >= before
+    with pytest.raises(ValueError, match="feature names"):
+        loaded.predict(frame[frame.columns[::-1]])
+
+
+def test_a_folder_of_something_else_is_refused_with_the_way_to_open_it(tmp_path):
+    from noiseproof import artifacts, data
+
+    folder = artifacts.save(artifacts.learn(data.load("digits"), only="discriminant").model, tmp_path)
+    with pytest.raises(InputError, match="load_model"):
+        NoisyLabelClassifier.load(folder)
 
 
 def test_a_network_of_the_users_own_is_refused_with_the_way_to_keep_it(tmp_path):

@@ -156,23 +156,24 @@ def test_the_trainer_with_the_fused_head_trains_and_evaluates_the_same(tmp_path)
     assert fused.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-5)
 
 
-def capped(model: torch.nn.Module) -> torch.nn.Module:
+def capped(model: torch.nn.Module, cap: float) -> torch.nn.Module:
     """The language model with something behind its head, under no name that a configuration has."""
     usual = model.forward
 
     def forward(*args, **named):
         outputs = usual(*args, **named)
-        outputs.logits = 2 * torch.tanh(outputs.logits / 2)
+        outputs.logits = cap * torch.tanh(outputs.logits / cap)
         return outputs
 
     model.forward = forward
     return model
 
 
-def test_a_model_whose_logits_are_not_its_heads_is_refused():
+@pytest.mark.parametrize("cap", [2.0, 50.0])  # that of 50 changes the small logits of an untrained model by no digit
+def test_a_model_whose_logits_are_not_its_heads_is_refused(cap):
     ids = tokens(2)
     with pytest.raises(InputError, match="logits of LlamaForCausalLM are not its head's output"):
-        causal_loss("ce", capped(language_model()), {"input_ids": ids, "labels": ids})
+        causal_loss("ce", capped(language_model(), cap), {"input_ids": ids, "labels": ids})
     with pytest.raises(InputError, match=r"plain \.\.\.ForCausalLM"):
         causal_loss("ce", torch.nn.Linear(2, 2), {"input_ids": ids, "labels": ids})
 
@@ -238,7 +239,7 @@ def test_soft_labels_and_several_labels_a_sample():
     soft = torch.rand(4, 3, generator=seeded(2)).softmax(1)
     torch.testing.assert_close(compute_loss("gce")({"logits": logits}, soft), losses.parse("gce")(logits, soft))
     marks, sigmoid = (soft > 0.3).long(), losses.SigmoidLoss("gce")
-    torch.testing.assert_close(compute_loss(sigmoid)({"logits": logits}, marks), sigmoid(logits, marks))
+    torch.testing.assert_close(compute_loss(sigmoid)({"logits": logits}, marks), sigmoid(logits, marks.float()))
 
 
 def test_the_robust_trainers_eval_loss_is_its_training_loss(tmp_path):
@@ -275,3 +276,47 @@ def test_what_the_trainer_cannot_count_is_refused():
 def test_an_output_without_logits_is_refused():
     with pytest.raises(InputError, match="must hold `logits`"):
         compute_loss("ce")({"loss": 1.0}, torch.tensor([0]))
+
+
+def test_probabilities_as_labels_are_divided_by_samples_not_by_numbers(tmp_path):
+    rows = [{**row, "labels": torch.eye(3)[row["labels"]]} for row in examples("SequenceClassification")]
+    hard = trained(
+        model_for("SequenceClassification"),
+        examples("SequenceClassification"),
+        tmp_path,
+        compute_loss_func=compute_loss("ce"),
+    )
+    soft = trained(model_for("SequenceClassification"), rows, tmp_path, compute_loss_func=compute_loss("ce"))
+    assert_equal_parameters(hard, soft, 1e-6)
+
+
+def test_marks_of_several_labels_and_numbers_of_a_regression_are_no_probabilities():
+    model, ids = encoder("SequenceClassification"), tokens(2)
+    with pytest.raises(InputError, match=r"sample 1 of the batch add up to 2; .*SigmoidLoss"):
+        compute_loss("ce")(model(ids), torch.tensor([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]))
+    with pytest.raises(InputError, match="give class indices"):
+        compute_loss("ce")(model(ids), torch.tensor([0.5, 1.5]))
+
+
+def test_the_arguments_label_smoothing_is_the_losss(tmp_path):
+    from noiseproof.integrations.huggingface import RobustTrainer
+
+    arguments = transformers.TrainingArguments(tmp_path, label_smoothing_factor=0.1, use_cpu=True, report_to=[])
+    model = model_for("SequenceClassification")
+    assert RobustTrainer("gce(q=0.7)", model, arguments).robust_loss.label_smoothing == 0.1
+    with pytest.raises(InputError, match="differ; give one"):
+        RobustTrainer(losses.parse("ce", label_smoothing=0.2), model, arguments)
+
+
+def test_a_sequence_to_sequence_model_gets_the_inputs_of_its_decoder(tmp_path):
+    from noiseproof.integrations.huggingface import RobustTrainer
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = {"d_model": 16, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 8}
+        config = transformers.T5Config(vocab_size=50, decoder_start_token_id=0, dropout_rate=0.0, **sizes)
+        model = transformers.T5ForConditionalGeneration(config).eval()
+    batch = {"input_ids": tokens(2), "labels": tokens(2, seed=2)}
+    arguments = transformers.TrainingArguments(tmp_path, use_cpu=True, report_to=[])
+    value = RobustTrainer("ce", model, arguments).compute_loss(model, dict(batch))
+    torch.testing.assert_close(value, model(**batch).loss)

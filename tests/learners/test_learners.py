@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from noiseproof import learners, noise
 from noiseproof.errors import DataError
-from noiseproof.learners import heads
+from noiseproof.learners import blending, heads, robust
 from noiseproof.learners.discriminant import fit_discriminant
 from noiseproof.learners.noise_model import fit_noise_model, softmax
 from noiseproof.learners.trees import boosting, extra_trees, trees_of_boosting, trees_of_forest
@@ -67,6 +67,18 @@ def test_the_choice_looks_at_given_labels_alone_and_learns_the_true_ones():
     assert (heads.logits(choice.head, X).argmax(1) == Y).mean() > 0.9
     assert {one.name for one in choice.candidates} >= {"blend", "extra trees", "boosting", "kernel", "gce", "jal-ce"}
     assert choice.name in choice.table()
+    (blend,) = (one for one in choice.candidates if one.name == "blend")
+    assert sum(blend.parts.values()) == pytest.approx(1)
+
+
+def test_two_learners_that_err_on_different_rows_are_blended():
+    rows = np.arange(4)
+    first, second = np.full((4, 2), 0.5), np.full((4, 2), 0.5)
+    first[:2], second[2:] = [[0.9, 0.1], [0.1, 0.9]], [[0.9, 0.1], [0.1, 0.9]]
+    first[2:], second[:2] = [[0.4, 0.6], [0.6, 0.4]], [[0.4, 0.6], [0.6, 0.4]]
+    weights = blending.blend_weights({"first": first, "second": second}, rows % 2)
+    blend = weights["first"] * first + weights["second"] * second
+    assert (blend.argmax(1) == rows % 2).all()
 
 
 KNOTS = np.sort(np.random.default_rng(0).normal(size=(4, 8)))
@@ -98,3 +110,47 @@ def test_a_head_comes_back_from_its_description_and_arrays(head):
 def test_a_form_that_is_not_known_is_refused():
     with pytest.raises(DataError, match="a head of form 'pickle' is not known"):
         heads.build({"form": "pickle"})
+
+
+def test_heads_on_frozen_features_have_the_same_budget_and_say_what_they_chose():
+    generator = np.random.default_rng(0)
+    truth = np.arange(400) % 4
+    vectors = (2 * np.eye(8)[truth] + 0.5 * generator.normal(size=(400, 8))).astype(np.float32)
+    given = np.where(generator.random(400) < 0.3, generator.integers(0, 4, 400), truth)
+    found = learners.choose(vectors, given, 4, kind="pictures")
+    settings = {one.name: one.setting for one in found.candidates}
+    assert settings.keys() == {"discriminant", "gce", "jal-ce", "nce+rce", "elr"}
+    assert all("the best of 3" in setting for name, setting in settings.items() if name != "discriminant")
+    assert all(setting in found.table() for setting in settings.values())
+    for one in found.candidates:
+        assert (one.logits.argmax(1) == truth).mean() > 0.9, one.name  # they resist a fifth of wrong labels
+
+
+def test_a_head_is_trained_by_one_thread_and_the_callers_number_is_put_back(monkeypatch):
+    """The steps are too small to share: on a busy machine two threads took 30 times as long as one."""
+    seen: list[int] = []
+    parse = robust.losses.parse
+
+    def watched(text):
+        loss = parse(text)
+        return lambda logits, labels: (seen.append(torch.get_num_threads()), loss(logits, labels))[1]
+
+    monkeypatch.setattr(robust.losses, "parse", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        robust.robust_head(X, Y, 3, "gce", epochs=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("boosting", [1, 1]), ("logistic regression", [3, 1]), ("logistic regression", [2, 1, 1])],
+)
+def test_learners_take_folds_that_leave_one_class(name, counts):
+    given = np.repeat(np.arange(len(counts)), counts)
+    found = learners.choose(X[: len(given)], given, len(counts), kind="columns", only=name)
+    assert np.isfinite(heads.logits(found.head, X)).all()

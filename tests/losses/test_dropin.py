@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import re
 
 import pytest
@@ -71,7 +72,7 @@ def test_no_option_takes_more_than_one_more_tensor(text, option):
     loss = losses.parse(text, label_smoothing=0.1 if option == "label_smoothing" else 0.0)
     scores = (scores.double() if option == "float64" else scores).requires_grad_()
     target = scores.detach().softmax(1) if option == "probabilities" else target
-    assert type(loss(scores, target).grad_fn).__name__ == "_RowsBackward"
+    assert loss(scores, target).grad_fn.name() == "_RowsBackward"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -223,10 +224,16 @@ def test_python_and_c_count_alike():
 # torch's own samples
 
 
-def samples(name, dtype=torch.float64):
+def torchs_own(module):
+    """A module of torch's own tests; while it is imported it forbids to set flags of backends from then on."""
     pytest.importorskip("expecttest")  # torch's own tests ask for it
-    from torch.testing._internal.common_methods_invocations import op_db
+    found = importlib.import_module(f"torch.testing._internal.{module}")
+    torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
+    return found
 
+
+def samples(name, dtype=torch.float64):
+    op_db = torchs_own("common_methods_invocations").op_db
     op = next(op for op in op_db if op.name == f"nn.functional.{name}")
     every = list(op.sample_inputs("cpu", dtype, requires_grad=True))
     return every[:: count(7, 1)]
@@ -247,6 +254,28 @@ def test_torchs_samples_of_cross_entropy_hold_for_every_loss():
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="from torch 2.13 on")
+def test_torchs_samples_of_linear_cross_entropy_hold_for_the_fused_layer():
+    seen = 0
+    for sample in samples("linear_cross_entropy"):
+        (weight, target), options = sample.args, dict(sample.kwargs)
+        if weight.dim() != 2 or options.get("options") is not None:  # classes in a grid
+            continue
+        expected = F.linear_cross_entropy(sample.input, weight, target, **options)
+        bias = options.pop("linear_bias", None)
+        own = {name: value for name, value in options.items() if value is not None and name != "options"}
+        for text in ("ce", *TEXTS[1:]):
+            loss = losses.parse(text, **own)
+            found = losses.linear_loss(loss, sample.input, weight, target, bias)
+            scores = F.linear(sample.input, weight, bias)
+            torch.testing.assert_close(
+                found, expected if text == "ce" else loss.formula(scores, target), equal_nan=True
+            )
+            seen += 1
+    assert seen
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_torchs_samples_of_binary_cross_entropy_hold_for_the_sigmoid_form():
     for sample in samples("binary_cross_entropy_with_logits"):
         (target,), options = sample.args, dict(sample.kwargs)
@@ -259,9 +288,7 @@ def test_torchs_samples_of_binary_cross_entropy_hold_for_the_sigmoid_form():
 
 @pytest.mark.filterwarnings("ignore")
 def test_torchs_module_samples_of_cross_entropy_hold():
-    pytest.importorskip("expecttest")
-    from torch.testing._internal.common_modules import module_db
-
+    module_db = torchs_own("common_modules").module_db
     info = next(info for info in module_db if info.module_cls is nn.CrossEntropyLoss)
     for sample in info.module_inputs_func(info, "cpu", torch.float64, True, False)[:: count(5, 1)]:
         options, (scores, target) = sample.constructor_input.kwargs, sample.forward_input.args

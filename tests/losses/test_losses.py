@@ -48,12 +48,12 @@ def test_the_registry_has_the_losses_of_the_papers():
     assert set(NAMES) == {
         *("ce", "fl", "mae", "mse", "rce", "sce", "gce", "nce", "nfl", "agce", "aul", "ael", "amse"),
         *("nnce", "nnfl", "lc", "ece", "efl", "ldr"),
-        *("vce", "taylor-ce", "phuber", "piecewise-zero", "bi-tempered", "sym", "logit-bias"),
+        *("vce", "taylor-ce", "phuber", "piecewise-zero", "bi-tempered", "sym", "normalized", "logit-bias"),
     }
 
 
 def test_every_claim_has_a_name_that_is_known(entry):
-    known = {"paper", "symmetric", "active", "bounded", "asymmetric", "shift_invariant", "kinks"}
+    known = {"paper", "symmetric", "active", "bounded", "asymmetric", "shift_invariant", "kinks", "gives_up"}
     assert entry.claims.keys() <= known
     assert {"symmetric", "active", "bounded"} <= entry.claims.keys()
     assert re.fullmatch(r"arXiv:\d{4}\.\d{5}", entry.claims.get("paper", "arXiv:0000.00000"))
@@ -130,6 +130,14 @@ def test_a_parameter_that_is_no_number_is_refused_by_its_name(entry):
         if type(parameter.default) in (int, float):
             with pytest.raises(InputError, match=rf"^{name} "):
                 entry.cls(**{name: float("nan")})
+
+
+def test_only_a_loss_that_says_so_gives_up_implausible_labels(entry):
+    logits = torch.tensor([[12.0, 0.0, -1.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    value = entry.cls()(logits, torch.tensor([1]))  # p of the label is 6e-6
+    value.backward()
+    given_up = value.item() == 0 and not logits.grad.any()
+    assert given_up == ("gives_up" in entry.claims)
 
 
 KINKED = ("lc", "ece", "efl", "nnce", "nnfl", "phuber", "piecewise-zero")

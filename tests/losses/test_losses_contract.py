@@ -229,7 +229,7 @@ def test_masked_classes_give_no_nan(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in NAMES if name not in ("nce", "nfl", "mse", "amse", "ldr", "nnce", "nnfl")]
+    "name", [name for name in NAMES if name not in ("nce", "nfl", "normalized", "mse", "amse", "ldr", "nnce", "nnfl")]
 )
 def test_masked_classes_are_as_good_as_absent(name):
     loss = losses.parse(name)
@@ -314,3 +314,19 @@ def test_a_loss_without_a_formula_says_what_it_must_define():
 def test_one_sample_with_a_list_of_labels_is_refused_where_torch_is_silent():
     with pytest.raises(ValueError, match=r"for scores of shape \(3,\), got torch.int64 of shape \(1,\)"):
         losses.NCE()(torch.zeros(3), torch.tensor([1]))
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 3), (5, 3, 2, 2)])
+def test_scores_become_predictions_along_the_class_axis(shape):
+    scores, loss, axis = torch.randn(shape, generator=seeded(1)), losses.parse("nce + mae"), min(1, len(shape) - 1)
+    torch.testing.assert_close(loss.activation(scores).sum(axis), torch.ones(scores.select(axis, 0).shape))
+    assert torch.equal(loss.decodes(loss.activation(scores)), scores.argmax(axis))
+
+
+def test_a_loss_that_returns_another_shape_is_named():
+    class Mean(losses.Loss):
+        def per_class(self, logits):
+            return -logits.log_softmax(1).mean(1)
+
+    with pytest.raises(InputError, match=r"Mean.per_class must return the loss of every label, \(4, 3\), got \(4,\)"):
+        Mean()(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))

@@ -27,11 +27,16 @@ TEXTS = [
     *("lc", "lc(delta=2.5)", "ece", "ece(m=100)", "efl", "efl(detach=true)"),
     *("ldr", "ldr(lam=10)", "ldr(c=2, lam=0.1)", "nce + amse", "5*nce + 5*nnce", "0.01*ece + 5*mae"),
 ]
+# In float64 only: no kernel has a form of them, and the operators take K^2 numbers a row.
+FORMULAS = [
+    *("vce", "vce(a=0.01)", "taylor-ce", "taylor-ce(t=6)", "phuber", "phuber(tau=10)", "piecewise-zero"),
+    *("bi-tempered", "bi-tempered(t1=0.3, t2=2)", "sym", "normalized", "logit-bias", "logit-bias(eps=-2)"),
+]
 MAGNITUDES = (0, 1e-3, 1.0, 5.0, 10.0, 20.0, 30.0, 88.0, 100.0, 709.0, 1e3, 1e4)
 
 
 def test_every_registered_loss_meets_the_textbook():
-    assert {call.name for text in TEXTS for _, call in parse_sum(text)} == set(losses.LOSSES.names())
+    assert {call.name for text in TEXTS + FORMULAS for _, call in parse_sum(text)} == set(losses.LOSSES.names())
 
 
 # Scores
@@ -74,17 +79,18 @@ def is_smooth(loss: losses.Loss, z: torch.Tensor) -> bool:
 def cancels(loss: losses.Loss, z: torch.Tensor) -> bool:
     """Where the slopes of (nearly) tied classes cancel by definition, a rounding of them is left.
 
-    LogitClip and LDR have such directions at all scores; NNFL has them below p_min, and is 0 - 4e-9 there.
+    LogitClip and LDR have such directions at all scores; NNFL has them below p_min, and is 0 - 4e-9 there. The
+    bi-tempered loss and the symmetrisation are differences of larger sums.
     """
     top = z.topk(2).values
-    everywhere = losses.LC | losses.LDR | losses.NNFL
+    everywhere = losses.LC | losses.LDR | losses.NNFL | losses.BiTempered | losses.Symmetrised
     return bool(top[0] - top[1] <= 1) or any(isinstance(term, everywhere) for _, term in loss.terms())
 
 
 # float64 and the textbook
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", TEXTS + FORMULAS)
 def test_float64_is_the_textbook(text):
     loss = losses.parse(text)
     terms = [(factor, call.name, dict(call.named)) for factor, call in parse_sum(text)]
@@ -101,7 +107,8 @@ def test_float64_is_the_textbook(text):
         found = loss(leaf, torch.tensor(y))
         (slope,) = torch.autograd.grad(found, leaf)
         where = (K, kind, size, y)
-        crosses_zero = any(isinstance(term, losses.LDR | losses.NNFL) for _, term in loss.terms())
+        differences = losses.LDR | losses.NNFL | losses.BiTempered | losses.Symmetrised
+        crosses_zero = any(isinstance(term, differences) for _, term in loss.terms())
         assert found.item() == pytest.approx(float(value), rel=2e-13, abs=1e-300 + crosses_zero * 1e-13), where
         error = (slope - expected).abs().max()
         allowed = 1e-12 * expected.abs().max() + 1e-300

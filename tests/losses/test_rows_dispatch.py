@@ -28,7 +28,7 @@ def batch(rows=6, classes=5, seed=1):
 
 
 def by_kernel(value) -> bool:
-    return type(value.grad_fn).__name__ == "_RowsBackward"
+    return value.grad_fn.name() == "_RowsBackward"
 
 
 def ones_of(loss, scores, target):
@@ -270,7 +270,7 @@ draw = torch.Generator().manual_seed(1)
 scores, target = torch.randn(6, 5, generator=draw).requires_grad_(), torch.tensor([0, 1, 2, 3, 4, 0])
 value = losses.parse("nce + amse(a=30)")(scores, target)
 value.backward()
-print(type(value.grad_fn).__name__, cpu.kernel is None, value.item(), *scores.grad.flatten().tolist())
+print(value.grad_fn.name(), cpu.kernel is None, value.item(), *scores.grad.flatten().tolist())
 """
 
 

@@ -143,8 +143,36 @@ def test_texts_say_what_differs_from_the_defaults():
 
 
 @pytest.mark.parametrize(
+    ("text", "classes", "canonical"),
+    [
+        ("jal-ce + sam(rho=0.1)", 10, "nce + amse + sam(rho=0.1)"),
+        ("JAL-CE + sam", 100, "5*nce + amse(a=20) + sam"),
+        ("elr(loss=anl-ce, lam=1)", 10, "elr(loss=5*nce + 5*nnce, lam=1)"),
+        ("plain(jal-ce)", 10, "nce + amse"),
+        ("nce + mae", 10, "nce + mae"),
+    ],
+)
+def test_with_the_number_of_classes_published_names_are_read(text, classes, canonical):
+    assert str(methods.parse(text, num_classes=classes)) == canonical
+
+
+def test_the_one_obvious_parameter_needs_no_name():
+    written = ["forward(hoc)", "prune(aum)", "relabel(knn)", "co-teaching(0.2)", "bootstrap(soft)"]
+    written += ["ce + ema(0.9)", "ce + swa(0.5)", "ce + sam(0.1)", "ce + smooth(-0.6)"]
+    named = ["forward(transition=hoc)", "prune(by=aum)", "relabel", "co-teaching(forget_rate=0.2)"]
+    named += ["bootstrap(kind=soft)", "ce + ema(decay=0.9)", "ce + swa(start=0.5)", "ce + sam(rho=0.1)"]
+    assert [str(methods.parse(text)) for text in written] == [*named, "ce + smooth(r=-0.6)"]
+
+
+@pytest.mark.parametrize(
     ("text", "error", "says"),
     [
+        (
+            "jal-ce + sam",
+            UnknownNameError,
+            r"write methods.parse\('jal-ce \+ sam', num_classes=10\)",
+        ),
+        ("jal-cee", UnknownNameError, "did you mean 'jal-ce'"),
         ("elrr", UnknownNameError, "did you mean 'elr'"),
         ("elr(lamb=3)", UnknownNameError, "did you mean 'lam'"),
         ("elr(beta=1)", InputError, r"beta must lie in \[0, 1\)"),
@@ -166,7 +194,7 @@ def test_elr_state_by_sample_is_printed_with_its_size():
 
 
 def test_several_processes_are_refused_where_state_cannot_be_shared():
-    from noiseproof.train.preparation import check_processes
+    from noiseproof.train.method_preparation import check_processes
 
     check_processes(methods.parse("js + ema"), "js", 2)
     for text in ("elr", "ce + sam"):

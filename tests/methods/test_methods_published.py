@@ -10,20 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from conftest import ROOT, seeded
-from noiseproof import losses, methods
+from noiseproof import losses
 from noiseproof.methods import METHODS, Batch, Task
 from noiseproof.methods.additions.sam import SAM
 from noiseproof.methods.additions.smooth import Smoothed
-from noiseproof.methods.dividemix import clean_probability, sharpen
+from noiseproof.methods.dividemix import clean_probability
 from noiseproof.methods.elr_plus import ramp
 from noiseproof.methods.forward import through
 from noiseproof.methods.jocor import joint_losses
 from noiseproof.methods.js import jensen_shannon
-from noiseproof.methods.peers import smallest
 from noiseproof.methods.reweight import importance
-from noiseproof.methods.sop import sop_terms
 from noiseproof.methods.suspects import neighbour_votes
 from noiseproof.methods.transition import anchor_matrix, confident_counts, dual_matrix
+from noiseproof.methods.two_networks import smallest
 from noiseproof.methods.volminnet import learned_matrix
 
 REFERENCE = ROOT.parent / "shared" / "reference"
@@ -311,34 +310,3 @@ def test_the_average_of_elr_plus_is_ramped_up_as_published(case):
         decay = params["alpha"] * ramp(step + 1, params["ema_step"])
         average = decay * average + (1 - decay) * tensor(weights)
         close(average, expected)
-
-
-# By hand: methods.md's toy scores z = (2, 1, .1, -1), label 1
-
-TOY = torch.tensor([[2.0, 1.0, 0.1, -1.0]], dtype=torch.float64)
-BY_HAND = {
-    "elr": 0.99089653,
-    "js(w=0.5)": 1.13359397,
-    "js(w=0.1)": 1.36743502,
-    "bootstrap(kind=soft)": 1.35158496,
-    "bootstrap": 1.24931300,
-}
-
-
-@pytest.mark.parametrize("text", BY_HAND)
-def test_methods_have_their_values_on_the_toy_scores(text):
-    given = torch.tensor([1])
-    method = methods.parse(text)
-    method.setup(task(given, 4))
-    value, _ = method.objective(batch([TOY], given, torch.tensor([0])))
-    close(value, BY_HAND[text])
-
-
-def test_sop_has_its_value_on_the_toy_scores():
-    u, v = torch.full((1, 1), 0.5, dtype=torch.float64), torch.full((1, 4), 0.3, dtype=torch.float64)
-    close(sop_terms(TOY, torch.tensor([1]), u, v)[0], 2.16857627)
-
-
-def test_sharpening_squares_odds():
-    odds = sharpen(torch.tensor([[0.6, 0.4]]))
-    close(odds[0, 0] / odds[0, 1], (0.6 / 0.4) ** 2)

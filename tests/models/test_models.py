@@ -16,10 +16,13 @@ from noiseproof.errors import DataError, DataMissingError, InputError, UnknownNa
 from noiseproof.models import MODELS, StudentHead
 
 SHAPES = {"cnn8": (3, 32, 32), "cnn4": (1, 28, 28), "resnet34": (3, 32, 32), "resnet50": (3, 64, 64), "mlp": (64,)}
+USUAL = (3, 32, 32)  # of a network that is not named above
 
 
 def build(name: str, *, shape=None, classes: int = 10, seed: int = 1, **options) -> models.Network:
-    return models.build(name, shape=shape or SHAPES[name], classes=classes, generator=seeded(seed), **options)
+    return models.build(
+        name, shape=shape or SHAPES.get(name, USUAL), classes=classes, generator=seeded(seed), **options
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def test_a_network_has_the_published_number_of_parameters(name, classes, count):
 @pytest.mark.parametrize("name", MODELS.names())
 def test_every_network_gives_features_and_then_scores(name):
     network = build(name).eval()
-    inputs = torch.randn(2, *SHAPES[name], generator=seeded(2))
+    inputs = torch.randn(2, *SHAPES.get(name, USUAL), generator=seeded(2))
     with torch.no_grad():
         features = network.features(inputs)
         assert features.shape == (2, network.width)

@@ -83,7 +83,7 @@ def test_a_wrong_label_is_the_class_that_the_sample_scores_highest_when_scores_a
     wide = np.repeat(inputs[:, :1], 4000, axis=1)  # 4,000 copies of it: scores far apart
     noisy = draw(f"instance(0.5, convention={convention})", inputs=wide)
     for c in range(CLASSES):
-        words = rng.words(4000 * CLASSES, 1, "noise", "instance", c).astype(np.float64) / 2.0**64
+        words = rng.random_uint64(4000 * CLASSES, 1, "noise", "instance", c).astype(np.float64) / 2.0**64
         sums = stats.norm.ppf(words).reshape(4000, CLASSES).sum(0)
         for sign in (-1, 1):
             rows = noisy.flipped & (c == LABELS) & (np.sign(INPUTS[:, 0]) == sign)

@@ -75,8 +75,9 @@ def test_every_noise_has_a_panel_and_a_method_has_one_colour_in_all():
     with figure_style.looks():
         figure = figures.draw_curves(some_records(noises=3))
         apart = dict(figures.each_curves(some_records(noises=3)))
-    assert [axis.get_title(loc="left") for axis in figure.axes] == list(apart)
-    assert list(apart) == ["symmetric(0.1)", "symmetric(0.2)", "symmetric(0.3)"]
+    heads = [axis.get_title(loc="left") for axis in figure.axes]
+    assert heads == [f"{head}\nmean of 2 seeds, band ± 1 std" for head in apart]
+    assert list(apart) == ["digits, symmetric(0.1)", "digits, symmetric(0.2)", "digits, symmetric(0.3)"]
     for method in METHODS:
         every = [*figure.axes, *(single.axes[0] for single in apart.values())]
         colours = {line.get_color() for axis in every for line in axis.lines if line.get_label() == method}
@@ -129,7 +130,7 @@ def test_a_heat_map_is_the_mean_of_the_seeds_matrices():
     with figure_style.looks():
         figure = figures.draw_transition([*records, *seeds("gce", 70.0)])  # the same labels again: counted once
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), np.full((3, 3), 0.1) + 0.7 * np.eye(3))
-    assert figure.axes[0].get_title(loc="left") == "symmetric(0.4)\nrealised rate 0.300"
+    assert figure.axes[0].get_title(loc="left") == "digits, symmetric(0.4)\nrealised rate 0.300, 2 draws"
 
 
 def test_the_pull_of_a_loss_is_its_closed_form():

@@ -201,7 +201,7 @@ def test_the_policy_allows_exactly_the_script_and_the_styles_that_are_there():
 def test_pictures_lie_in_the_page_and_say_what_they_show():
     page = the_page()
     pictures = page.all("img")
-    assert [one["alt"] for one in pictures] == ["symmetric(0.2)", "symmetric(0.4)"] * 2
+    assert [one["alt"] for one in pictures] == ["digits, symmetric(0.2)", "digits, symmetric(0.4)"] * 2
     for one in pictures:
         source = one["src"]
         assert source is not None

@@ -343,3 +343,11 @@ def test_recipes_have_tables_of_their_own():
     whole, short = make_record(data="cifar10", accuracy=90.0), make_record(data="cifar10", accuracy=60.0)
     whole["run"]["recipe"], short["run"]["recipe"] = "cifar10", "small-cifar10"
     assert [grid.title for grid in tables_of([short, whole])] == ["cifar10", "cifar10, recipe small-cifar10"]
+
+
+def test_a_latex_table_says_by_itself_what_it_holds_and_has_a_label():
+    made = render.render([make_record(seed=1), make_record(seed=2)], "latex")
+    assert r"\label{tab:digits}" in made
+    caption = made.partition(r"\caption{")[2].partition("\n")[0]
+    for said in ("digits", "symmetric(0.4)", "over 2 seeds", "last epoch"):
+        assert said in caption

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from noiseproof import data, noise, recipes, train
+from noiseproof.data import AUGMENTATIONS, DATASETS
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError
 from noiseproof.losses import LOSSES
+from noiseproof.methods import METHODS
+from noiseproof.noise import NOISES
 from noiseproof.runtime import own_parts
 
 LOSS = """
@@ -139,3 +143,86 @@ def test_a_call_carries_the_parts_to_a_process_that_knows_nothing_of_them(workpl
         [sys.executable, "-c", script], cwd=workplace / "elsewhere", capture_output=True, text=True
     )  # fmt: skip
     assert done.stdout == "carried\n", done.stderr
+
+
+FAULTY = """
+from torch import nn
+
+from noiseproof.data import AUGMENTATIONS, DATASETS, Augmentation, DataSet
+from noiseproof.losses import LOSSES, Loss
+from noiseproof.methods import METHODS, Method
+from noiseproof.noise import NOISES, Noise
+
+@LOSSES.register("faulty")
+class FaultyLoss(Loss):
+    def per_class(self, logits):
+        return logits / nothing  # loss
+
+@NOISES.register("faulty")
+class FaultyNoise(Noise):
+    def draw(self, task):
+        return nothing  # noise
+
+@METHODS.register("faulty-method", cost=1.0)
+class FaultyMethod(Method):
+    def objective(self, batch):
+        return nothing  # method
+
+@AUGMENTATIONS.register("faulty")
+class FaultyAugmentation(Augmentation):
+    def change(self, inputs, u):
+        return inputs * nothing  # augmentation
+
+@DATASETS.register("faulty")
+class FaultyData(DataSet):
+    def load(self, root):
+        return nothing  # data
+
+class Net(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.fc = nn.Linear(shape[0], classes)
+
+    def forward(self, inputs):
+        return self.fc(inputs) + nothing  # model
+"""
+USES = {
+    "loss": lambda: trained("faulty"),
+    "noise": lambda: noise.corrupt([0, 1] * 20, "faulty", num_classes=2, seed=1),
+    "method": lambda: trained("faulty-method"),
+    "augmentation": lambda: trained("ce", {"augment.extra": "faulty"}),
+    "data": lambda: data.load("faulty"),
+    "model": lambda: trained("ce", {"model.name": "faulty.py:Net"}),
+}
+
+
+def trained(method: str, changes: dict[str, object] | None = None) -> object:
+    recipe = recipes.load("digits", {"train.epochs": 1, **(changes or {})})
+    return train.fit(data.load("digits"), None, method, recipe, seed=1, device="cpu")
+
+
+@pytest.mark.parametrize("kind", USES)
+def test_a_fault_of_any_kind_of_part_is_told_with_file_and_line(workplace, monkeypatch, kind):
+    for registry in (NOISES, METHODS, AUGMENTATIONS, DATASETS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    (workplace / "faulty.py").write_text(FAULTY)
+    own_parts.load("faulty.py")
+    with pytest.raises(NameError) as raised:
+        USES[kind]()
+    line = 1 + next(number for number, text in enumerate(FAULTY.splitlines()) if text.endswith(f"# {kind}"))
+    told = own_parts.in_own_code(raised.value)
+    assert told.startswith(f"faulty.py, line {line}, in ")
+    assert told.endswith("NameError: name 'nothing' is not defined")
+    assert own_parts.in_own_code(ValueError("of ours")) == ""
+
+
+def test_a_recipe_in_a_file_may_name_a_network_of_that_file(workplace, monkeypatch):
+    monkeypatch.setattr(recipes, "_REGISTERED", {})
+    (workplace / "inner").mkdir()
+    (workplace / "inner" / "mine.py").write_text(
+        "from torch import nn\nfrom noiseproof import recipes\n\nclass Net(nn.Module):\n"
+        "    def __init__(self, shape, classes, width=4):\n        super().__init__()\n\n"
+        "recipes.register('mine', 'extends = \"digits\"\\n[model]\\nname = \"mine.py:Net\"\\nwidth = 8')\n"
+    )
+    own_parts.load("inner/mine.py")
+    assert recipes.load("mine").model.name == "mine:Net"

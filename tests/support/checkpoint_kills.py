@@ -1,8 +1,9 @@
-"""Kill training processes again and again and let others go on: `python checkpoint_kills.py FOLDER KILLS SEED`.
+"""Kill training processes again and again, let others go on: `python checkpoint_kills.py FOLDER KILLS SEED METHOD ...`.
 
 Everything is imported and warmed up once; every attempt is a fork, so a kill costs as little as the training it cuts
 short. About half the kills come at a random moment, the others before a random call to the system within a save.
-Prints, as JSON, what came out undisturbed, what came out of each disturbed run, and where the kills landed.
+Prints, as JSON, for each method what came out undisturbed, what came out of each disturbed run, and where the kills
+landed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ torch.set_num_threads(1)
 EPOCHS = 12
 
 
-def train(folder: Path | None, told, deadly: DeadlyOs | None = None, die_in: int = 0) -> str:
+def train(method: str, folder: Path | None, told, deadly: DeadlyOs | None = None, die_in: int = 0) -> str:
     """Train to the end; `told` hears "(" and ")" around every save, the `die_in`-th of which is `deadly`.
 
     Returns a hash of weights and curves.
@@ -54,7 +55,7 @@ def train(folder: Path | None, told, deadly: DeadlyOs | None = None, die_in: int
 
     checkpoint.save, Training._resume, files.os = loud, resumed, deadly or os
     try:
-        outcome = fit(found, noisy, "jal-ce", recipe, seed=1, device="cpu", checkpoint_dir=folder, checkpoint_every=0.0)
+        outcome = fit(found, noisy, method, recipe, seed=1, device="cpu", checkpoint_dir=folder, checkpoint_every=0.0)
     finally:
         checkpoint.save, Training._resume, files.os = save, resume, os
     digest = hashlib.sha256()
@@ -65,7 +66,7 @@ def train(folder: Path | None, told, deadly: DeadlyOs | None = None, die_in: int
     return digest.hexdigest()
 
 
-def attempt(folder: Path, *, saves: int = -1, after: float = 0.0, call: int = 0, of_save: int = 0) -> str:
+def attempt(method: str, folder: Path, *, saves: int = -1, after: float = 0.0, call: int = 0, of_save: int = 0) -> str:
     """One fork; what it told.
 
     It is killed `after` so many seconds from the end of that many `saves`, or before the `call`-th call to the system
@@ -75,7 +76,7 @@ def attempt(folder: Path, *, saves: int = -1, after: float = 0.0, call: int = 0,
     child = os.fork()
     if child == 0:
         try:
-            ended = train(folder, lambda text: os.write(writing, text.encode()), DeadlyOs(call), of_save)
+            ended = train(method, folder, lambda text: os.write(writing, text.encode()), DeadlyOs(call), of_save)
             os.write(writing, f"d{ended};".encode())
         except BaseException:
             traceback.print_exc()
@@ -99,12 +100,12 @@ def attempt(folder: Path, *, saves: int = -1, after: float = 0.0, call: int = 0,
     return heard
 
 
-def main(folder: Path, kills: int, seed: int) -> None:
-    """See the head of the file."""
+def killed(method: str, folder: Path, kills: int, seed: int) -> dict[str, object]:
+    """The report on one method."""
     draw, counted = random.Random(seed), DeadlyOs()
-    train(folder / "warm", lambda text: None, counted, die_in=2)  # how many calls a save makes
+    train(method, folder / "warm", lambda text: None, counted, die_in=2)  # how many calls a save makes
     began = time.monotonic()
-    whole = train(None, lambda text: None)
+    whole = train(method, None, lambda text: None)
     length = time.monotonic() - began
     report = {"whole": whole, "ends": [], "kills": 0, "inside": 0, "resumed": [], "forgotten": 0, "folders": 0}
     while report["kills"] < kills or report["folders"] == 0:
@@ -112,11 +113,11 @@ def main(folder: Path, kills: int, seed: int) -> None:
         report["folders"] += 1
         while True:
             if report["kills"] >= kills:
-                heard = attempt(place)
+                heard = attempt(method, place)
             elif draw.random() < 0.5:
-                heard = attempt(place, saves=draw.randint(0, 3), after=draw.uniform(0.0, length / 4))
+                heard = attempt(method, place, saves=draw.randint(0, 3), after=draw.uniform(0.0, length / 4))
             else:
-                heard = attempt(place, call=draw.randint(1, counted.calls), of_save=draw.randint(1, 4))
+                heard = attempt(method, place, call=draw.randint(1, counted.calls), of_save=draw.randint(1, 4))
             if "r" in heard:
                 report["resumed"].append(resumed := int(heard[heard.index("r") + 1 : heard.index(";")]))
                 report["forgotten"] += max(0, saved - resumed)
@@ -128,8 +129,10 @@ def main(folder: Path, kills: int, seed: int) -> None:
                 raise SystemExit(f"an undisturbed attempt ended without a result: {heard}")
             report["kills"] += 1
             report["inside"] += heard.count("(") > heard.count(")")
-    print(json.dumps(report))
+    return report
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    place, count, first = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    methods = enumerate(sys.argv[4:])
+    print(json.dumps({method: killed(method, place / str(number), count, first) for number, method in methods}))

@@ -56,7 +56,9 @@ def digest(*parts: object) -> str:
 def made(classes: int = 5) -> Data:
     """Blobs, made out of counter-based words: no library's generator has a say in them."""
     count = 400
-    even = (rng.words(count * 8, 3, "blobs") >> np.uint64(40)).astype(np.float32).reshape(count, 8) / np.float32(2**24)
+    even = (rng.random_uint64(count * 8, 3, "blobs") >> np.uint64(40)).astype(np.float32).reshape(
+        count, 8
+    ) / np.float32(2**24)
     labels = np.arange(count) % classes
     inputs = torch.from_numpy(even - 0.5 + np.eye(8, dtype=np.float32)[labels])
     names = tuple(f"class {k}" for k in range(classes))
@@ -80,7 +82,7 @@ def probe(folder: Path, workers: int) -> dict[str, str]:
         made_labels = noise.corrupt(labels, text, num_classes=5, seed=1, inputs=inputs)
         found[f"labels of {text}"] = made_labels.sha256
     found["order"] = digest(*(rng.permutation(1000, 1, "order", epoch) for epoch in range(3)))
-    pixels = torch.from_numpy((rng.words(20 * 3 * 16 * 16, 2, "pixels") >> np.uint64(56)).astype(np.uint8))
+    pixels = torch.from_numpy((rng.random_uint64(20 * 3 * 16 * 16, 2, "pixels") >> np.uint64(56)).astype(np.uint8))
     images = Split(pixels.reshape(20, 3, 16, 16), torch.arange(20) % 2, None, ("a", "b"))
     turned = Augment(crop_padding=4, flip=True, rotation=15.0)
     found["augmentation"] = pictures(images, turned)

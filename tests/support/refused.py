@@ -6,11 +6,7 @@ value at fault as they would recognise it. A call gets a folder of its own.
 
 from __future__ import annotations
 
-import gzip
-import io
 import pickle
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,90 +24,15 @@ from noiseproof.experiments import grid, records
 from noiseproof.experiments.executors.shard import Shard
 from noiseproof.losses import CE, NCE, Loss
 from noiseproof.losses.sigmoid import SigmoidLoss
+from noiseproof.registry import Registry
 from noiseproof.reporting import figure_style
 from noiseproof.storage import files, lock
-from noiseproof.text import Registry, parse_call
+from noiseproof.text import parse_call
 from noiseproof.train import fit
-from noiseproof.train.device import choose
-from support.made_records import made
+from noiseproof.train.device import resolve_device
+from support.refused_files import cifar_n, cifar_tar, csv, grid_file, idx, matrix, npz, recipe, record, torch_zip, write
 
 Case = tuple[Callable[[Path], object], str, str]
-
-
-# Files to be refused
-
-
-def write(path: Path, content: bytes | str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def csv(folder: Path, text: str) -> object:
-    return data.load(str(write(folder / "mine.csv", text)))
-
-
-def npz(folder: Path, **arrays: Any) -> object:
-    memory = io.BytesIO()
-    np.savez(memory, **arrays)
-    return data.load(str(write(folder / "mine.npz", memory.getvalue())))
-
-
-def matrix(folder: Path, name: str, content: bytes | str) -> object:
-    write(folder / name, content)
-    return noise.corrupt([0, 1] * 5, f"transition('{name}')", num_classes=2, seed=1, root=folder)
-
-
-def cifar_n(folder: Path, content: bytes, name: str = "CIFAR-10_human.pt") -> object:
-    write(folder / name, content)
-    return data.published_labels("cifar10", root=folder)
-
-
-def torch_zip(program: bytes) -> bytes:
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w") as archive:
-        archive.writestr("archive/data.pkl", program)
-    return memory.getvalue()
-
-
-def recipe(folder: Path, text: str) -> object:
-    return recipes.load(write(folder / "mine.toml", text))
-
-
-def grid_file(folder: Path, text: str) -> object:
-    return grid.load(write(folder / "grid.toml", text))
-
-
-def idx(folder: Path, content: bytes) -> object:
-    for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"):
-        write(folder / name, gzip.compress(content, mtime=0))
-    return data.load("mnist", root=folder)
-
-
-def cifar_tar(folder: Path, name: str, link: str = "") -> object:
-    memory = io.BytesIO()
-    with tarfile.open(fileobj=memory, mode="w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        if link:
-            member.type, member.linkname = tarfile.SYMTYPE, link
-        archive.addfile(member)
-    write(folder / "cifar-10-python.tar.gz", memory.getvalue())
-    return data.load("cifar10", root=folder)
-
-
-def record(folder: Path, change: Callable[[bytes], bytes]) -> object:
-    one = made()
-    records.write(folder, one)
-    path = records.location(folder, one["run_id"])
-    path.write_bytes(change(path.read_bytes()))
-    return [raise_(damaged) for damaged in records.check(folder)]
-
-
-def raise_(damaged: records.Damaged) -> None:
-    """A damaged record is listed, not raised; here its line is treated like any other message."""
-    from noiseproof.errors import DataError
-
-    raise DataError(str(damaged))
 
 
 def locked(folder: Path, text: str) -> object:
@@ -294,7 +215,9 @@ REFUSED: dict[str, Case] = {
     "data: npz with measurements for labels": (
         lambda folder: npz(folder, x=np.eye(3), y=np.array([0.5, 1, 2])), "mine.npz", "row 0: 0.5",
     ),
-    "data: npz with one-hot labels": (lambda folder: npz(folder, x=np.eye(3), y=np.eye(3)), "mine.npz", "argmax"),
+    "data: npz with several labels a sample": (
+        lambda folder: npz(folder, x=np.eye(3), y=np.array([[1, 0], [1, 1], [0, 1]])), "mine.npz", "row 1: [1, 1]",
+    ),
     "data: npz of objects": (
         lambda folder: npz(folder, x=np.array([{}], dtype=object), y=np.zeros(1, int)), "mine.npz", "x",
     ),
@@ -351,9 +274,13 @@ REFUSED: dict[str, Case] = {
     "train: labels of another length": (
         lambda _: trained(noisy=noise.corrupt([0, 1], "clean", num_classes=2, seed=1)), "digits", "2 labels",
     ),
-    "train: unknown device": (lambda _: choose("tpu", "fp32", torch.nn.Linear(1, 1)), "device", "'tpu'"),
-    "train: unknown precision": (lambda _: choose("cpu", "fp8", torch.nn.Linear(1, 1)), "precision", "'fp8'"),
-    "train: precision of another device": (lambda _: choose("cpu", "tf32", torch.nn.Linear(1, 1)), "tf32", "cpu"),
+    "train: unknown device": (lambda _: resolve_device("tpu", "fp32", torch.nn.Linear(1, 1)), "device", "'tpu'"),
+    "train: unknown precision": (lambda _: resolve_device("cpu", "fp8", torch.nn.Linear(1, 1)), "precision", "'fp8'"),
+    "train: precision of another device": (
+        lambda _: resolve_device("cpu", "tf32", torch.nn.Linear(1, 1)),
+        "tf32",
+        "cpu",
+    ),
     "train: unknown mode": (lambda _: trained(mode="quick"), "mode", "'quick'"),
     # theory
     "theory: weights of one class": (lambda _: theory.amse_condition([1.0], a=3), "weights", "(1,)"),
@@ -402,7 +329,6 @@ REFUSED: dict[str, Case] = {
     "issues: scores": (lambda _: issues(pred_probs=5 * np.eye(3)), "pred_probs", "5"),
     "issues: lengths": (lambda _: issues(given=[0, 1]), "given", "2 labels"),
     "issues: a label outside": (lambda _: issues(given=[0, 1, 3]), "given", "3 in row 2"),
-    "issues: a class nobody names": (lambda _: issues(given=[0, 1, 1]), "class 2", "pred_probs"),
     "issues: rows": (lambda _: issues(pred_probs=np.full((3, 3), 0.2)), "pred_probs", "0.6"),
     "issues: NaN": (lambda _: issues(pred_probs=np.full((3, 3), np.nan)), "pred_probs", "row 0"),
     "check_loss: unknown check": (
@@ -422,44 +348,4 @@ AS_TORCH: dict[str, tuple[torch.Tensor, torch.Tensor, dict[str, Any]]] = {
     "unknown reduction": (SCORES, LABELS, {"reduction": "avg"}),
     "smoothing above 1": (SCORES, LABELS, {"label_smoothing": 1.5}),
     "ignore_index with soft labels": (SCORES, torch.full((4, 3), 1 / 3), {"ignore_index": 0}),
-}
-
-# The command line: words -> (where, what came). Nothing here gets as far as training.
-COMMANDS: dict[str, tuple[list[str], str, str]] = {
-    "unknown data": (["noise", "digitz", "symmetric(0.4)"], "'digitz'", "digits"),
-    "unknown noise": (["noise", "digits", "symetric(0.4)"], "'symetric'", "symmetric"),
-    "rate": (["noise", "digits", "pairflip(2)"], "rate", "2"),
-    "seed": (["noise", "digits", "clean", "--seed", "-1"], "seed", "-1"),
-    "ending of labels": (["noise", "digits", "clean", "--out", "labels.xls"], "labels.xls", ".npy"),
-    "ending of a plot": (["noise", "digits", "clean", "--plot", "T.jpg"], "T.jpg", ".png"),
-    "matrix that is not there": (["noise", "digits", "transition(T.csv)"], "T.csv", "looked for"),
-    "what to list": (["list", "lossez"], "what to list", "'lossez'"),
-    "recipe to list": (["list", "methods", "--recipe", "cifar11"], "'cifar11'", "cifar10"),
-    "loss": (["theory", "ncee", "--noise", "symmetric(0.8)", "--classes", "10"], "'ncee'", "nce"),
-    "noise of a theory": (["theory", "nce", "--noise", "instance(0.4)", "--classes", "10"], "instance", "depends"),
-    "classes of a theory": (["theory", "nce", "--noise", "symmetric(0.4)", "--classes", "1"], "classes", "1"),
-    "table of nothing": (["table", "nowhere"], "nowhere", "sweep"),
-    "format": (["table", "nowhere", "--format", "word"], "--format", "'word'"),
-    "figure of nothing": (["figure", "curves", "nowhere"], "nowhere", "sweep"),
-    "unknown figure": (["figure", "pie", "nowhere"], "the figure", "'pie'"),
-    "report of nothing": (["report", "nowhere"], "nowhere", "sweep"),
-    "grid": (["sweep", "table33", "--dry-run"], "'table33'", "table3"),
-    "shard": (["sweep", "table3", "--shard", "0/4", "--dry-run"], "shard", "'0/4'"),
-    "unknown setting": (["sweep", "table3", "--set", "train.epoch=3", "--dry-run"], "train.epoch", "'epochs'"),
-    "setting without a value": (["sweep", "table3", "--set", "train.lr", "--dry-run"], "--set", "'train.lr'"),
-    "epochs": (["sweep", "table3", "--epochs", "0", "--dry-run"], "--epochs", "equal to 1"),
-    "workers": (["compare", "digits", "--workers", "0"], "--workers", "equal to 1"),
-    "unknown precision": (["train", "digits", "--precision", "fp8"], "precision", "fp8"),
-    "unknown device": (["train", "digits", "--device", "tpu"], "device", "tpu"),
-    "unknown mode": (["train", "digits", "--mode", "quick"], "mode", "quick"),
-    "unknown method": (["train", "digits", "--method", "jal-cee"], "'jal-cee'", "jal-ce"),
-    "data to check": (["data", "check", "cifar"], "'cifar'", "cifar10"),
-    "data to fetch": (["data", "fetch", "cifar", "--root", "d"], "'cifar'", "cifar10"),
-    "data nobody may fetch": (["data", "fetch", "clothing1m", "--root", "d"], "clothing1m", "ask at"),
-    "diagnosis of nothing": (["diagnose", "none.csv"], "none.csv", "none.csv"),
-    "folds": (["diagnose", "digits", "--folds", "1"], "folds", "1"),
-    "unknown command": (["comprae", "digits"], "'comprae'", "No such command"),
-    "unknown option": (["compare", "digits", "--nois", "clean"], "--nois", "No such option"),
-    "missing argument": (["noise", "digits"], "text", "Missing argument"),
-    "a word for a number": (["noise", "digits", "clean", "--seed", "one"], "--seed", "integer"),
 }

@@ -136,6 +136,67 @@ def ldr(z, y, held, c=0.1, lam=1.0):
     return lam * log(fsum(exp(v / lam) for v in D) / len(z))
 
 
+def vce(z, y, held, a=4.0):
+    return -log(softmax(z)[y] + mpf(a))
+
+
+def taylor_ce(z, y, held, t=2):
+    p = softmax(z)[y]
+    return fsum((1 - p) ** i / mpf(i) for i in range(1, t + 1))
+
+
+def phuber(z, y, held, tau=2.0):
+    p, tau = softmax(z)[y], mpf(tau)
+    return -log(p) if p > 1 / tau else -tau * p + log(tau) + 1
+
+
+def piecewise_zero(z, y, held, c=0.05):
+    p = softmax(z)[y]
+    return -log(p) if p >= mpf(c) else mpf(0)
+
+
+def tempered_softmax(z, t):
+    """exp_t(z - c) with the c that makes it sum to one, found by Newton from below, where the sum is convex."""
+    t = mpf(t)
+    if t == 1:
+        return softmax(z)
+
+    def at(c):
+        return [(1 + (t - 1) * (c - v)) ** (-1 / (t - 1)) for v in z]
+
+    c = max(z)  # the sum is at least 1
+    for _ in range(200):
+        q = at(c)
+        step = (fsum(q) - 1) / fsum(v**t for v in q)
+        c += step
+        if abs(step) < mpf(10) ** -300:
+            break
+    return at(c)
+
+
+def bi_tempered(z, y, held, t1=0.8, t2=1.2):
+    q, t1 = tempered_softmax(z, t2), mpf(t1)
+    log_t = log(q[y]) if t1 == 1 else (q[y] ** (1 - t1) - 1) / (1 - t1)
+    return -log_t - (1 - fsum(v ** (2 - t1) for v in q)) / (2 - t1)
+
+
+# Operators, on the loss they have by default.
+
+
+def sym(z, y, held):
+    each = [ce(z, k, held) for k in range(len(z))]
+    return each[y] - fsum(each) / len(z)
+
+
+def normalized(z, y, held):
+    each = [gce(z, k, held) for k in range(len(z))]
+    return each[y] / fsum(each)
+
+
+def logit_bias(z, y, held, eps=1.0):
+    return mae([v + (mpf(eps) if k == y else 0) for k, v in enumerate(z)], y, held)
+
+
 def value_and_gradient(
     terms: Sequence[tuple[float, str, dict[str, float]]], z: Sequence[float], y: int, *, label_only: bool = False
 ) -> tuple[mpf, Vector]:
@@ -148,7 +209,7 @@ def value_and_gradient(
         for factor, name, parameters in terms:
             rest = {key: value for key, value in parameters.items() if key != "detach"}
             held = probabilities if parameters.get("detach") else softmax(at)
-            formula: Callable[..., mpf] = globals()[name]
+            formula: Callable[..., mpf] = globals()[name.replace("-", "_")]
             parts.append(mpf(factor) * formula(at, y, held, **rest))
         return fsum(parts)
 

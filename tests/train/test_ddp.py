@@ -159,7 +159,7 @@ def test_a_process_without_a_checkpoint_goes_on_from_that_of_the_first(tmp_path)
     found, options = data.load("digits"), {"seed": 1, "device": "cpu"}
     fit(found, None, "ce", recipe, checkpoint_dir=tmp_path / "first", checkpoint_every=0, **options)
     lone = Training(found, None, "ce", recipe, **options)
-    state, _ = checkpoint.newest(tmp_path / "first", lone._identity(), {})
+    state, _ = checkpoint.newest(tmp_path / "first", lone.identity(), {})
     second = Training(found, None, "ce", recipe, **options)
     second.team = Team(OneOfTwo(((state, ()), None)))
     second._resume(tmp_path / "second")

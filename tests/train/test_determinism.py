@@ -10,12 +10,12 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import determinism_probe
 import numpy as np
 import pytest
 import torch
 
 from conftest import ROOT, count
+from support import determinism_probe
 
 PROBE = ROOT / "tests" / "support" / "determinism_probe.py"
 

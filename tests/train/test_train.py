@@ -8,36 +8,23 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from conftest import seeded
-from noiseproof import data, losses, noise, recipes, rng
+from noiseproof import artifacts, data, losses, noise, recipes, rng
 from noiseproof.data import Data, Split
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.train import Training, fit, fit_together
 from noiseproof.train.health import gradients, health
-from noiseproof.train.initial import network_for
-from noiseproof.train.step import rate
+from noiseproof.train.initial import HELD_OUT, network_for
+from noiseproof.train.step import lr_at
+from support.made_pictures import images
 
 QUICK = {"train.epochs": 3}
-
-
-def images(count: int = 38, *, classes: int = 10, size: int = 32, channels: int = 3) -> Data:
-    """Random pictures with random labels; each class has its own brightness."""
-    names = tuple(f"class {k}" for k in range(classes))
-
-    def split(count: int, seed: int) -> Split:
-        labels = torch.randint(classes, (count,), generator=seeded(seed))
-        pixels = torch.randint(0, 100, (count, channels, size, size), generator=seeded(seed + 1))
-        return Split((pixels + 15 * labels[:, None, None, None]).byte(), labels, labels, names)
-
-    return Data("pictures", split(count, 1), split(16, 3), "0" * 64)
 
 
 # Ours against a plain restatement of the published loop
@@ -148,7 +135,7 @@ def test_the_learning_rate_is_torchs_schedule():
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=train.lr)
         reference = schedule(optimizer)
         for epoch in range(train.epochs):
-            assert rate(epoch, train.lr, train) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+            assert lr_at(epoch, train.lr, train) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
             optimizer.step()
             reference.step()
 
@@ -366,32 +353,26 @@ def test_a_recipe_can_train_on_the_first_samples_with_the_labels_of_the_whole():
     assert found.notes == (f"trained on the first 300 of {len(digits.train)} samples",)
 
 
-def saved(pictures: Data, folder: Path) -> Data:
-    """The same data set as files."""
-
-    def split(part: Split, name: str) -> Split:
-        paths = [folder / f"{name}{number}.png" for number in range(len(part))]
-        for pixels, path in zip(part.inputs, paths, strict=True):
-            Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(path)
-        return dataclasses.replace(part, inputs=tuple(paths))
-
-    return dataclasses.replace(pictures, train=split(pictures.train, "train"), test=split(pictures.test, "test"))
+def test_held_out_given_labels_are_judged_and_not_trained_on():
+    digits, recipe = data.load("digits"), recipes.load("digits", {"train.epochs": 1, "train.hold_out": 0.25})
+    training = Training(digits, None, "ce", recipe, seed=1)
+    held = training.data.also[HELD_OUT]
+    assert len(held) + len(training.data.train) == len(digits.train)
+    assert len(held) == pytest.approx(0.25 * len(digits.train), abs=10)
+    assert held.clean is None
+    assert len(training.given) == len(training.task.inputs) == len(training.data.train)
 
 
-def test_files_of_one_small_size_train_as_the_same_pictures_in_memory(tmp_path):
-    recipe = recipes.load("small-cifar10", {**QUICK, "augment.crop_padding": 4})
-    pictures = images(20)
-    found = fit(saved(pictures, tmp_path), None, "jal-ce", recipe, seed=1, precision="fp32")
-    assert (
-        found.curves["train_loss"]
-        == fit(pictures, None, "jal-ce", recipe, seed=1, precision="fp32").curves["train_loss"]
-    )
-
-
-def test_files_of_several_sizes_need_a_recipe_that_cuts_them(tmp_path):
-    files = saved(images(20), tmp_path)
-    Image.new("RGB", (40, 32)).save(tmp_path / "train7.png")
-    with pytest.raises(
-        InputError, match=r"train7.png: 40 x 32 pixels, others have 32 x 32; give the recipe resize and crop"
-    ):
-        fit(files, None, "ce", recipes.load("small-cifar10"), seed=1)
+def test_a_network_on_frozen_features_learns_on_their_vectors():
+    images = torch.randint(0, 255, (24, 3, 8, 8), generator=seeded(1), dtype=torch.uint8)
+    labels = torch.arange(24) % 3
+    split = Split(images, labels, labels, ("a", "b", "c"))
+    recipe = recipes.load("digits", {"train.epochs": 2, "model.features": "patches", "train.hold_out": 0.25})
+    outcome = fit(Data("tiny", split, split, "0" * 64), None, "elr", recipe, seed=1, device="cpu")
+    assert outcome.model.body[1].in_features != 3 * 8 * 8  # vectors, not pixels
+    assert set(outcome.also) == {HELD_OUT}
+    model = artifacts.of_outcome(outcome, Data("tiny", split, split, "0" * 64), recipe)
+    correct = model.predict(images) == [split.classes[label] for label in labels.tolist()]
+    assert 100 * correct.mean() == pytest.approx(outcome.accuracy)
+    with pytest.raises(UnknownNameError, match="did you mean"):
+        fit(Data("x", split, split, "1" * 64), None, "ce", recipes.load("digits", {"model.features": "patch"}), seed=1)

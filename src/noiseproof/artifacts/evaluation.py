@@ -1,16 +1,9 @@
-"""Evaluation of a model on labelled data: against which labels, per class, and corrected for the labels' noise.
-
-With T the noise matrix (rows: true class) and C the joint counts of prediction and given label, C = A T for the joint A
-of prediction and true class, so that A = C T^-1 and the corrected accuracy is its trace.
-
-Source: Lam & Stork, IJCAI 2003 (accuracy against noisy labels).
-"""
+"""Evaluation of a model on labelled data: against which labels, per class, and corrected for the labels' noise."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,11 +15,9 @@ from noiseproof.artifacts.model import Model
 from noiseproof.data.dataset import Data, Split
 from noiseproof.errors import InputError
 from noiseproof.features.base import Bad, Progress
-from noiseproof.learners.noise_model import fit_noise_model
+from noiseproof.learners import corrected_accuracy, fit_noise_model
 
 __all__ = ["ClassResult", "Evaluation", "evaluate", "judged_split"]
-
-_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -41,17 +32,20 @@ class ClassResult:
 
 @dataclass(eq=False)
 class Evaluation:
-    """How well a model does on a data set.
+    """Evaluation of a model on a data set.
 
     Attributes:
+        data: the file or folder, or the name of the data set.
         against: "clean" or "given", the labels that it was compared with.
         samples: how many.
         accuracy: share of labels that it predicts, with a 95 % interval.
         confusion: counts, rows are the label, columns the prediction.
         classes: results of each.
         perfect: accuracy that a model without mistakes would show against these labels; None for clean ones.
-        corrected: accuracy against true labels as the noise matrix implies, with a 95 % interval; None for clean ones.
+        corrected: accuracy against true labels as the noise matrix implies, with a 95 % interval; None for clean ones,
+            and where the matrix cannot be inverted.
         rate: share of wrong labels that the noise matrix implies; None for clean ones.
+        estimated_on: "these labels" or "the training labels", where the noise matrix is from; None for clean ones.
         notes: what the user should know.
     """
 
@@ -66,6 +60,7 @@ class Evaluation:
     corrected: float | None = None
     corrected_interval: tuple[float, float] | None = None
     rate: float | None = None
+    estimated_on: str | None = None
     bad: Bad = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -76,14 +71,19 @@ class Evaluation:
             f"{self.data}: {100 * self.accuracy:.2f} % of {self.samples} samples "
             f"(95 % interval {100 * low:.1f} to {100 * high:.1f}), measured against {which}"
         ]
-        if self.corrected is not None and self.corrected_interval is not None and self.perfect is not None:
+        if self.perfect is not None:
+            lines.append(
+                f"a model without mistakes would show {100 * self.perfect:.1f} % against these labels, for about "
+                f"{100 * (self.rate or 0):.1f} % of them are wrong (estimated on {self.estimated_on})"
+            )
+        if self.corrected is not None and self.corrected_interval is not None:
             low, high = self.corrected_interval
-            lines += [
-                f"a model without mistakes would show {100 * self.perfect:.1f} % against these labels, "
-                f"for about {100 * (self.rate or 0):.1f} % of them are wrong",
+            lines.append(
                 f"corrected accuracy {100 * self.corrected:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
-                "if the noise matrix of these labels is as estimated",
-            ]
+                "if the noise matrix of these labels is as estimated"
+            )
+        elif self.perfect is not None:
+            lines.append("no corrected accuracy: these labels are too noisy for it")
         width = max(5, *(len(one.name) for one in self.classes)) if self.classes else 5
         lines.append(f"{'class':<{min(width, 30)}}  samples  recall  precision")
         for one in self.classes[:50]:
@@ -126,11 +126,12 @@ def evaluate(model: Model, data: Data, *, progress: Progress | None = None) -> E
         InputError: no class name is the model's, or the inputs are of another kind.
     """
     split, note = judged_split(model, data)
+    source = data.name if data.reading is None else data.reading.source
     known = {name: number for number, name in enumerate(model.classes)}
     unknown = [name for name in split.classes if name not in known]
     if len(unknown) == len(split.classes):
         raise InputError(
-            f"no class of {data.name} is one of the model's: found {', '.join(split.classes[:6])}; the model knows "
+            f"no class of {source} is one of the model's: found {', '.join(split.classes[:6])}; the model knows "
             f"{', '.join(model.classes[:6])}"
         )
     number = np.array([known.get(name, -1) for name in split.classes])
@@ -139,13 +140,13 @@ def evaluate(model: Model, data: Data, *, progress: Progress | None = None) -> E
     p = model.probabilities(_as_trained(model, data, split), bad=bad, progress=progress)
     kept = (truth >= 0) & np.isfinite(p).all(1)
     if not kept.any():
-        raise InputError(f"{data.name}: none of its {len(split)} samples can be judged")
+        raise InputError(f"{source}: none of its {len(split)} samples can be judged")
     predicted, truth, p = p[kept].argmax(1), truth[kept], p[kept]
     classes = len(model.classes)
     confusion = np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
     correct = float((predicted == truth).mean())
     found = Evaluation(
-        data.name,
+        source,
         "given" if split.clean is None else "clean",
         len(truth),
         correct,
@@ -160,7 +161,7 @@ def evaluate(model: Model, data: Data, *, progress: Progress | None = None) -> E
     if bad:
         found.notes.append(f"{len(bad)} samples could not be read and are left out")
     if found.against == "given":
-        _correct(found, _noise_matrix(model.about, p, truth), truth, predicted)
+        _correct(found, _matrix_of_training(model, data), p, truth)
     return found
 
 
@@ -176,40 +177,42 @@ def _as_trained(model: Model, data: Data, split: Split) -> Any:
     return split.inputs
 
 
-def _noise_matrix(
-    about: Mapping[str, Any], p: npt.NDArray[np.float64], given: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Noise matrix of training, or one estimated from these labels where training added noise of its own."""
-    kept = about.get("estimated_transition") if about.get("noise", "clean") == "clean" else None
-    classes = p.shape[1]
-    if isinstance(kept, list):
-        matrix = np.asarray(kept, np.float64)
-        if matrix.shape == (classes, classes) and np.isfinite(matrix).all() and (matrix >= 0).all():
-            found: npt.NDArray[np.float64] = matrix / matrix.sum(1, keepdims=True).clip(1e-9)
-            return found
-    return fit_noise_model(np.log(p.clip(1e-12)), given).transition
+def _matrix_of_training(model: Model, data: Data) -> npt.NDArray[np.float64] | None:
+    """Noise matrix that training estimated, where it speaks of these labels: the same data set, with no noise added."""
+    kept = model.about.get("estimated_transition")
+    if (
+        model.about.get("fingerprint") != data.fingerprint
+        or model.about.get("noise", "clean") != "clean"
+        or not isinstance(kept, list)
+    ):
+        return None
+    matrix = np.asarray(kept, np.float64)
+    if matrix.shape != (len(model.classes),) * 2 or not np.isfinite(matrix).all() or (matrix < 0).any():
+        return None
+    found: npt.NDArray[np.float64] = matrix / matrix.sum(1, keepdims=True).clip(1e-9)
+    return found
 
 
 def _correct(
     found: Evaluation,
-    transition: npt.NDArray[np.float64],
+    known: npt.NDArray[np.float64] | None,
+    p: npt.NDArray[np.float64],
     given: npt.NDArray[np.int64],
-    predicted: npt.NDArray[np.int64],
 ) -> None:
-    """Fill in what the noise matrix implies; the interval by drawing the samples again."""
-    classes = len(transition)
-    inverse = np.linalg.pinv(transition)
-    shares = (np.bincount(given, minlength=classes) / len(given)) @ inverse
-    shares = shares.clip(0) / shares.clip(0).sum().clip(1e-9)
-    found.perfect = float((shares * np.diag(transition)).sum())
-    found.rate = 1 - found.perfect
-    # trace(C T^-1) is the mean of one number a sample: row `given`, column `predicted` of the inverse
-    each = inverse[given, predicted]
-    generator = np.random.default_rng(0)
-    draws = [each[generator.integers(0, len(each), len(each))].mean() for _ in range(_DRAWS)]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    found.corrected = float(np.clip(each.mean(), 0, 1))
-    found.corrected_interval = (float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)))
+    """Fill in what the noise matrix implies, the known one or one estimated from these labels."""
+    if known is None:
+        fitted = fit_noise_model(np.log(p.clip(1e-12)), given)
+        transition, found.rate, found.estimated_on = fitted.transition, fitted.rate, "these labels"
+    else:
+        transition, found.estimated_on = known, "the training labels"
+        shares = (np.bincount(given, minlength=len(known)) / len(given)) @ np.linalg.pinv(known)
+        shares = shares.clip(0) / shares.clip(0).sum().clip(1e-9)
+        found.rate = 1 - float((shares * np.diag(known)).sum())
+    found.perfect = 1 - found.rate
+    value, draws = corrected_accuracy(p.argmax(1), given, transition)
+    if np.isfinite(value):
+        low, high = np.quantile(draws, [0.025, 0.975])
+        found.corrected, found.corrected_interval = value, (float(low), float(high))
 
 
 def _of_class(name: str, place: int, confusion: npt.NDArray[np.int64]) -> ClassResult:

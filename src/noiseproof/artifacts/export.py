@@ -1,7 +1,7 @@
 """Export to ONNX or torch.export: preprocessing inside, probabilities out, checked on the spot with the probes.
 
 Pictures go in as uint8 (N, 3, H, W) of any size, rows of a table as float32 (N, C) (missing: NaN; categories: their
-number in the metadata), texts as numbers of terms and weights; `Model.encode` makes all of them.
+number in the metadata), texts as numbers of terms and weights, or of tokens; `Model.encode` makes all of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ __all__ = ["FORMATS", "export", "probe_tensors"]
 
 FORMATS = ("onnx", "torch")
 _ENDINGS = {"onnx": ".onnx", "torch": ".pt2"}
-_INPUTS = {"pictures": ["pictures"], "text": ["terms", "weights"], "columns": ["rows"], "vectors": ["rows"]}
 
 
 def export(model: Model, path: str | Path | None = None, format: str = "onnx") -> tuple[Path, str]:
@@ -88,9 +87,9 @@ def _examples(model: Model, inputs: list[tuple[Tensor, ...]]) -> tuple[tuple[Ten
     """A batch of two, since one of one would be taken for a constant, and what may vary in it."""
     batch = torch.export.Dim("batch", min=1)
     if model.kind == "text":
-        terms = torch.export.Dim("length", min=1)
-        ids, weights = inputs[0]
-        return (ids[:2], weights[:2]), ({0: batch, 1: terms}, {0: batch, 1: terms})
+        longest = getattr(getattr(model.architecture, "tokenizer", None), "length", None)
+        terms = torch.export.Dim("length", min=1) if longest is None else torch.export.Dim("length", min=2, max=longest)
+        return tuple(one[:2] for one in inputs[0]), tuple({0: batch, 1: terms} for _ in inputs[0])
     (one,) = inputs[1]
     example = torch.cat([one, one])
     if model.kind != "pictures":
@@ -124,7 +123,7 @@ def _onnx(model: Model, graph: nn.Module, inputs: list[tuple[Tensor, ...]], expe
         import onnxscript  # noqa: F401
     except ImportError:
         raise InputError("ONNX needs two more packages; type: pip install 'noiseproof[onnx]'") from None
-    names = _INPUTS[model.kind]
+    names = model.architecture.inputs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -156,7 +155,7 @@ def _difference(answers: np.ndarray, expected: np.ndarray) -> str:
 
 
 def _facts(model: Model) -> dict[str, Any]:
-    """What a graph says of itself: names of classes and of columns, and what goes in."""
+    """Metadata of a graph: names of classes and columns, and its inputs."""
     found: dict[str, Any] = {"names": list(model.classes), "kind": model.kind, "producer": "noiseproof"}
     if columns := model.architecture.columns:
         found["columns"] = columns

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from noiseproof import __version__
 from noiseproof.artifacts import architectures
-from noiseproof.artifacts.architectures import OnFeatures, OnNetwork
+from noiseproof.artifacts.architectures import OnFeatures, OnNetwork, OnTokens
 from noiseproof.artifacts.card import card
 from noiseproof.artifacts.model import Model
 from noiseproof.data.dataset import Texts
@@ -65,6 +65,7 @@ def save(model: Model, folder: str | Path) -> Path:
     }
     for name, content in contents.items():
         files.write_atomic(folder / name, content)
+    about["sha256"] = _hash_of(json.loads(json.dumps(about)))
     files.write_atomic(folder / "model.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     return folder
 
@@ -98,6 +99,8 @@ def load_model(folder: str | Path) -> Model:
     more = {**(extra if isinstance(extra, dict) else {}), "versions": about.get("versions"), "folder": str(folder)}
     model = Model(architectures.from_config(about, arrays), tuple(classes), more)
     _replay_kept(model, kept, about.get("probe_texts") or [], folder)
+    if "sha256" in about and about["sha256"] != _hash_of(about):  # earlier folders have none
+        raise DataError(f"{folder / 'model.json'}: is damaged or was changed by hand; copy the folder again")
     return model
 
 
@@ -115,6 +118,10 @@ def probes(model: Model) -> Any:
         if fixed and isinstance(model.architecture, OnNetwork) and model.architecture.augment.resize is None:
             sizes[0] = (model.architecture.shape[1], model.architecture.shape[2])
         return [_picture(channels, *size, generator) for size in sizes]
+    if isinstance(model.architecture, OnTokens):
+        words = model.architecture.tokenizer.words(40)
+        chosen = torch.randint(0, len(words), (_PROBES, 12), generator=generator).tolist()
+        return Texts(" ".join(words[i] for i in row) for row in chosen)
     if isinstance(model.architecture, OnFeatures) and isinstance(model.architecture.extractor, TextVectors):
         terms = model.architecture.extractor.terms
         words = terms.get("words") or next(iter(terms.values()))
@@ -192,6 +199,12 @@ def _picture(channels: int, height: int, width: int, generator: torch.Generator)
 
 
 # The gate
+
+
+def _hash_of(about: Mapping[str, Any]) -> str:
+    """SHA-256 of a description but for this hash itself: names of classes and columns decide no probe's answer."""
+    rest = {key: value for key, value in about.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from noiseproof import features, learners
 from noiseproof.artifacts.architectures import OnFeatures
 from noiseproof.artifacts.model import Model
 from noiseproof.data.dataset import Data, Split, samples
+from noiseproof.errors import InputError
 from noiseproof.features import Columns, Extractor, FeatureCache, FrozenNetwork
 from noiseproof.features.base import Progress
 
@@ -74,6 +75,10 @@ def learn(
     """
     started = time.monotonic()
     train, notes = data.train, []
+    if train.soft is not None:
+        raise InputError(
+            "learners on frozen features take one label a sample; with --soft add --method, such as jal-ce"
+        )
     labels = train.given.numpy() if given is None else np.asarray(given, np.int64)
     found = features.extractor_for(train.inputs, extractor)
     found.cache = FeatureCache.at(cache)
@@ -105,6 +110,7 @@ def learn(
         "features": str(found),
         "chosen": choice.reason,
         "candidates": {one.name: round(one.agreement, 4) for one in choice.candidates},
+        "settings": {one.name: one.setting for one in choice.candidates if one.setting},
         "data": data.name,
         "fingerprint": data.fingerprint,
         "samples": len(labels),

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from torch import nn
 
 from noiseproof.artifacts.architectures import Architecture
-from noiseproof.artifacts.inputs import as_inputs
+from noiseproof.artifacts.new_items import as_inputs
 from noiseproof.data.dataset import Inputs
+from noiseproof.features import Columns
 from noiseproof.features.base import Bad, Progress
 from noiseproof.learners.noise_model import softmax
 
@@ -34,7 +35,7 @@ class Model:
         >>> from noiseproof import artifacts, data
         >>> model = artifacts.learn(data.load("digits"), only="discriminant").model
         >>> model.predict(data.load("digits").test.inputs[:3]).tolist()
-        ['7', '6', '4']
+        ['3', '8', '0']
     """
 
     architecture: Architecture
@@ -91,6 +92,16 @@ class Model:
         if not len(inputs):
             return np.zeros((0, len(self.classes)))
         return softmax(self.architecture.logits(inputs, bad=bad, progress=progress))
+
+    def notes_on(self, inputs: Inputs) -> list[str]:
+        """Sentences on inputs that training did not show: new categories of a table's columns."""
+        extractor = getattr(self.architecture, "extractor", None)
+        new = extractor.unknown_values(inputs) if isinstance(extractor, Columns) else {}
+        return [
+            f"column {name}: the model never saw {', '.join(map(repr, values[:5]))}"
+            f"{f' and {len(values) - 5} more' if len(values) > 5 else ''}; counted as no category"
+            for name, values in new.items()
+        ]
 
     def __str__(self) -> str:
         names = ", ".join(self.classes[:6]) + (", ..." if len(self.classes) > 6 else "")

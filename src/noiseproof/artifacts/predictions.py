@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from noiseproof import escaping
-from noiseproof.artifacts.inputs import Items
 from noiseproof.artifacts.model import Model
 from noiseproof.artifacts.model import top as most_probable
+from noiseproof.artifacts.new_items import Items
 from noiseproof.errors import InputError, MachineError
 from noiseproof.features.base import Bad, Progress
 from noiseproof.storage import files

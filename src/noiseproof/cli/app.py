@@ -19,19 +19,23 @@ from noiseproof.cli import (
     compare,
     data,
     diagnose,
+    features,
     lists,
     new,
     noise,
     predict,
     records,
     results,
-    runs,
+    sweep,
     theory,
+    train,
 )
+from noiseproof.cli.help import group_options
 from noiseproof.cli.options import accept_imports
 from noiseproof.cli.reading import accept_reading_options
 from noiseproof.cli.terminal import harmless_output
 from noiseproof.errors import NoiseproofError
+from noiseproof.runtime.own_parts import in_own_code
 
 app = typer.Typer(
     help="Train classifiers on labels that are partly wrong.",
@@ -45,12 +49,13 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "diagnose": (diagnose.diagnose, "Find wrong labels and estimate how many there are."),
     "clean": (clean.clean, "Drop, relabel or weight suspects; write a new copy."),
-    "train": (runs.train, "Train once; leave a record and a model."),
+    "train": (train.train, "Train once; leave a record and a model."),
     "predict": (predict.predict, "Label new items with a trained model."),
     "evaluate": (predict.evaluate, "Measure a model, also against noisy labels."),
     "export": (predict.export, "Write a model as ONNX or torch.export file."),
+    "features": (features.features, "Compute features of many pictures ahead."),
     "compare": (compare.compare, "Train several methods and print their table."),
-    "sweep": (runs.sweep, "Run a grid on this machine or many; resumable."),
+    "sweep": (sweep.sweep, "Run a grid on this machine or many; resumable."),
     "table": (results.table, "Print the table of a results folder."),
     "figure": (results.figure, "Draw a figure of a results folder."),
     "report": (results.report, "Write one page with tables and figures."),
@@ -66,6 +71,7 @@ app.add_typer(records.app, name="records", help="Verify and merge folders of rec
 app.add_typer(bench.app, name="bench", help="Measure our speed beside the alternatives.")
 accept_imports(app)
 accept_reading_options(app)
+group_options(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -92,10 +98,16 @@ def main() -> None:
             message, code = _in_a_sentence(error)
             print(f"noiseproof: {message}", file=sys.stderr)
             sys.exit(code)
+        except Exception as error:  # of the user's own parts, in a sentence; any other one is a fault of ours
+            message = "" if debug else in_own_code(error)
+            if not message:
+                raise
+            print(f"noiseproof: {message} (--debug shows the traceback)", file=sys.stderr)
+            sys.exit(2)
 
 
 def _in_a_sentence(error: Exception) -> tuple[str, int]:
-    """What to say of an error, and the exit code."""
+    """Message of an error, and the exit code."""
     if isinstance(error, NoiseproofError):
         return str(error), error.exit_code
     if isinstance(error, MemoryError):

@@ -72,6 +72,22 @@ def loader(rounds: Rounds = 5, out: Out = None, as_json: AsJson = False) -> None
     _show(run(rounds=rounds, output=out), as_json)
 
 
+@app.command(short_help="Compile the C++ node that makes small batches faster.")
+def build(
+    compiler: Annotated[str | None, typer.Option(help="The C++ compiler. [$CXX, else c++ or g++]")] = None,
+) -> None:
+    """Compile the losses' node of autograd for the torch that is installed; takes about a minute, once for each torch.
+
+    \b
+    Examples:
+    noiseproof bench build
+    noiseproof bench build --compiler clang++
+    """
+    from noiseproof.losses import build_node
+
+    typer.echo(f"compiled: {build_node(compiler)}")
+
+
 def _show(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result))

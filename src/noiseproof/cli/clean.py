@@ -12,13 +12,17 @@ from noiseproof.errors import InputError
 
 if TYPE_CHECKING:
     from noiseproof.doctor.cleaning import Decision
+    from noiseproof.doctor.review.progress import ReviewProgress
 
 
 def clean(
     data: Annotated[str | None, typer.Argument(help="The path of your data; not needed with --undo.")] = None,
     out: Annotated[Path | None, typer.Option(help="The new file or folder; nothing is overwritten.")] = None,
     issues: Annotated[Path | None, typer.Option(help="issues.csv of `noiseproof diagnose DATA --out DIR`.")] = None,
-    review: Annotated[list[Path] | None, typer.Option(help="decisions.csv of the review page, once a person.")] = None,
+    review: Annotated[
+        list[Path] | None,
+        typer.Option(help="decisions.csv of the review page, once a person; with --issues and no --out: its progress."),
+    ] = None,
     drop: Annotated[bool, typer.Option("--drop", help="Leave the suspects out.")] = False,
     relabel: Annotated[bool, typer.Option("--relabel", help="Give the suspects their likely label.")] = False,
     weight: Annotated[bool, typer.Option("--weight", help="Keep all; suspects get the weight 1 - suspicion.")] = False,
@@ -37,6 +41,7 @@ def clean(
     Examples:
     noiseproof clean pets.csv --issues diagnosis/issues.csv --drop --out pets-clean.csv
     noiseproof clean photos --review decisions.csv --out photos-clean
+    noiseproof clean --issues diagnosis/issues.csv --review decisions.csv
     noiseproof clean --undo pets-clean.csv.clean-log.json --out pets.csv
     """
     from noiseproof.doctor import cleaning
@@ -46,10 +51,14 @@ def clean(
             raise InputError("--undo writes the original again; say where with --out FILE")
         typer.echo(f"wrote {cleaning.undo(undo, out)}: the original, byte for byte")
         return
+    if issues is not None and review and out is None and not compare:
+        found = progress(issues, review)
+        typer.echo(json.dumps(found.to_json()) if as_json else str(found))
+        return
     if data is None:
         raise InputError("which data? Type: noiseproof clean DATA --issues FILE --drop --out NEW")
     if compare:
-        from noiseproof.doctor.cleaning.ways import compare_ways
+        from noiseproof.doctor.cleaning.payoff import compare_ways
 
         result = compare_ways(data, seeds=seeds, on_progress=lambda text: typer.echo(text, err=True))
         typer.echo(json.dumps(result.to_json()) if as_json else str(result))
@@ -58,11 +67,22 @@ def clean(
         raise InputError("say where the cleaned data go with --out NEW; your data are never changed in place")
     decisions, notes = _decisions(issues, review or [], _action(drop, relabel, weight), top, score)
     done = cleaning.clean(data, decisions, out, link=link, also_test=also_test)
+    if issues is not None and review:
+        notes.append(str(progress(issues, review)))
     if as_json:
         content = {"out": str(done.out), "log": str(done.log), "counts": dict(done.counts)}
         typer.echo(json.dumps({**content, "notes": [*notes, *done.notes]}))
         return
     typer.echo("\n".join([str(done), *notes]))
+
+
+def progress(issues: Path, review: list[Path]) -> ReviewProgress:
+    """State of a review: precision so far, corrected rate, wrong labels among the next hundred."""
+    from noiseproof.doctor import cleaning
+    from noiseproof.doctor.review.progress import progress_of
+
+    decisions, _ = cleaning.merge([cleaning.read_decisions(path) for path in review])
+    return progress_of(cleaning.read_issues(issues), decisions)
 
 
 def _action(drop: bool, relabel: bool, weight: bool) -> str | None:
@@ -77,9 +97,9 @@ def _decisions(
 ) -> tuple[list[Decision], list[str]]:
     from noiseproof.doctor import cleaning
 
-    if (issues is None) == (not review):
-        raise InputError("give --issues FILE with --drop, --relabel or --weight, or --review FILE; one of the two")
-    if issues is not None:
+    if issues is None and not review:
+        raise InputError("give --issues FILE with --drop, --relabel or --weight, or --review FILE")
+    if issues is not None and not review:
         if action is None:
             raise InputError("what should happen to the suspects? Add --drop, --relabel --score 0.9, or --weight")
         return cleaning.decide(cleaning.read_issues(issues), action, top=top, score=score)
@@ -91,7 +111,10 @@ def _decisions(
     notes = []
     if conflicts:
         shown = "\n".join(f"  {one}" for one in conflicts[:10])
-        notes.append(f"{len(conflicts)} samples are kept as they are, since people decided differently:\n{shown}")
+        kept = (
+            "1 sample is kept as it is" if len(conflicts) == 1 else f"{len(conflicts):,} samples are kept as they are"
+        )
+        notes.append(f"{kept}, since people decided differently:\n{shown}")
     if not decisions:
         raise InputError("the review holds no decision that stands; nothing to do")
     return decisions, notes

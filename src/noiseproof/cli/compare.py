@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noiseproof.cli import options, sweeping
-from noiseproof.errors import InputError, one_of
+from noiseproof.cli import options, worker_pool
+from noiseproof.errors import InputError
 from noiseproof.text import split_list
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def compare(
     ] = False,
     keep_model: Annotated[
         str | None,
-        typer.Option(metavar="best|all", help="Leave the model of the best run, or of all."),
+        options.choice("best", "all", option="--keep-model", help="Leave the model of the best run, or of all."),
     ] = None,
 ) -> None:
     """Train several methods on the same wrong labels, print the table, draw the curves and write a report.
@@ -60,10 +60,8 @@ def compare(
     named = split_list(methods)
     if not named:
         raise InputError("--methods needs at least one method, such as ce,jal-ce")
-    if keep_model is not None:
-        one_of("--keep-model", keep_model, ("best", "all"))
     folder = out or Path("results") / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).stem) or "compare")
-    pool = sweeping.local_pool(len(named) * seeds, workers, device, stuck_after)
+    pool = worker_pool.local_pool(len(named) * seeds, workers, device, stuck_after)
     try:
         from noiseproof.experiments import grid
 
@@ -78,15 +76,15 @@ def compare(
             precision=precision or "auto",
             mode=mode or "deterministic",
         )
-        calls = sweeping.calls(folder, data_root, device, keep_outputs, keep_models=keep_model is not None)
-        summary = sweeping.run_all(runs, folder, pool, calls, retry_failed=True)
+        calls = worker_pool.calls(folder, data_root, device, keep_outputs, keep_models=keep_model is not None)
+        summary = worker_pool.run_all(runs, folder, pool, calls, retry_failed=True)
     finally:
         pool.close()
-    with sweeping.stoppable("the same command goes on from there"):
+    with worker_pool.stoppable("the same command goes on from there"):
         chosen = _tuned(runs, folder, data_root, device) if tune else None
-        found = sweeping.records_of(runs, folder)
+        found = worker_pool.records_of(runs, folder)
         if as_json:
-            typer.echo(json.dumps(_json(found, chosen)))
+            typer.echo(json.dumps({**_json(found, chosen), **_account(data, data_root)}))
         else:
             _show(found, chosen)
         if keep_model is not None:
@@ -102,7 +100,17 @@ def compare(
                 arrays=output_figures.beside(folder),
             )
             typer.echo(f"curves {curves}, report {page}, records {folder}/runs", err=as_json)
-    sweeping.complain(found, summary)
+    worker_pool.complain(found, summary)
+
+
+def _account(data: str, root: Path | None) -> dict[str, Any]:
+    """Account of the reading of own data, as it stands at the top of the output; nothing for a data set by name."""
+    from noiseproof.data.load import load, named, path_of
+
+    if named(data, otherwise=path_of(data, root)) is not None:
+        return {}
+    reading = load(data, root=root).reading
+    return {} if reading is None else {"reading": reading.to_json()}
 
 
 def _models(found: Sequence[Record], folder: Path, which: str) -> str:

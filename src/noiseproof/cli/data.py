@@ -50,7 +50,8 @@ def check(
             for line in lines:
                 typer.echo(visible(sign + line, None))
         if report.unreadable:
-            typer.echo(f"! {len(report.unreadable):,} images cannot be decoded")
+            count = len(report.unreadable)
+            typer.echo(f"! {count:,} image{'s' if count > 1 else ''} cannot be decoded")
         typer.echo(f"{report.name}: {'usable' if report.usable else 'not usable'}")
     if not report.usable:
         raise typer.Exit(2)

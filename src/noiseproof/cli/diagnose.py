@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from noiseproof.cli import options
+
 
 class Format(StrEnum):
     """Forms of the printed result."""
@@ -38,7 +40,7 @@ def diagnose(
     epochs: Annotated[int | None, typer.Option(help="Epochs of each network; the recipe's unless given.")] = None,
     folds: Annotated[int, typer.Option(help="Parts of the cross-validation.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the parts, the training and the noise.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    device: options.Device = "auto",
     before: Annotated[Path | None, typer.Option(help="diagnosis.json of an earlier run, to compare with.")] = None,
     max_noise: Annotated[
         str | None, typer.Option(help="Exit with 1 if surely more labels are wrong: 5% or 0.05.")
@@ -55,7 +57,8 @@ def diagnose(
     from noiseproof import data as datasets
     from noiseproof.doctor import gate
     from noiseproof.doctor.diagnosis import diagnose as examine
-    from noiseproof.doctor.twins import find_twins, twins_told
+    from noiseproof.doctor.held_out_noise import noise_of_test_labels
+    from noiseproof.doctor.twins import find_twins, twin_vectors, twins_told
     from noiseproof.experiments.execution import given_labels
 
     limit = None if max_noise is None else gate.share(max_noise)
@@ -78,13 +81,20 @@ def diagnose(
         on_fold=lambda done, of: typer.echo(f"judged part {done} of {of}", err=True),
         on_progress=_tell,
     )
+    if out is not None or as_json or format_ in (Format.text, Format.json):
+        typer.echo("trains a few candidates briefly, to suggest a method", err=True)
+        diagnosis = diagnosis.with_checked_suggestion()
     comparison = None if baseline is None else gate.compare(baseline, diagnosis)
     verdict = gate.judge(diagnosis, limit, comparison)
     gated = limit is not None or comparison is not None
-    twins = find_twins(found.everything(), None if found.held_out is not None else found.test)
+    test = None if found.held_out is not None else found.test
+    twins = find_twins(found.everything(), test, vectors=twin_vectors(found.everything(), test))
+    of_test = noise_of_test_labels(found, diagnosis)
     written = diagnosis.write(out) if out is not None else []
     if as_json or format_ is Format.json:
         content = {**diagnosis.to_json(), "twins": [one.to_json() for one in twins]}
+        if of_test is not None:
+            content["test_labels"] = of_test.to_json()
         if found.reading is not None:
             content["reading"] = found.reading.to_json()
         if gated:
@@ -99,10 +109,11 @@ def diagnose(
         if place := os.environ.get("GITHUB_STEP_SUMMARY"):
             gate.write_summary(place, diagnosis, comparison, verdict)
     else:
+        warned = [str(of_test)] if of_test else []
         said = [str(comparison)] if comparison is not None else []
         said += [str(verdict)] if gated else []
         said += [f"wrote {path}" for path in written]
-        typer.echo("\n".join([str(diagnosis), *twins_told(twins, diagnosis.origin), *said]))
+        typer.echo("\n".join([str(diagnosis), *warned, *twins_told(twins, diagnosis.origin), *said]))
     if not verdict:
         raise typer.Exit(1)
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noiseproof.cli.source_registry import SourceEntry, entries
 from noiseproof.errors import one_of
-from noiseproof.text import Entry, Registry
+from noiseproof.registry import Entry
 
 if TYPE_CHECKING:
     from noiseproof.recipes import Method, Recipe
 
 Rows = list[dict[str, str]]
+KINDS = ("losses", "methods", "noise", "data", "models", "features", "augmentations", "recipes")
 
 
 def list_names(
-    what: Annotated[str, typer.Argument(help="losses, methods, noise, data, models, features or recipes")],
+    what: Annotated[
+        str, typer.Argument(metavar="|".join(KINDS), autocompletion=lambda: list(KINDS), help="What to list.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     recipe: Annotated[str, typer.Option(help="The recipe whose methods are listed.")] = "cifar10",
 ) -> None:
-    """List the losses, methods, noises, data sets, models, features or recipes that exist.
+    """List the losses, methods, noises, data sets, models, features, augmentations or recipes that exist.
 
     \b
     Examples:
@@ -36,6 +42,7 @@ def list_names(
         "data": _data,
         "models": _models,
         "features": _features,
+        "augmentations": _augmentations,
         "recipes": _recipes,
     }
     rows = listings[one_of("what to list", what, listings)]()
@@ -55,19 +62,21 @@ def list_names(
 
 
 def _features() -> Rows:
-    from noiseproof.features import EXTRACTORS
-
-    return _registered(EXTRACTORS)
+    return _registered(_entries("EXTRACTORS", "features"))
 
 
-def _registered(registry: Registry[Any], *claims: str) -> Rows:
+def _augmentations() -> Rows:
+    return _registered(_entries("AUGMENTATIONS", "data/augmentations"), "paper")
+
+
+def _registered(registry: Iterable[Entry[Any] | SourceEntry], *claims: str) -> Rows:
     return [
         {
             "text": entry.usage,
             **{claim: _plain(entry.claims.get(claim)) for claim in claims},
             "what": entry.summary.partition(", see `")[0],  # the pointer to the formula is for readers of the code
         }
-        for entry in registry
+        for entry in sorted(registry, key=lambda entry: entry.name)
     ]
 
 
@@ -78,27 +87,26 @@ def _plain(claim: object) -> str:
 
 
 def _losses() -> Rows:
-    from noiseproof.losses import LOSSES
+    return _registered(_entries("LOSSES", "losses"), "symmetric", "active", "paper")
 
-    return _registered(LOSSES, "symmetric", "active", "paper")
+
+def _entries(registry: str, folder: str) -> Iterable[Entry[Any] | SourceEntry]:
+    """The entries of a registry: from the sources, unless parts of the user's own may have joined."""
+    package = f"noiseproof.{folder.partition('/')[0]}"
+    found = None if package in sys.modules else entries(registry, folder)
+    return found or getattr(import_module(package), registry)
 
 
 def _noise() -> Rows:
-    from noiseproof.noise import NOISES
-
-    return _registered(NOISES)
+    return _registered(_entries("NOISES", "noise"))
 
 
 def _data() -> Rows:
-    from noiseproof.data import DATASETS
-
-    return _registered(DATASETS)
+    return _registered(_entries("DATASETS", "data/named"))
 
 
 def _models() -> Rows:
-    from noiseproof.models import MODELS
-
-    return _registered(MODELS)
+    return _registered(_entries("MODELS", "models"))
 
 
 def _recipes() -> Rows:

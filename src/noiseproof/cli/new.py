@@ -19,17 +19,20 @@ KINDS = {
     "method": "noiseproof train digits --import {file} --method {name} --epochs 5",
     "noise": 'noiseproof noise digits "{name}(0.2)" --import {file}',
     "model": "noiseproof train digits --set model.name={file}:{title} --epochs 5",
+    "augmentation": "noiseproof train digits --import {file} --set 'augment.extra=[\"{name}\"]' --epochs 5",
     "data": "noiseproof train {name} --import {file} --recipe digits --epochs 5",
     "recipe": "noiseproof train digits --recipe {file} --method my-gce --epochs 5",
 }
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help="loss, method, noise, model, data or recipe")],
+    kind: Annotated[
+        str, typer.Argument(metavar="|".join(KINDS), autocompletion=lambda: list(KINDS), help="The kind of part.")
+    ],
     name: Annotated[str, typer.Argument(help="Its name in texts, such as my-loss.")],
     out: Annotated[Path | None, typer.Option(help="The file to write. [NAME.py, or NAME.toml for a recipe]")] = None,
 ) -> None:
-    """Write a small commented file that runs: a loss, method, noise, network, data set or recipe of your own.
+    """Write a small commented file that runs: a loss, method, noise, network, augmentation, data set or recipe.
 
     \b
     Examples:

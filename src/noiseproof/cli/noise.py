@@ -80,7 +80,7 @@ def noise(
         written += [out, beside]
     if plot is not None:
         with figure_style.looks():
-            draw(noisy, found.classes, plot)
+            draw(found.name, noisy, found.classes, plot)
         written.append(plot)
     if as_json:
         reading = {} if found.reading is None else {"reading": found.reading.to_json()}
@@ -190,24 +190,15 @@ def summary(noisy: NoisyLabels, data: str, classes: tuple[str, ...]) -> Iterator
     yield table
 
 
-def draw(noisy: NoisyLabels, classes: tuple[str, ...], path: Path) -> None:
+def draw(data: str, noisy: NoisyLabels, classes: tuple[str, ...], path: Path) -> None:
     """A heat map of the realised matrix."""
-    from matplotlib.figure import Figure
+    from noiseproof.reporting import figure_style
 
-    count = len(classes)
-    few = count <= _SHOWN
-    side = max(4.0, 0.55 * count) if few else 7.0
-    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
-    axes = figure.add_subplot()
-    image = axes.imshow(noisy.transition, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the clean class")
-    title = f"{noisy.text}, seed {noisy.seed}: {noisy.rate:.2%} wrong"
-    axes.set(xlabel="given label", ylabel="clean label", title=title)
-    if few:
-        axes.set_xticks(range(count), classes, rotation=60, ha="right")
-        axes.set_yticks(range(count), classes)
-        for i, j in zip(*noisy.transition.nonzero(), strict=True):
-            share = noisy.transition[i, j]
-            ink = "white" if share > 0.5 else "black"
-            axes.text(j, i, f"{share:.2f}", ha="center", va="center", fontsize=7, color=ink)
-    files.replace(path, lambda file: figure.savefig(file, format=path.suffix[1:].lower(), dpi=150))
+    with figure_style.looks():
+        side = min(7.0, max(2.9, 0.4 * len(classes)))
+        figure, axes = figure_style.panels(1, height=side, width=side + 1)
+        image = figure_style.matrix(axes[0], noisy.transition, classes)
+        title = f"{data}, {noisy.text}, seed {noisy.seed}: {noisy.rate:.2%} of {len(noisy.labels):,} labels wrong"
+        axes[0].set_title(figure_style.wrap(title, side - 0.6), loc="left")
+        figure_style.colour_bar(figure, image, axes, "share of the clean class")
+        files.write_atomic(path, figure_style.picture(figure, path.suffix[1:].lower()))

@@ -1,4 +1,4 @@
-"""What the commands that train take alike."""
+"""Options that the commands that train share."""
 
 from __future__ import annotations
 
@@ -12,36 +12,105 @@ from typing import Annotated, Any
 
 import typer
 
-from noiseproof.errors import InputError
+from noiseproof.errors import InputError, one_of
+
+# Panels of a command's help.
+TRAINING = "Training"
+RUNNING = "Running"
+
+
+def choice(*names: str, option: str = "", words: Sequence[str] = (), help: str, panel: str | None = None) -> Any:
+    """Option that takes one of a few words: shown in the help, completed by the shell, checked before anything runs.
+
+    Args:
+        names: the words.
+        option: the option, as `--format`.
+        words: further words that the shell completes, of an option that takes others, too.
+        help: what it is.
+        panel: the group of the help that it belongs to.
+    """
+    shown = [*names, *words]
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in shown if name.startswith(incomplete)]
+
+    def check(value: str | None) -> str | None:
+        return value if value is None or not names else one_of(option, value, names)
+
+    metavar = f"[{'|'.join(names)}]" if names else "|".join(words)
+    return typer.Option(
+        option, metavar=metavar, autocompletion=complete, callback=check, help=help, rich_help_panel=panel
+    )
+
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A data set's name or the path of your own data.")]
-DataRoot = Annotated[Path | None, typer.Option(help="The folder that holds the data sets. [$NOISEPROOF_DATA or data]")]
-Recipe = Annotated[str | None, typer.Option(help="A recipe's name or a .toml file. [the data set's own]")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="The folder that holds the data sets. [$NOISEPROOF_DATA or data]", rich_help_panel=RUNNING),
+]
+Recipe = Annotated[
+    str | None, typer.Option(help="A recipe's name or a .toml file. [the data set's own]", rich_help_panel=TRAINING)
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.", rich_help_panel=TRAINING)]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A value of the recipe, as train.lr=0.1; none unsets it."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A value of the recipe, as train.lr=0.1; none unsets it.",
+        rich_help_panel=TRAINING,
+    ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[str | None, typer.Option(help="auto, fp32, tf32 or bf16.")]
-Mode = Annotated[str | None, typer.Option(help="deterministic (the same bits every time) or fast.")]
+Device = Annotated[
+    str,
+    choice(option="--device", words=("auto", "cpu", "cuda", "mps"), help="cuda:1 is the second GPU.", panel=RUNNING),
+]
+Precision = Annotated[
+    str | None,
+    choice("auto", "fp32", "tf32", "bf16", option="--precision", help="Of the arithmetic.", panel=TRAINING),
+]
+Mode = Annotated[
+    str | None,
+    choice("deterministic", "fast", option="--mode", help="The same bits every time, or fast.", panel=TRAINING),
+]
 KeepOutputs = Annotated[
-    bool, typer.Option("--keep-outputs", help="Also keep scores and features, for `figure histogram` and `tsne`.")
+    bool,
+    typer.Option(
+        "--keep-outputs",
+        help="Also keep logits and features, for `figure histogram` and `tsne`.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 SaveEvery = Annotated[
-    float, typer.Option("--save-every", min=0, metavar="SECONDS", help="Between two checkpoints of a run.")
+    float,
+    typer.Option(
+        "--save-every", min=0, metavar="SECONDS", help="Between two checkpoints of a run.", rich_help_panel=RUNNING
+    ),
 ]
-TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes. [one a GPU, else one a core]")]
-
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.", rich_help_panel=RUNNING)
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes. [one a GPU, else one a core]", rich_help_panel=RUNNING)
+]
 StuckAfter = Annotated[
     float | None,
-    typer.Option("--stuck-after", min=1, metavar="SECONDS", help="Give a run up that makes no progress. [never]"),
+    typer.Option(
+        "--stuck-after",
+        min=1,
+        metavar="SECONDS",
+        help="Give a run up that makes no progress. [never]",
+        rich_help_panel=RUNNING,
+    ),
 ]
-
 Imports = Annotated[
     list[str] | None,
-    typer.Option("--import", metavar="FILE.py|MODULE", help="Load your own parts; may be given several times."),
+    typer.Option(
+        "--import",
+        metavar="FILE.py|MODULE",
+        help="Load your own parts; may be given several times.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 
 

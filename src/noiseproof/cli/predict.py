@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +32,10 @@ def predict(
     text: Annotated[str | None, typer.Option("--text", help="Column of the texts.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of labels, which is left out.")] = None,
     drop: Annotated[list[str] | None, typer.Option("--drop", help="Columns that are left out.")] = None,
+    annotators: Annotated[list[str] | None, typer.Option("--annotators", help="Columns of answers, left out.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between the values of a row; tab for a tab.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file, as latin-1. [utf-8]")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at an item that cannot be read.")] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the pictures that a table names.")] = None,
 ) -> None:
     """Label new items with a trained model; items that cannot be read are listed and skipped.
@@ -43,23 +46,26 @@ def predict(
     noiseproof predict results/model customers.csv --id customer --top 3
     """
     from noiseproof.artifacts import load_model, predictions
-    from noiseproof.artifacts.inputs import read_items
+    from noiseproof.artifacts.new_items import read_items
     from noiseproof.data.readers.base import ReadingOptions
 
     opened = load_model(model)
-    dropped = tuple(name.strip() for names in drop or [] for name in names.split(","))
+    dropped = tuple(name.strip() for names in [*(drop or []), *(annotators or [])] for name in names.split(","))
     options = ReadingOptions(
         label=label, path=path, text=text, id=key, drop=dropped, delimiter=delimiter, encoding=encoding, root=data_root
     )
     found_items = read_items(
         items, opened.kind, opened.architecture.columns, categories=opened.categories, options=options
     )
-    for note in found_items.notes:
+    for note in [*found_items.notes, *opened.notes_on(found_items.inputs)]:
         typer.echo(note, err=True)
     with shown("predicted") as progress:
         found = predictions.predict(opened, found_items, proba=proba, top=top, progress=progress)
-    for what, why in found.skipped[:20]:
-        typer.echo(f"skipped {what}: {why}", err=True)
+    for what, why in found.skipped[: 1 if strict else 20]:
+        line = f"{what}: {why.removeprefix(f'{items / what}: ').removeprefix(f'{what}: ')}"
+        if strict:
+            raise InputError(f"{line}; without --strict it is skipped")
+        typer.echo(f"skipped {line}", err=True)
     if len(found.skipped) > 20:
         typer.echo(f"... and {len(found.skipped) - 20} more skipped", err=True)
     if out is None:
@@ -68,7 +74,8 @@ def predict(
         found.write(out)
         typer.echo(f"wrote {out}: {len(found)} predictions", err=True)
     if found.skipped:
-        typer.echo(f"{len(found.skipped)} of {len(found.skipped) + len(found)} items skipped", err=True)
+        more = f"; all of them: noiseproof data check {shlex.quote(str(items))}" if items.is_dir() else ""
+        typer.echo(f"{len(found.skipped)} of {len(found.skipped) + len(found)} items skipped{more}", err=True)
     if not len(found) and found.skipped:
         raise InputError(f"{items}: none of its {len(found.skipped)} items could be read")
 
@@ -101,7 +108,7 @@ def evaluate(
         from noiseproof.storage import files
 
         contents = {
-            "evaluation.html": page(result, f"{found.name}: evaluation"),
+            "evaluation.html": page(result, f"{result.data}: evaluation"),
             "evaluation.json": json.dumps(result.to_json(), indent=1) + "\n",
             "confusion.csv": result.confusion_csv(),
         }
@@ -114,7 +121,7 @@ def evaluate(
 
 def export(
     model: ModelFolder,
-    format: Annotated[str, typer.Option(help="onnx, or torch (torch.export).")] = "onnx",
+    format: Annotated[str, options.choice("onnx", "torch", option="--format", help="torch is torch.export.")] = "onnx",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="The file. [model.onnx or model.pt2 in the model folder]")
     ] = None,

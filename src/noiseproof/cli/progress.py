@@ -138,8 +138,8 @@ class _TensorBoard(Callback):
 
     def progress(self, run: Run, content: Any) -> None:
         if run not in self._writers:
-            told = run.told
-            name = f"{told['data']} {told['noise']} {told['method']} {told['seed']} {run.run_id[:8]}".replace("/", "_")
+            spec = run.spec
+            name = f"{spec['data']} {spec['noise']} {spec['method']} {spec['seed']} {run.run_id[:8]}".replace("/", "_")
             self._writers[run] = self._make(str(self._folder / name))
         for key in ("test_accuracy", "train_accuracy", "train_loss"):
             self._writers[run].add_scalar(key, content[key], content["epoch"])
@@ -188,7 +188,7 @@ def shown() -> Iterator[Callback]:
 
 
 def outcome(record: Record) -> str:
-    """How a run ended, in a few words."""
+    """Outcome of a run in a few words."""
     if record["status"] == "done":
         return f"{record['result']['accuracy']:.2f} % in {duration(record['seconds'])}"
     return f"{record['status']}: {record['error']}"

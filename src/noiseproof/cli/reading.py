@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -13,8 +14,11 @@ from typing import Annotated, Any, get_args
 import typer
 from typer.models import ArgumentInfo
 
-__all__ = ["accept_reading_options"]
+from noiseproof.cli.lazy_torch import lazy_torch
 
+__all__ = ["accept_reading_options", "accounts_shown"]
+
+_SMALL = 256 * 1024  # bytes that are read twice without being felt
 _PANEL = "Reading your own data"
 _OPTIONS: dict[str, tuple[Any, str, str, str]] = {
     "label": (str | None, "--label", "COLUMN", "Column of the labels."),
@@ -25,6 +29,7 @@ _OPTIONS: dict[str, tuple[Any, str, str, str]] = {
     "annotators": (list[str] | None, "--annotators", "COLUMNS", "Columns of an annotator each, or the one with names."),
     "delimiter": (str | None, "--delimiter", "CHARACTER", "Between the values of a row; tab for a tab."),
     "encoding": (str | None, "--encoding", "NAME", "Of a text file, as latin-1. [utf-8]"),
+    "soft": (bool, "--soft", "", "Train on several annotators' shares, or probabilities, not on their consensus."),
     "strict": (bool, "--strict", "", "Stop at an item that cannot be used, instead of leaving it out."),
 }  # fmt: skip
 
@@ -49,14 +54,17 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(**given: Any) -> None:
-        from noiseproof.data import reading
-        from noiseproof.data.load import with_options
-
         said = {name: given.pop(name) for name in free}
-        given["data"] = with_options(given["data"], **said) if given["data"] is not None else None
         form = given.get("format_") or given.get("format") or "text"
         to_stderr = bool(given.get("as_json")) or getattr(form, "value", form) != "text"
-        with reading.listening(lambda found: _tell(found.lines(), to_stderr)):
+        with ExitStack() as until_done:
+            with lazy_torch():
+                from noiseproof.data.load import with_options
+
+                given["data"] = with_options(given["data"], **said) if given["data"] is not None else None
+                until_done.enter_context(accounts_shown(to_stderr))
+                if not given.get("own_imports"):  # which may register data sets
+                    check(given["data"], given.get("data_root"))
             command(**given)
 
     options = [_parameter(name) for name in free]
@@ -65,6 +73,34 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
+
+
+@contextmanager
+def accounts_shown(to_stderr: bool = False) -> Iterator[None]:
+    """Print the account of each source of own data that is read meanwhile."""
+    from noiseproof.data import reading
+
+    with reading.listening(lambda found: _tell(found.lines(), to_stderr)):
+        yield
+
+
+def check(data: str | None, root: Path | None) -> None:
+    """Read a small table at once, so that a mistake in it is answered before anything else is loaded.
+
+    Raises:
+        DataError: the file cannot be used.
+        UnknownNameError: neither a data set nor a path.
+    """
+    from noiseproof.data.load import load, named, path_of
+
+    if data is None:
+        return
+    path = path_of(data, root)
+    if path is None:
+        if named(data) is None:
+            load(data, root=root)  # says what it may be
+    elif path.is_file() and path.stat().st_size <= _SMALL:
+        load(data, root=root)
 
 
 def _parameter(name: str) -> inspect.Parameter:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noiseproof.errors import InputError, one_of
+from noiseproof.cli.options import choice
+from noiseproof.errors import InputError, UnknownNameError, did_you_mean, one_of
 
 if TYPE_CHECKING:
     from noiseproof.experiments.records import Reading
@@ -21,7 +22,7 @@ FIGURES = ("curves", "histogram", "tsne", "transition", "loss")
 def table(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `sweep`, `train` or `compare` filled.")],
     form: Annotated[
-        str | None, typer.Option("--format", help="md, latex, csv or html; without it, for the terminal.")
+        str | None, choice("md", "latex", "csv", "html", option="--format", help="Without it, for the terminal.")
     ] = None,
     paper: Annotated[bool, typer.Option("--paper", help="Beside the numbers of the paper's tables 3 to 6.")] = False,
     board: Annotated[
@@ -38,8 +39,6 @@ def table(
     from noiseproof.reporting import paper as beside
     from noiseproof.reporting import render, tables
 
-    if form is not None:
-        one_of("--format", form, ["md", "latex", "csv", "html"])
     if board:
         from noiseproof.reporting import leaderboard
 
@@ -56,7 +55,9 @@ def table(
 
 
 def figure(
-    what: Annotated[str, typer.Argument(help="curves, histogram, tsne, transition or loss")],
+    what: Annotated[
+        str, typer.Argument(metavar="|".join(FIGURES), autocompletion=lambda: list(FIGURES), help="Which figure.")
+    ],
     folder: Annotated[
         str, typer.Argument(metavar="DIR", help="A results folder; for loss also texts such as 'ce, nce + amse(a=30)'.")
     ],
@@ -148,22 +149,34 @@ def _chosen(records: list[Record], data: str | None, noise: str | None, methods:
     from noiseproof.reporting.aggregate import short_noise
     from noiseproof.text import split_list
 
-    wanted = None if methods is None else {name.lower() for name in split_list(methods)}
+    there = {
+        "data": {str(record["run"]["data"]) for record in records},
+        "noise": {short_noise(str(record["run"]["noise"])) for record in records},
+        "methods": {str(record["run"][key]).lower() for record in records for key in ("method", "loss")} - {""},
+    }
+    wanted = {
+        "data": set() if data is None else {data},
+        "noise": set() if noise is None else {short_noise(noise)},
+        "methods": set() if methods is None else {name.lower() for name in split_list(methods)},
+    }
+    for option, names in wanted.items():
+        for name in sorted(names - there[option]):
+            raise UnknownNameError(
+                f"--{option}: no record is of {name!r}{did_you_mean(name, there[option])} "
+                f"(there are: {', '.join(sorted(there[option]))})"
+            )
     found = [
         record
         for record in records
         if (data is None or record["run"]["data"] == data)
-        and (noise is None or short_noise(record["run"]["noise"]) == short_noise(noise))
-        and (wanted is None or {str(record["run"]["method"]).lower(), str(record["run"]["loss"]).lower()} & wanted)
+        and (noise is None or short_noise(record["run"]["noise"]) in wanted["noise"])
+        and (
+            methods is None
+            or {str(record["run"]["method"]).lower(), str(record["run"]["loss"]).lower()} & wanted["methods"]
+        )
     ]
     if not found:
-        there = {
-            "data": {str(record["run"]["data"]) for record in records},
-            "noise": {short_noise(str(record["run"]["noise"])) for record in records},
-            "methods": {str(record["run"]["method"]) for record in records},
-        }
-        said = "; ".join(f"{name}: {', '.join(sorted(values))}" for name, values in there.items())
-        raise InputError(f"no record is of that choice (there are {said})")
+        raise InputError("no record is of that data, noise and method together; leave one of the options out")
     return found
 
 

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from matplotlib.cm import ScalarMappable
 
     from noiseproof.losses import Loss
     from noiseproof.theory import Tolerance
@@ -46,7 +47,7 @@ def theory(
     matrix = rule.matrix(classes, data=data, root=data_root)
     answer = tolerance(parsed, matrix)
     symmetry, activity = is_symmetric(parsed, classes), is_active(parsed, classes)
-    made = draw(parsed, matrix, answer, plot) if plot is not None else []
+    made = draw(parsed, matrix, answer, plot, rule) if plot is not None else []
     if as_json:
         facts = {
             "noise": str(rule),
@@ -65,19 +66,26 @@ def theory(
     typer.echo("\n".join([*lines, *(f"wrote {path}" for path in made)]))
 
 
-def draw(loss: Loss, matrix: npt.NDArray[np.float64], answer: Tolerance, path: Path) -> list[Path]:
+def draw(
+    loss: Loss, matrix: npt.NDArray[np.float64], answer: Tolerance, path: Path, rule: object = "the noise"
+) -> list[Path]:
     """Left: the risk of the hardest class with its two likeliest wrong labels. Right: the pull of a sample."""
-    from noiseproof.reporting.figure_style import legend, looks, panels, save
+    from noiseproof.reporting.figure_style import colour_bar, legend, looks, panels, save
 
     with looks():
         figure, (left, right) = panels(2, height=2.6)
-        _simplex(left, loss, matrix, answer)
+        drawn = _simplex(left, loss, matrix, answer, rule)
+        if drawn is not None:
+            colour_bar(figure, drawn, [left], "risk above its minimum")
         _pull(right, loss, len(matrix))
         legend(figure, [left, right])
         return save(figure, path)
 
 
-def _simplex(axes: object, loss: Loss, matrix: npt.NDArray[np.float64], answer: Tolerance) -> None:
+def _simplex(
+    axes: object, loss: Loss, matrix: npt.NDArray[np.float64], answer: Tolerance, rule: object
+) -> ScalarMappable | None:
+    """The risk over the probabilities of three classes; what is drawn in colours, None of a line."""
     import numpy as np
     import torch
     from matplotlib.axes import Axes
@@ -95,7 +103,7 @@ def _simplex(axes: object, loss: Loss, matrix: npt.NDArray[np.float64], answer: 
         along = Risk(loss, weights)(torch.stack([share, 1 - share], 1).log())
         axes.plot(share, along, color="#0072B2")
         axes.set(xlabel=f"probability of class {label}", ylabel="risk")
-        return
+        return None
     steps = np.linspace(0, 1, 121)
     first, second = (side.ravel() for side in np.meshgrid(steps, steps))
     inside = first + second <= 1 + 1e-9
@@ -103,17 +111,24 @@ def _simplex(axes: object, loss: Loss, matrix: npt.NDArray[np.float64], answer: 
     risk = Risk(loss, weights)(torch.from_numpy(u / u.sum(1, keepdims=True)).log()).numpy()
     corners = np.array([[0.5, 3**0.5 / 2], [0.0, 0.0], [1.0, 0.0]])
     x, y = (u / u.sum(1, keepdims=True) @ corners).T
-    axes.tricontourf(x, y, risk - risk.min(), levels=24, cmap="Blues_r")
+    drawn = axes.tricontourf(x, y, risk - risk.min(), levels=24, cmap="Blues_r")
     lowest_x, lowest_y = np.array(is_asymmetric(loss, weights).minimiser) @ corners
     axes.plot(lowest_x, lowest_y, "o", color="#D55E00", markersize=7, clip_on=False, label="lowest risk")
-    for name, (at_x, at_y), above in zip(three, corners, (1, -1, -1), strict=True):
+    for name, share, (at_x, at_y), above in zip(three, weights, corners, (1, -1, -1), strict=True):
+        role = "clean class" if name == label else "class"
         axes.annotate(
-            f"class {name}", (at_x, at_y), (0, 9 * above), textcoords="offset points", ha="center", va="center"
+            f"{role} {name}: {share:.0%} of labels",
+            (at_x, at_y),
+            (0, 9 * above),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=7,
         )
-    shares = ", ".join(f"{share:.2f}" for share in weights)
-    axes.set_title(f"risk where labels are {shares}", pad=16)
+    axes.set_title(f"{rule}: risk on three classes", pad=16)
     axes.set_aspect("equal")
     axes.axis("off")
+    return drawn
 
 
 def _pull(axes: object, loss: Loss, classes: int) -> None:

@@ -1,4 +1,4 @@
-"""What is there, what is missing and what is odd about a data set on the disk: all of it, not the first thing."""
+"""Check of a data set on the disk: everything that is missing or odd, not only the first thing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Whether it can be trained on as it is; pictures that are left out do not hinder."""
+        """True if it can be trained on as it is; pictures that are left out do not hinder."""
         return not self.wrong
 
 
@@ -92,7 +92,7 @@ def _add_reading(reading: Reading, report: Report) -> None:
 
 
 def _all_that_is_wrong(name: str, folder: Path) -> list[str]:
-    """What each part of a named data set has against being read, without repetitions."""
+    """Errors of each part of a named data set, without repetitions."""
     found: dict[str, None] = {}
     try:
         entry = named(name, otherwise=folder)
@@ -128,12 +128,12 @@ def scan(paths: list[Path], report: Report, progress: Callable[[int, int], objec
                 report.unreadable.append(found)
             if progress is not None:
                 progress(done, len(paths))
-    if len(report.unreadable) == before:
+    damaged = len(report.unreadable) - before
+    if not damaged:
         report.right.append(f"all {len(paths):,} images can be decoded")
     else:
-        report.wrong.append(
-            f"{len(report.unreadable) - before:,} images look whole and cannot be decoded; move them out of the folder"
-        )
+        look = "images look" if damaged > 1 else "image looks"
+        report.wrong.append(f"{damaged:,} {look} whole and cannot be decoded; move what is listed out of the folder")
 
 
 def _in_pieces(pool: ThreadPoolExecutor, what: Callable[[Path], str | None], paths: list[Path]) -> Iterable[str | None]:

@@ -1,19 +1,18 @@
-"""What a data set is once it is read: plain tensors or paths, given labels, and the truth where it is known."""
+"""Data sets in memory: plain tensors or paths, given labels, and the truth where it is known."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from noiseproof import rng
+from noiseproof.data.inputs import Files, Inputs, Texts, concatenated, is_frame, samples
 from noiseproof.data.io import file_hashes
 from noiseproof.errors import DataError
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Data",
+    "Files",
     "HeldOut",
     "Inputs",
     "Origin",
@@ -36,46 +36,6 @@ __all__ = [
     "samples",
     "stratified",
 ]
-
-
-class Texts(tuple[str, ...]):
-    """Texts to classify, one a sample.
-
-    Example:
-        >>> len(Texts(["good", "bad"]))
-        2
-    """
-
-    __slots__ = ()
-
-
-Inputs = Any  # Tensor | tuple[Path, ...] | Texts | pandas.DataFrame; pandas is imported only where one is met
-
-
-def is_frame(inputs: object) -> TypeGuard[pd.DataFrame]:
-    """Test for a pandas data frame; pandas is not imported for it."""
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(inputs, pandas.DataFrame)
-
-
-def samples(inputs: Any, where: np.ndarray) -> Any:
-    """The inputs at these positions, of the kind they were."""
-    if isinstance(inputs, Tensor):
-        return inputs[torch.from_numpy(where)]
-    if is_frame(inputs):
-        return inputs.iloc[where].reset_index(drop=True)
-    return type(inputs)(inputs[i] for i in where.tolist())
-
-
-def _concatenated(parts: Sequence[Any]) -> Any:
-    """Inputs of one kind, one after the other."""
-    if isinstance(parts[0], Tensor):
-        return torch.cat(list(parts))
-    if is_frame(parts[0]):
-        import pandas as pd
-
-        return pd.concat(parts, ignore_index=True)
-    return type(parts[0])(item for part in parts for item in part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +82,7 @@ class Origin:
         return Origin(self.source, index, rows, both(self.keys, other.keys), self.key, both(self.paths, other.paths))
 
     def columns(self) -> dict[str, list[str] | list[int]]:
-        """What identifies each sample in an output: the key column if there is one, else `row`, else `path`.
+        """Columns that identify each sample in an output: the key column if there is one, else `row`, else `path`.
 
         `index` is the zero-based position, for programs; it comes last.
         """
@@ -160,19 +120,22 @@ class Split:
         clean: the true labels where they are known; training never looks at them.
         classes: the K names.
         origin: where each sample came from; None for data sets that the package knows by name.
+        soft: soft targets, float32 (N, K), where they were asked for: the losses are trained on these in place of
+            `given`, which holds the most probable class.
 
     Raises:
         DataError: the parts do not fit together, or a label lies outside 0 to K-1.
     """
 
     inputs: Inputs
-    given: Tensor
-    clean: Tensor | None
+    given: torch.Tensor
+    clean: torch.Tensor | None
     classes: tuple[str, ...]
     origin: Origin | None = None
+    soft: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.inputs, Tensor):
+        if isinstance(self.inputs, torch.Tensor):
             kind = (self.inputs.dtype, self.inputs.dim())
             if kind not in ((torch.uint8, 4), (torch.float32, 2)):
                 raise DataError(
@@ -184,6 +147,10 @@ class Split:
         _check_labels("given", self.given, len(self.inputs), len(self.classes))
         if self.clean is not None:
             _check_labels("clean", self.clean, len(self.inputs), len(self.classes))
+        if self.soft is not None and self.soft.shape != (len(self.inputs), len(self.classes)):
+            raise DataError(
+                f"soft targets must be {(len(self.inputs), len(self.classes))}, got {tuple(self.soft.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -198,12 +165,13 @@ class Split:
             None if self.clean is None else self.clean[at],
             self.classes,
             None if self.origin is None else self.origin.take(where),
+            None if self.soft is None else self.soft[at],
         )
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """How a test split was taken out of own data that came without one."""
+    """Test split taken out of own data that came without one."""
 
     stay: np.ndarray
     held_out: np.ndarray
@@ -218,8 +186,13 @@ class HeldOut:
         clean = torch.cat(known) if len(known) == len(parts) else None
         origins = [part.origin for part in parts if part.origin is not None]
         origin = origins[0].followed_by(origins[1]) if len(origins) == len(parts) else None
-        inputs = _concatenated([part.inputs for part in parts])
-        return Split(inputs, torch.cat([part.given for part in parts]), clean, train.classes, origin).take(back)
+        inputs = concatenated([part.inputs for part in parts])
+        given = torch.cat([part.given for part in parts])
+        soft = [part.soft for part in parts if part.soft is not None]
+        joined = Split(
+            inputs, given, clean, train.classes, origin, torch.cat(soft) if len(soft) == len(parts) else None
+        )
+        return joined.take(back)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +230,7 @@ class Data:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.train.classes)
 
     def everything(self) -> Split:
@@ -265,14 +238,18 @@ class Data:
         return self.train if self.held_out is None else self.held_out.joined(self.train)
 
 
-def fingerprint(*splits: Split) -> str:
+def fingerprint(*splits: Split, hashes: Mapping[str, bytes] = MappingProxyType({})) -> str:
     """SHA-256 over inputs, labels and class names; of image files over their bytes, wherever they lie.
 
     Files that have not changed since an earlier call are not read again, see `data.io.file_hashes`.
+
+    Args:
+        splits: the splits, whose order matters.
+        hashes: SHA-256 of image files that the caller has just read, by path.
     """
     digest = hashlib.sha256(b"noiseproof/data/v1")
     for split in splits:
-        if isinstance(split.inputs, Tensor):
+        if isinstance(split.inputs, torch.Tensor):
             _add(digest, split.inputs)
         elif isinstance(split.inputs, Texts):
             for text in split.inputs:
@@ -281,10 +258,14 @@ def fingerprint(*splits: Split) -> str:
             _add_frame(digest, split.inputs)
         else:
             digest.update(b"files\0")
-            digest.update(file_hashes.of(split.inputs))
+            names = list(Files(split.inputs).names())
+            known = [hashes.get(name, b"") for name in names]
+            digest.update(b"".join(known) if all(known) else file_hashes.of(names))
         _add(digest, split.given)
         if split.clean is not None:
             _add(digest, split.clean)
+        if split.soft is not None:
+            _add(digest, split.soft)
         digest.update("\x1f".join(split.classes).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
@@ -315,7 +296,7 @@ def offenders(bad: np.ndarray, values: object, *, first_row: int = 0) -> str:
     return shown + (f" (and {len(rows) - 5} more)" if len(rows) > 5 else "")
 
 
-def _check_labels(name: str, labels: Tensor, count: int, classes: int) -> None:
+def _check_labels(name: str, labels: torch.Tensor, count: int, classes: int) -> None:
     if labels.dtype != torch.int64 or labels.shape != (count,):
         got = f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
         raise DataError(f"{name} labels must be int64 ({count},), got {got}")
@@ -332,7 +313,7 @@ def _add_frame(digest: hashlib._Hash, frame: pd.DataFrame) -> None:
         digest.update(pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
 
 
-def _add(digest: hashlib._Hash, tensor: Tensor) -> None:
+def _add(digest: hashlib._Hash, tensor: torch.Tensor) -> None:
     array = np.ascontiguousarray(tensor.numpy())
     digest.update(f"{array.dtype.str}{array.shape}".encode())
     digest.update(array.reshape(-1).view(np.uint8).data)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from noiseproof.data.dataset import Data, is_frame
+from noiseproof.data.dataset import Data
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.objects import load_arrays, load_table
-from noiseproof.data.readers.own import load_own
+from noiseproof.data.readers.python_objects import holds_labels, load_arrays, load_table
+from noiseproof.data.readers.recognition import load_own
 from noiseproof.data.registry import DATASETS, DataSet, default_root
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError
 from noiseproof.text import parse_call, write_value
@@ -36,6 +36,7 @@ def load(
     annotators: str | Iterable[str] = (),
     delimiter: str | None = None,
     encoding: str | None = None,
+    soft: bool = False,
     strict: bool = False,
 ) -> Data:
     """Read a data set by name, the user's own data by its path, or data that Python holds.
@@ -57,6 +58,8 @@ def load(
         annotators: columns with one annotator's answers each, or the one column that names the annotator.
         delimiter: character between the values of a row.
         encoding: of a text file, such as `latin-1`; UTF-8 unless given.
+        soft: train on soft targets, the shares of several annotators' answers or a probability a class, and not on the
+            most probable class alone.
         strict: stop at the first item that cannot be used instead of leaving it out.
 
     Raises:
@@ -71,17 +74,19 @@ def load(
         ('+', '-')
     """
     options = ReadingOptions(
-        label, path, text, id, _names(drop), _names(annotators), delimiter, encoding, strict,
+        label, path, text, id, _names(drop), _names(annotators), delimiter, encoding, soft, strict,
         None if root is None else Path(root),
     )  # fmt: skip
     if labels is not None:
         return load_arrays(source, labels, options)
-    if is_frame(source) or isinstance(source, Mapping) or hasattr(source, "features"):
+    if holds_labels(source):
         return load_table(source, options)
     if isinstance(source, tuple) and len(source) == 2:
         return load_arrays(source[0], source[1], options)
     if not isinstance(source, str | os.PathLike):
-        raise InputError(f"data is a name, a path, a frame or inputs with labels, got a {type(source).__name__}")
+        raise InputError(
+            f"data is a name, a path, a frame, records or inputs with labels, load(X, y); got a {type(source).__name__}"
+        )
     return _load_text(source, options)
 
 
@@ -130,7 +135,13 @@ def _file(text: str) -> tuple[str, dict[str, Any]]:
         if name == "root" or name not in ReadingOptions.__dataclass_fields__:
             known = ", ".join(each for each in ReadingOptions.__dataclass_fields__ if each != "root")
             raise UnknownNameError(f"file has no parameter {name!r} (it has: {known})")
-        said[name] = _names(str(value)) if name in ("drop", "annotators") else value if name == "strict" else str(value)
+        said[name] = (
+            _names(str(value))
+            if name in ("drop", "annotators")
+            else value
+            if name in ("soft", "strict")
+            else str(value)
+        )
     return str(call.values[0]), said
 
 

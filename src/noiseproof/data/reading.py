@@ -14,6 +14,10 @@ __all__ = ["CANNOT", "Reading", "Skipped", "announce", "listening", "near_equal"
 
 CANNOT = "pictures cannot be read"  # the reason of a picture that is damaged or none
 
+_VERBS = {
+    "have": "has", "are": "is", "were": "was", "lie": "lies", "lead": "leads", "repeat": "repeats", "stand": "stands",
+    "hold": "holds",
+}  # fmt: skip
 _SHOWN = 5  # skipped items, classes and the like that a line names one by one
 
 
@@ -52,16 +56,15 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
     def options(self) -> str:
-        """What was assumed, ready to be typed: `--label class --delimiter ';'`."""
+        """Assumptions as options, ready to be typed: `--label class --delimiter ';'`."""
         return " ".join(f"{option} {shlex.quote(_typed(value))}" for option, value in self.assumed.items())
 
     def lines(self) -> list[str]:
         """The account as lines of text."""
         parts = ", ".join(f"{name} {count:,}" for name, count in self.samples.items())
         total = sum(self.samples.values())
-        found = [
-            f"read {self.source} as {self.form}: {total:,} samples{f' ({parts})' if len(self.samples) > 1 else ''}"
-        ]
+        of_parts = f" ({parts})" if len(self.samples) > 1 else ""
+        found = [f"read {self.source} as {self.form}: {total:,} sample{'s' if total != 1 else ''}{of_parts}"]
         if self.counts:
             found.append(f"{len(self.counts)} classes: {_listed([f'{k} {n:,}' for k, n in self.counts.items()], 20)}")
         if self.columns:
@@ -72,9 +75,16 @@ class Reading:
             )
         if self.assumed:
             found.append(f"assumed: {self.options()}")
+        return [*found, *self.left_out(), *self.notes]
+
+    def left_out(self) -> list[str]:
+        """One line for each reason why items were left out, with their number and the first of them."""
+        found = []
         for why, names in _by_reason(self.skipped).items():
-            found.append(f"left out: {len(names):,} {why} ({_listed(names, _SHOWN)})")
-        return [*found, *self.notes]
+            line = f"left out: {len(names):,} {why if len(names) > 1 else _of_one(why)} ({_listed(names, _SHOWN)})"
+            all_of_them = f"; all of them: noiseproof data check {shlex.quote(self.source)}"
+            found.append(line + all_of_them if why.startswith(CANNOT) else line)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """The account as plain values."""
@@ -156,6 +166,21 @@ def _typed(value: str) -> str:
 def _listed(names: Sequence[str], most: int) -> str:
     shown = ", ".join(names[:most])
     return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _of_one(why: str) -> str:
+    """A reason said of one item.
+
+    Example:
+        >>> _of_one("rows have no label"), _of_one("files are no images"), _of_one("pictures cannot be read")
+        ('row has no label', 'file is no image', 'picture cannot be read')
+    """
+    subject, _, rest = why.partition(" ")
+    verb, _, others = rest.partition(" ")
+    rest = f"{_VERBS.get(verb, verb)} {others}".replace("is no images", "is no image").replace(
+        "is no texts", "is no text"
+    )
+    return f"{subject.removesuffix('s')} {rest}".strip()
 
 
 def _by_reason(skipped: Sequence[Skipped]) -> Mapping[str, list[str]]:

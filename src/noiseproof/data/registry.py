@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from noiseproof.data.dataset import Data
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
 
 __all__ = ["DATASETS", "DataSet", "Remote", "default_root"]
 
@@ -36,7 +36,7 @@ class DataSet:
         raise NotImplementedError
 
     def pieces(self, root: Path) -> list[Callable[[], object]]:
-        """What can be read on its own, so that a check names all that is wrong and not the first thing only."""
+        """Parts that can be read on their own, so that a check names everything that is wrong."""
         return []
 
 
@@ -44,5 +44,5 @@ DATASETS: Registry[DataSet] = Registry("data set", "data")
 
 
 def default_root() -> Path:
-    """Where data sets lie unless told otherwise: $NOISEPROOF_DATA, else the folder `data` here."""
+    """Default folder of the data sets: $NOISEPROOF_DATA, else the folder `data` here."""
     return Path(os.environ.get("NOISEPROOF_DATA") or "data")

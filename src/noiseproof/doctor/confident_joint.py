@@ -12,7 +12,9 @@ from noiseproof.doctor.probabilities import Labels, blocks, given_column, shares
 __all__ = ["confident_joint"]
 
 
-def confident_joint(p: npt.NDArray[Any], given: Labels) -> tuple[npt.NDArray[np.float64], float]:
+def confident_joint(
+    p: npt.NDArray[Any], given: Labels, predicted: Labels | None = None
+) -> tuple[npt.NDArray[np.float64], float]:
     """The transition matrix and the noise rate from samples that are confidently of a class.
 
     A sample counts for class j if p_j is at least the mean p_j of the samples given j; if that holds for several, for
@@ -34,9 +36,13 @@ def confident_joint(p: npt.NDArray[Any], given: Labels) -> tuple[npt.NDArray[np.
     thresholds = np.where(counts > 0, thresholds - 1e-6, np.inf).astype(np.float32)  # as cleanlab allows for rounding
     pairs = np.zeros(classes**2, np.int64)
     for rows, part in blocks(p):
-        confident = np.where(part >= thresholds, part, np.float32(-1))
-        true = confident.argmax(1)
-        counted = confident[np.arange(len(true)), true] >= 0
+        true = part.argmax(1) if predicted is None else predicted[rows].copy()
+        counted = given_column(part, true) >= thresholds[true]
+        unsure = np.flatnonzero(~counted)  # the likeliest class is not confident; another one may be
+        confident = part[unsure]
+        confident[confident < thresholds] = -1
+        true[unsure] = confident.argmax(1)
+        counted[unsure] = given_column(confident, true[unsure]) >= 0
         pairs += np.bincount((given[rows] * classes + true)[counted], minlength=classes**2)
     table = pairs.reshape(classes, classes)
     empty = table.sum(1) == 0

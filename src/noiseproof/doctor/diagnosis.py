@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from noiseproof import escaping, recipes
-from noiseproof.data import Split
+from noiseproof.data import Data, Split
 from noiseproof.data.dataset import Origin
 from noiseproof.doctor.diagnosis_page import page
 from noiseproof.doctor.given_probabilities import checked
@@ -27,13 +27,15 @@ from noiseproof.doctor.judging import JudgeProgress, judge_vectors
 from noiseproof.doctor.review.page import review_page
 from noiseproof.errors import InputError
 from noiseproof.runtime.isolation import isolated
-from noiseproof.selection.suggest import suggest
+from noiseproof.selection.suggest import checked_by_training, suggest
 from noiseproof.storage import files
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Diagnosis", "diagnose"]
+
+_KEYS = 200  # of samples that are not flagged, in diagnosis.json
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,6 +51,7 @@ class Diagnosis:
         agreement: share of given labels that are also the predicted ones.
         seconds: that it took.
         judges: weight of each judge in the blend.
+        columns: names of the columns of a table of numbers, as far as they are known.
     """
 
     data: str
@@ -60,6 +63,7 @@ class Diagnosis:
     agreement: float
     seconds: float
     judges: Mapping[str, float] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
 
     @property
     def ranking(self) -> npt.NDArray[np.int64]:
@@ -103,7 +107,7 @@ class Diagnosis:
 
     @property
     def origin(self) -> Origin:
-        """Where each sample came from."""
+        """Origin of each sample."""
         if self.split.origin is not None:
             return self.split.origin
         inputs = self.split.inputs
@@ -141,6 +145,19 @@ class Diagnosis:
     def _name(self, index: int) -> str:
         named = self.split.origin is not None or self.origin.paths is not None
         return self.origin.name(index) if named else f"sample {index}"
+
+    def with_checked_suggestion(self) -> Diagnosis:
+        """The same diagnosis, its suggested method checked by a short training on some of the samples.
+
+        Where there are too few samples to hold some out, the suggestion stays and says so.
+        """
+        suggestion = self.issues.suggestion
+        try:
+            samples = Data(self.data, self.split, self.split, fingerprint="")
+            suggestion = checked_by_training(suggestion, samples, self.issues.recipe, self.seed)
+        except InputError as error:
+            suggestion = replace(suggestion, reasons=(f"not checked by training: {error}", *suggestion.reasons))
+        return replace(self, issues=replace(self.issues, suggested=suggestion))
 
     def to_frame(self) -> pd.DataFrame:
         """The issues table as a pandas frame, the most suspect first."""
@@ -180,6 +197,7 @@ class Diagnosis:
                 for index in self.ranking.tolist()
                 if self.is_issue[index]
             ],
+            "unsuspected": self._unsuspected(columns),
             "most_suspect": [
                 {
                     **{name: values[index] for name, values in columns.items()},
@@ -192,6 +210,12 @@ class Diagnosis:
             ],
         }
 
+    def _unsuspected(self, columns: Mapping[str, list[str] | list[int]]) -> list[dict[str, Any]]:
+        """Keys of samples that are not flagged, evenly spaced; a later diagnosis knows its data by them."""
+        places = [index for index in range(len(self.issues)) if not self.is_issue[index]]
+        step = max(1, len(places) // _KEYS)
+        return [{name: values[index] for name, values in columns.items()} for index in places[::step][:_KEYS]]
+
     def write(self, folder: str | Path) -> list[Path]:
         """Write a folder: `issues.csv` (every sample, worst first), `diagnosis.json`, `diagnosis.html`, `review.html`.
 
@@ -203,8 +227,8 @@ class Diagnosis:
         contents = {
             "issues.csv": self.issues.csv(origin=self.origin.columns()),
             "diagnosis.json": json.dumps(self.to_json(), indent=1) + "\n",
-            "diagnosis.html": page(self.data, self._how(), self.split, self.issues),
-            "review.html": review_page(self.data, self.split, self.issues, self.origin),
+            "diagnosis.html": page(self.data, self._how(), self.split, self.issues, self._name),
+            "review.html": review_page(self.data, self.split, self.issues, self.origin, self.columns),
         }
         for name, content in contents.items():
             files.write_atomic(folder / name, content)
@@ -265,7 +289,7 @@ def diagnose(
         [0, 1, 2, 3, 4]
     """
     started = time.perf_counter()
-    name, split = samples_of(data, y, label=label, root=root, **reading)
+    name, split, columns = samples_of(data, y, label=label, root=root, **reading)
     given, classes = split.given.numpy(), len(split.classes)
     if classes < 2 or len(split) < 2:
         raise InputError(f"a diagnosis needs at least two classes, found {', '.join(split.classes)}")
@@ -288,7 +312,14 @@ def diagnose(
         described = f"{folds} networks that had not seen them, trained with {chosen.name}"
     else:
         found = judge_vectors(vectors_of(split.inputs), given, classes, folds=folds, seed=seed, on_progress=on_progress)
-        issues = issues_from(given, found.evidence, found.opinion, suspicion=found.suspicion, names=split.classes)
+        issues = issues_from(
+            given,
+            found.evidence,
+            found.opinion,
+            first=found.first,
+            suspicion=found.suspicion,
+            names=split.classes,
+        )
         judges = found.weights
         used = [f"{name} ({100 * weight:.0f} %)" for name, weight in judges.items() if weight > 0.005]
         described = f"{', '.join(used)}, each without their own labels"
@@ -302,6 +333,7 @@ def diagnose(
         agreement=issues.agreement,
         seconds=time.perf_counter() - started,
         judges=judges,
+        columns=columns,
     )
 
 

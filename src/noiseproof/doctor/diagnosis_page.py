@@ -6,19 +6,14 @@ it, and no script at all. Jinja escapes every value; names come from users and t
 
 from __future__ import annotations
 
-import base64
-import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any
 
 from noiseproof.data import Split
 from noiseproof.doctor.issues import LabelIssues
+from noiseproof.doctor.samples_shown import shown
 from noiseproof.escaping import page_policy, visible
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = ["page"]
 
@@ -67,7 +62,8 @@ _PAGE = """<!doctype html>
 <h1>Labels of {{ name }}</h1>
 <p class="soft">{{ lead }}</p>
 <p><strong>About {{ "%.1f"|format(100 * issues.rate) }} % of the labels seem wrong</strong>
-(by the confident joint: {{ "%.1f"|format(100 * issues.confident_rate) }} %);
+({{ "%.0f to %.0f"|format(100 * issues.rate_interval[0], 100 * issues.rate_interval[1]) }} %;
+by the confident joint: {{ "%.1f"|format(100 * issues.confident_rate) }} %);
 {{ issues|length }} of {{ issues.given|length }} samples are more likely something else.</p>
 {% for warning in issues.warnings %}<p class="warning">{{ warning }}</p>
 {% endfor %}
@@ -80,8 +76,8 @@ _PAGE = """<!doctype html>
 {% if few %}<p class="soft">The {{ rows|length }} of {{ classes|length }} classes whose own label leads least.</p>
 {% endif %}<div class="scroll" tabindex="0">
 <table>
-<thead><tr><th scope="col">class</th><th scope="col">samples called so</th><th scope="col">of them wrong</th>
-<th scope="col">of the class called so</th><th scope="col">next likeliest label</th>
+<thead><tr><th scope="col">class</th><th scope="col">samples with this label</th><th scope="col">of them wrong</th>
+<th scope="col">of the class with this label</th><th scope="col">next likeliest label</th>
 <th scope="col">lead</th></tr></thead>
 <tbody>
 {% for row in rows %}<tr><th scope="row">{{ classes[row.label]|clip }}</th><td>{{ row.given }}</td>
@@ -94,7 +90,8 @@ _PAGE = """<!doctype html>
 {% if samples %}<ol class="sheet">
 {% for one in samples %}<li>
 {% if one.picture %}<img src="{{ one.picture }}" alt="sample {{ one.index }}" loading="lazy">{% endif %}
-{{ one.title|clip(60) }}<br>called <span class="given">{{ one.given|clip(40) }}</span><br>
+{% if one.text %}<q>{{ one.text|clip(160) }}</q><br>{% endif %}
+{{ one.title|clip(300) }}<br>given <span class="given">{{ one.given|clip(40) }}</span><br>
 likely <span class="likely">{{ one.likely|clip(40) }}</span><br>
 <span class="soft">{{ "%.4f"|format(one.score) }}</span></li>
 {% endfor %}</ol>
@@ -105,7 +102,7 @@ likely <span class="likely">{{ one.likely|clip(40) }}</span><br>
 """
 
 
-def page(name: str, lead: str, split: Split, issues: LabelIssues) -> str:
+def page(name: str, lead: str, split: Split, issues: LabelIssues, title: Callable[[int], str]) -> str:
     """The page as text; pictures are made of the most suspect images only.
 
     Args:
@@ -113,6 +110,7 @@ def page(name: str, lead: str, split: Split, issues: LabelIssues) -> str:
         lead: a sentence that says how the samples were judged.
         split: the samples.
         issues: what was found about them.
+        title: the name of a sample by its position, as the user knows it.
     """
     import jinja2
     from markupsafe import Markup
@@ -120,51 +118,30 @@ def page(name: str, lead: str, split: Split, issues: LabelIssues) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["clip"] = lambda text, longest=80: visible(text, longest)
     rows = sorted(issues.classes, key=lambda one: one.margin)[:_CLASSES]
-    return environment.from_string(_PAGE).render(
+    return environment.from_string(
+        _PAGE
+    ).render(
         policy=page_policy([_STYLE]),
-        style=Markup(_STYLE),
+        style=Markup(_STYLE),  # noqa: S704 - the package's own style sheet
         name=visible(name),
         lead=lead,
         issues=issues,
         classes=split.classes,
         rows=rows,
         few=len(split.classes) > len(rows),
-        samples=[_sample(split, issues, index) for index in issues.ranking[: min(_SHEET, len(issues))].tolist()],
+        samples=[
+            _sample(split, issues, index, title(index)) for index in issues.ranking[: min(_SHEET, len(issues))].tolist()
+        ],
     )
 
 
-def _sample(split: Split, issues: LabelIssues, index: int) -> dict[str, Any]:
-    source = split.inputs[index]
+def _sample(split: Split, issues: LabelIssues, index: int, title: str) -> dict[str, Any]:
+    source = split.inputs[index] if isinstance(split.inputs, tuple) else None
     return {
         "index": index,
-        "title": source.name if isinstance(source, Path) else f"sample {index}",
+        "title": source.name if isinstance(source, Path) else title,
         "given": split.classes[int(issues.given[index])],
         "likely": split.classes[int(issues.likely[index])],
         "score": float(issues.score[index]),
-        "picture": _picture(source),
+        **{"picture": None, "text": "", **shown(split, index, side=2 * _SIDE)},
     }
-
-
-def _picture(source: Path | torch.Tensor) -> str | None:
-    """A PNG as a data URL; None for features, and for a file that cannot be read any more."""
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(source, Path):
-        try:
-            with Image.open(source) as opened:
-                image = opened.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
-            return None
-        image.thumbnail((2 * _SIDE, 2 * _SIDE))
-    elif source.dim() == 3:
-        pixels = source.numpy()
-        image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0).copy())
-    else:
-        return None
-    return _encoded(image)
-
-
-def _encoded(image: Image) -> str:
-    memory = io.BytesIO()
-    image.save(memory, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(memory.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""What `diagnose` takes, brought to one form: samples of a data set with their labels, and vectors to judge them by."""
+"""Inputs of `diagnose` in one form: samples of a data set with their labels, and vectors to judge them by."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from torch import Tensor
 
 from noiseproof.data import Data, Split, load
 from noiseproof.data.dataset import Origin, Texts, is_frame
+from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.frames import table_of_frame
+from noiseproof.data.readers.python_objects import check_order, holds_labels
+from noiseproof.data.readers.role_assignment import assign
+from noiseproof.data.readers.table import Column
 from noiseproof.doctor.label_vectors import labels_of
-from noiseproof.errors import InputError
+from noiseproof.errors import InputError, NoiseproofError
 
 __all__ = ["samples_of", "vectors_of"]
 
@@ -27,8 +32,8 @@ _CHANNELS = (1, 3, 4)
 
 def samples_of(
     data: Any, labels: Any = None, *, label: str | None = None, root: str | Path | None = None, **reading: Any
-) -> tuple[str, Split]:
-    """A name and the samples, with the labels they came with.
+) -> tuple[str, Split, tuple[str, ...]]:
+    """A name, the samples with the labels they came with, and the names of a table's columns.
 
     Args:
         data: a data set, its name or path; or samples: numbers (N, D), dense or sparse; pictures (N, H, W),
@@ -42,26 +47,33 @@ def samples_of(
         InputError: no labels, as many labels as samples there are not, or inputs of no kind that is known.
     """
     if isinstance(data, Data):
-        return _name(data), data.everything()
+        return _name(data), data.everything(), _columns(data)
     if isinstance(data, Split):
-        return "samples", data
+        return "samples", data, ()
     if isinstance(data, str | Path) and labels is None:
         options = {**reading, **({"label": label} if label is not None else {})}
         found = load(data, root=root, **options)
-        return _name(found), found.everything()
+        return _name(found), found.everything(), _columns(found)
     if is_frame(data):
-        return "frame", _of_frame(data, labels, label)
+        return _of_frame(data, labels, label)
+    if labels is None and holds_labels(data):
+        found = load(data, root=root, label=label, **reading)
+        return _name(found), found.everything(), _columns(found)
     if labels is None:
         raise InputError('labels are missing: diagnose(X, y), diagnose(frame, label="...") or diagnose("pets.csv")')
     inputs = _inputs(data)
     given, classes = labels_of(labels)
     _same_length(len(inputs) if isinstance(inputs, tuple) else inputs.shape[0], len(given))
-    return "samples", Split(inputs, torch.from_numpy(given), None, classes, _positions("X", inputs))
+    return "samples", Split(inputs, torch.from_numpy(given), None, classes, _positions("X", inputs)), ()
 
 
 def _name(data: Data) -> str:
     """The file or folder of own data, without options of its reading; the name of any other data set."""
     return data.name if data.reading is None or not data.reading.source else data.reading.source
+
+
+def _columns(data: Data) -> tuple[str, ...]:
+    return () if data.reading is None else data.reading.columns
 
 
 def vectors_of(inputs: Any, *, on_progress: Progress | None = None) -> Vectors:
@@ -73,7 +85,7 @@ def vectors_of(inputs: Any, *, on_progress: Progress | None = None) -> Vectors:
     return np.asarray(features.vectors(inputs, progress=on_progress), dtype=np.float32)
 
 
-def _of_frame(frame: Any, labels: Any, label: str | None) -> Split:
+def _of_frame(frame: Any, labels: Any, label: str | None) -> tuple[str, Split, tuple[str, ...]]:
     if label is None and isinstance(labels, str):
         label, labels = labels, None
     if label is not None and label not in frame.columns:
@@ -82,6 +94,8 @@ def _of_frame(frame: Any, labels: Any, label: str | None) -> Split:
         raise InputError(
             f'which column holds the labels? type label="..."; there are {", ".join(map(repr, frame.columns[:20]))}'
         )
+    if label is None:
+        check_order(frame, labels)
     given, classes = labels_of(frame[label] if label is not None else labels)
     _same_length(len(frame), len(given))
     rest = frame if label is None else frame.drop(columns=[label])
@@ -89,12 +103,35 @@ def _of_frame(frame: Any, labels: Any, label: str | None) -> Split:
         raise InputError("the frame has no column but the labels; there is nothing to judge them by")
     keys = None if list(rest.index) == list(range(len(rest))) else tuple(map(str, rest.index))
     key = str(rest.index.name or "id") if keys else ""
+    used, named = _roles(rest, [classes[number] for number in given.tolist()], label)
+    if keys is None and named is not None:
+        keys, key = tuple(map(str, rest[named])), str(named)
     origin = Origin("frame", np.arange(len(rest)), keys=keys, key=key)
+    rest = rest[used]
     only = rest.iloc[:, 0]
     inputs: Any = rest.reset_index(drop=True)
     if len(rest.columns) == 1 and all(isinstance(value, str) for value in only):
         inputs = _of_strings(only.tolist())
-    return Split(inputs, torch.from_numpy(given), None, classes, origin)
+    columns = tuple(map(str, used)) if len(used) < len(frame.columns) - (label is not None) else ()
+    return "frame", Split(inputs, torch.from_numpy(given), None, classes, origin), columns
+
+
+def _roles(frame: Any, labels: list[str], label: str | None) -> tuple[list[Any], Any]:
+    """Columns of a frame to judge by, and the one that names the samples, as `data.load` finds them."""
+    everything = list(frame.columns)
+    name = str(label) if label is not None else "label"
+    while name in map(str, everything):
+        name = f"_{name}"
+    try:
+        table = table_of_frame(frame.reset_index(drop=True))
+        table.columns.append(Column(name, labels))
+        roles = assign(table, ReadingOptions(label=name), lambda names: False)
+    except NoiseproofError:  # `data.load` would ask; here every column counts
+        return everything, None
+    names = {str(each): each for each in everything}
+    used = [roles.path] if roles.path is not None else [roles.text] if roles.text is not None else roles.features
+    found = [names[each] for each in used if each in names]
+    return found or everything, names.get(roles.id) if roles.id is not None else None
 
 
 def _inputs(data: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which labels are suspect, and how noisy are they: from given labels and out-of-sample probabilities."""
+"""Suspect labels and the noise rate, from given labels and out-of-sample probabilities."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _WIDE = 0.3  # width of the interval from which on there is too little to say
 
 @dataclass(frozen=True)
 class ClassFinding:
-    """What was found about one class."""
+    """Findings about one class."""
 
     label: int
     given: int
-    """How many samples are called so."""
+    """Number of samples with this given label."""
     wrong: float
     """The estimated share of them whose true class is another."""
     kept: float
-    """The estimated share of this class's samples that are called so, T[label, label]."""
+    """The estimated share of this class's samples with this given label, T[label, label]."""
     margin: float
     """`kept` minus the share of its likeliest wrong label; not positive: no loss can be expected to learn the class."""
     rival: int
@@ -65,6 +65,7 @@ class LabelIssues:
         informed: False where the predictions say no more about the labels than the classes' frequencies.
         recipe: the training that the suggested method is for; None: any.
         names: of the classes; numbers unless given.
+        suggested: a method that training has checked; a closed form's unless given.
     """
 
     ranking: Labels
@@ -82,6 +83,7 @@ class LabelIssues:
     informed: bool = True
     recipe: Recipe | None = None
     names: tuple[str, ...] = ()
+    suggested: Suggestion | None = None
 
     def __len__(self) -> int:
         return int(self.is_issue.sum())
@@ -119,6 +121,8 @@ class LabelIssues:
     @cached_property
     def suggestion(self) -> Suggestion:
         """A method for this noise, with its reason."""
+        if self.suggested is not None:
+            return self.suggested
         from noiseproof.selection.suggest import suggest
 
         known = self.transition if self.is_precise else None  # a weak judge must not condemn a class
@@ -149,8 +153,8 @@ class LabelIssues:
             )
         if self.agreement == 1:
             found.append(
-                "every given label is also the predicted one: the probabilities seem to come from a model that was "
-                "trained on the labels it judges; use cross-validation"
+                "every given label is also the predicted one: the labels are clean, or the probabilities come from a "
+                "model that was trained on the labels it judges; then use cross-validation"
             )
         if lonely := [one.label for one in self.classes if one.given == 1]:
             found.append(f"classes of one sample, which no other vouches for: {self._named(lonely)}")
@@ -282,12 +286,13 @@ def issues_from(
     evidence: Evidence,
     opinion: Opinion,
     *,
+    first: Opinion | None = None,
     suspicion: Matrix | None = None,
     recipe: Recipe | None = None,
     names: tuple[str, ...] = (),
 ) -> LabelIssues:
     """The verdict on given labels, with all that it rests on."""
-    found = verdict(evidence, opinion, given, suspicion)
+    found = verdict(evidence, opinion, given, first, suspicion)
     return LabelIssues(
         ranking=found.ranking,
         score=found.score,

@@ -11,14 +11,14 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from noiseproof.doctor.blend import blend, tempered
-from noiseproof.doctor.judges.base import Judge, Task, folds_of, one_hot
+from noiseproof.doctor.judges.base import MANY, Judge, Task, folds_of, one_hot
 from noiseproof.doctor.judges.boosting import Boosting
 from noiseproof.doctor.judges.discriminant import Discriminant
 from noiseproof.doctor.judges.forests import ExtraTrees, RandomForest
 from noiseproof.doctor.judges.kernel_ridge import KernelRidge
 from noiseproof.doctor.judges.linear import LogisticRegression
 from noiseproof.doctor.posterior import posterior, refined_transition
-from noiseproof.doctor.probabilities import Labels, Probabilities, best_exponent
+from noiseproof.doctor.probabilities import Labels, Probabilities
 from noiseproof.doctor.verdict import Evidence, Opinion, opinion_of
 
 __all__ = ["JudgeProgress", "Judgement", "judge_vectors"]
@@ -28,21 +28,22 @@ JudgeProgress = Callable[[float, str, float], object]
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What the judges found.
+    """Result of the judges.
 
     Attributes:
         p: blended out-of-sample probabilities of the first round, (N, K).
         weights: of each judge in it, by name.
         evidence: what they say of the given labels.
-        opinion: the posterior after the second round.
+        first, opinion: the posteriors after the first and after the second round.
+        suspicion: of wide vectors, where the posterior of the first round ranks better than p of the given label.
     """
 
     p: Probabilities
     weights: dict[str, float]
     evidence: Evidence
+    first: Opinion
     opinion: Opinion
     suspicion: npt.NDArray[np.float64] | None = None
-    """Of wide vectors, log-odds by the posterior of the first round: there it ranks better than p of the given one."""
 
 
 def judge_vectors(
@@ -71,20 +72,22 @@ def judge_vectors(
     wide = task.vectors.shape[1] >= Discriminant.fewest_columns
     if wide:
         judges.append(Discriminant())
-    first = [*judges, Boosting()] if classes <= Boosting.most_classes else judges
-    progress = _Clock([*first, *judges], task, on_progress)
+    many = len(given) > MANY
+    more: list[Judge] = [Boosting()] if classes <= Boosting.most_classes and not many else []
+    progress = _Clock([*judges, *more, *judges], task, on_progress)
     with threadpool_limits(1):
-        p, weights = _round(first, task, progress)
+        p, weights = _round([*judges, *more], task, progress)
         evidence = Evidence.of(p, given)
-        exponent = best_exponent(p, given, evidence.transition)
-        soft = posterior(p, given, evidence.transition, exponent)
-        second, _ = _round(judges, replace(task, targets=soft), progress)
-        refined = refined_transition(second, given, evidence.transition)
-        opinion = opinion_of(second, given, refined, 1.0)
-        suspicion = None
-        if wide:
-            suspicion = opinion_of(p, given, evidence.transition, exponent).log_odds
-    return Judgement(p, weights, evidence, opinion, suspicion)
+        first = opinion_of(p, given, evidence.transition)
+        if many and not evidence.direction.significant:
+            refined = refined_transition(p, given, evidence.transition, first.exponent)
+            opinion = replace(first, transition=refined)
+        else:
+            soft = posterior(p, given, evidence.transition, first.exponent)
+            second, _ = _round(judges, replace(task, targets=soft), progress)
+            refined = refined_transition(second, given, evidence.transition)
+            opinion = opinion_of(second, given, refined, 1.0)
+    return Judgement(p, weights, evidence, first, opinion, first.log_odds if wide else None)
 
 
 def _round(judges: Sequence[Judge], task: Task, progress: _Clock) -> tuple[Probabilities, dict[str, float]]:

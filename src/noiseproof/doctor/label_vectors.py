@@ -36,6 +36,10 @@ def labels_of(labels: Any) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
         values = values.ravel()
     if values.ndim != 1:
         raise InputError(f"y must be labels (N,), got shape {values.shape} (one-hot? use y.argmax(1))")
+    if values.dtype.kind in "iubSU" or (values.dtype.kind == "f" and np.isfinite(values).all()):
+        values, places = np.unique(values, return_inverse=True)  # names are made once a class
+    else:
+        places = np.arange(len(values))
     listed = values.tolist()
     missing = [row for row, value in enumerate(listed) if _missing(value)]
     if missing:
@@ -46,7 +50,7 @@ def labels_of(labels: Any) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
         dict(zip(names, listed, strict=True)).items(), key=lambda one: (order.get(one[0], 0), *_rank(one[1]))
     )
     number = {name: index for index, (name, _) in enumerate(classes)}
-    return np.array([number[name] for name in names], dtype=np.int64), tuple(number)
+    return np.array([number[name] for name in names], dtype=np.int64)[places], tuple(number)
 
 
 def _mixed(labels: Any) -> bool:

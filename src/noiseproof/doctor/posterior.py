@@ -19,20 +19,26 @@ _PRIOR = 20  # samples a class that the first estimate of the matrix is worth
 def posterior_blocks(
     p: npt.NDArray[Any], given: Labels, transition: Matrix, exponent: float = 1.0
 ) -> Iterator[tuple[slice, Probabilities]]:
-    """Rows of Q_ij ~ q_ij T[j, g_i], q ~ p to the power `exponent`."""
+    """Rows proportional to Q_ij ~ q_ij T[j, g_i], q ~ p to the power `exponent`; they do not add up to 1."""
     reached = np.ascontiguousarray(transition.T, dtype=np.float32)
     for rows, part in blocks(p):
-        q = part if exponent == 1 else raised(np.log(np.maximum(part, LEAST)), exponent)
-        q = q * reached[given[rows]]
-        q /= np.maximum(q.sum(1, keepdims=True), 1e-30)
-        yield rows, q
+        weights = reached[given[rows]]
+        if exponent == 1:
+            weights *= part
+        else:
+            q = np.maximum(part, LEAST)
+            np.log(q, out=q)
+            q -= q.max(1, keepdims=True)
+            q *= np.float32(exponent)
+            weights *= np.exp(q, out=q)
+        yield rows, weights
 
 
 def posterior(p: npt.NDArray[Any], given: Labels, transition: Matrix, exponent: float = 1.0) -> Probabilities:
-    """`posterior_blocks`, as one matrix (N, K)."""
+    """Q of `posterior_blocks` as one matrix (N, K) whose rows add up to 1."""
     found = np.empty(p.shape, np.float32)
-    for rows, part in posterior_blocks(p, given, transition, exponent):
-        found[rows] = part
+    for rows, weights in posterior_blocks(p, given, transition, exponent):
+        np.divide(weights, np.maximum(weights.sum(1, keepdims=True), 1e-30), out=found[rows])
     return found
 
 

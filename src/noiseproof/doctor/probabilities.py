@@ -20,6 +20,7 @@ __all__ = [
     "blocks",
     "clipped",
     "given_column",
+    "order_by",
     "raised",
     "sample_rows",
     "shares",
@@ -30,8 +31,8 @@ Probabilities = npt.NDArray[np.float32]
 
 LOWEST = 1e-4  # a judge is never surer than this
 LEAST = 1e-30  # smaller probabilities of others say the same
-_BLOCK = 1 << 20  # entries of a block: it and what is computed from it stay in the processor's cache
-_SAMPLE = 1 << 18  # entries that a one-dimensional fit looks at
+_BLOCK = 1 << 17  # entries of a block: it and what is computed from it stay in the processor's cache
+_SAMPLE, _ROWS = 1 << 18, 20_000  # entries and rows that a fit of few numbers looks at, at most
 
 
 def blocks(p: npt.NDArray[Any]) -> Iterator[tuple[slice, Probabilities]]:
@@ -53,6 +54,21 @@ def clipped(p: npt.NDArray[Any]) -> Probabilities:
 def given_column(p: npt.NDArray[Any], given: Labels) -> npt.NDArray[np.float32]:
     """Each row's probability of its given label, (N,)."""
     return np.asarray(p[np.arange(len(given)), given], dtype=np.float32)
+
+
+def order_by(key: npt.NDArray[Any], then: npt.NDArray[Any]) -> Labels:
+    """Positions by increasing `key`, equal keys by `then`: `np.lexsort((then, key))`, faster where few keys are equal.
+
+    Example:
+        >>> order_by(np.array([2, 1, 2]), np.array([5, 0, 4])).tolist()
+        [1, 2, 0]
+    """
+    order = np.argsort(key)
+    same = key[order[1:]] == key[order[:-1]]
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    among = np.sort(order[tied]) if len(tied) else order[:0]
+    order[tied] = among[np.lexsort((then[among], key[among]))]
+    return np.asarray(order, dtype=np.int64)
 
 
 def raised(log_p: npt.NDArray[np.floating[Any]], exponent: float) -> Probabilities:
@@ -91,7 +107,7 @@ def best_exponent(p: Probabilities, given: Labels, transition: npt.NDArray[np.fl
 
 def sample_rows(count: int, classes: int) -> Labels:
     """Rows that stand for all where one number is fitted: all of them, or a fixed random choice of many."""
-    enough = max(1_000, _SAMPLE // classes)
+    enough = max(1_000, min(_ROWS, _SAMPLE // classes))
     return np.arange(count) if count <= enough else np.sort(rng.permutation(count, 0, "diagnose")[:enough])
 
 

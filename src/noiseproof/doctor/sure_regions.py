@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from noiseproof.doctor.probabilities import Labels, blocks
+from noiseproof.doctor.probabilities import Labels, blocks, order_by
 
 __all__ = ["Direction", "SureRegions", "anchored_transition", "direction_of", "sure_regions"]
 
@@ -23,6 +23,7 @@ Matrix = npt.NDArray[np.float64]
 
 _SMALL, _LARGE = 0.2, 0.4  # shares of each class's given count
 _FEWEST = 15  # samples of a region
+_EXPECTED, _SAMPLED = 64, 1 << 22  # rows of a region that a first sample should hold; entries of that sample at most
 _WIDE = 0.7  # share of a class's count in which strange labels must lie at random
 _STRONG = 0.2  # difference of shares from which a direction decides the ranking
 
@@ -51,6 +52,15 @@ class SureRegions:
     def leads(self) -> npt.NDArray[np.bool_]:
         """Classes whose own label is the most frequent one of their region, (K,)."""
         return np.asarray((self.counts.argmax(1) == np.arange(len(self.counts))) & (self.sizes > 0))
+
+    @cached_property
+    def cleanest(self) -> float:
+        """Share of strange labels that all but a tenth of the regions exceed.
+
+        Where all classes are equally noisy, the regions of those that separate well show the noise alone.
+        """
+        strange = 1 - self.shares.diagonal()[self.sizes > 0]
+        return float(np.quantile(strange, 0.1, method="lower")) if len(strange) else 0.0
 
     @cached_property
     def asymmetry(self) -> Matrix:
@@ -87,7 +97,7 @@ def sure_regions(p: npt.NDArray[Any], given: Labels, *shares: float) -> list[Sur
     counts = np.bincount(given, minlength=classes)
     most = max(_FEWEST, samples / classes)
     sizes = [np.clip(share * counts, _FEWEST, most).astype(np.int64) for share in shares]
-    sizes = [np.where(counts > 0, np.minimum(size, samples), 0) for size in sizes]
+    sizes = [np.minimum(size, counts) for size in sizes]  # more would name a small class after its neighbours
     found = [np.zeros((classes, classes)) for _ in shares]
     labels, starts = _surest(p, given, np.maximum.reduce(sizes))
     for label in range(classes):
@@ -100,25 +110,48 @@ def sure_regions(p: npt.NDArray[Any], given: Labels, *shares: float) -> list[Sur
 def _surest(p: npt.NDArray[Any], given: Labels, sizes: Labels) -> tuple[Labels, Labels]:
     """For each class the given labels of its `sizes` surest rows, the surest first, and where each class begins.
 
-    One pass over the rows: a row is kept for a class while it is above the class's threshold so far.
+    One pass over the rows: a row is kept for a class while it is above the class's threshold so far. The first
+    thresholds come from a sample of the rows; should they keep too few, a second pass does without them.
     """
-    classes = p.shape[1]
+    first = _first_thresholds(p, sizes)
+    label, where = _kept(p, sizes, first)
+    if (np.bincount(label, minlength=len(sizes)) < sizes).any():
+        label, where = _kept(p, sizes, np.minimum(first, np.float32(-1)))
+    return given[where], np.searchsorted(label, np.arange(len(sizes) + 1))
+
+
+def _first_thresholds(p: npt.NDArray[Any], sizes: Labels) -> npt.NDArray[np.float32]:
+    """For each class a probability that almost surely at least `sizes` rows exceed, and not many more."""
+    samples, classes = p.shape
+    enough = _EXPECTED * samples // max(int(sizes.max()), 1)
+    rows = np.arange(0, samples, max(1, samples // max(1, min(enough, _SAMPLED // classes))))
+    expected = sizes * len(rows) / samples
+    rank = np.ceil(expected + 4 * np.sqrt(expected) + 4).astype(np.int64)
     threshold = np.full(classes, -1.0, np.float32)
+    columns = np.ascontiguousarray(np.asarray(p[rows], dtype=np.float32).T)
+    for label in np.flatnonzero(rank < len(rows)):
+        place = len(rows) - rank[label]
+        threshold[label] = np.partition(columns[label], place)[place]
+    return np.nextafter(threshold, np.float32(-2))
+
+
+def _kept(
+    p: npt.NDArray[Any], sizes: Labels, first: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Classes and rows of the surest entries above the first thresholds, by class and then the surest first."""
+    threshold = np.where(sizes > 0, first, np.float32(np.inf))
     parts: list[tuple[npt.NDArray[Any], ...]] = []
     held, limit = 0, 4 * int(sizes.sum()) + (1 << 16)
-    most = int(sizes.max())
     for rows, part in blocks(p):
-        if rows.start == 0 and len(part) > most:  # most rows can be passed over from the start
-            least = np.partition(part, len(part) - most, axis=0)[len(part) - most]
-            threshold = np.nextafter(least, np.float32(-1))
-        where, label = np.nonzero(part > threshold)
-        parts.append((label.astype(np.int32), part[where, label], (where + rows.start).astype(np.int64)))
+        places = np.flatnonzero(part > threshold)
+        where, label = np.divmod(places, len(sizes))
+        parts.append((label, part.ravel()[places] + np.float32(0), where + rows.start))
         held += len(where)
         if held > limit:
             parts = [_pruned(parts, sizes, threshold)]
             held = len(parts[0][0])
     label, _, where = _pruned(parts, sizes, threshold)
-    return given[where], np.searchsorted(label, np.arange(classes + 1))
+    return label, where
 
 
 def _pruned(
@@ -126,14 +159,14 @@ def _pruned(
 ) -> tuple[npt.NDArray[Any], ...]:
     """The surest rows of each class, by class and then the surest first; raises the thresholds to the last of each."""
     label, p, where = (np.concatenate(values) for values in zip(*parts, strict=True))
+    surest_first = np.uint64(1 << 32) - p.view(np.uint32)  # bits of numbers from 0 grow with them
     shuffled = where.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # equal probabilities in an arbitrary order
-    order = np.lexsort((shuffled, -p, label))
+    order = order_by((label.astype(np.uint64) << np.uint64(33)) + surest_first, shuffled)
     label, p, where = label[order], p[order], where[order]
     starts = np.searchsorted(label, np.arange(len(sizes) + 1))
     keep = np.arange(len(label)) - starts[label] < sizes[label]
-    full = np.diff(starts) >= np.maximum(sizes, 1)
-    threshold[full] = np.where(sizes > 0, p[np.minimum(starts[:-1] + sizes, len(p)) - 1], np.inf)[full]
-    threshold[sizes == 0] = np.inf
+    full = (np.diff(starts) >= sizes) & (sizes > 0)
+    threshold[full] = p[np.minimum(starts[:-1] + sizes, len(p)) - 1][full]
     return label[keep], p[keep], where[keep]
 
 

@@ -16,10 +16,11 @@ from torch import Tensor
 from noiseproof.data.dataset import Origin, Split, Texts, is_frame
 from noiseproof.escaping import visible
 
-__all__ = ["Twins", "find_twins", "twins_told"]
+__all__ = ["Twins", "find_twins", "twin_vectors", "twins_told"]
 
 _NEAR = 0.02  # of the median distance to the nearest neighbour: closer samples count as near twins
 _BLOCK = 1024
+_MOST = 20_000  # samples up to which near twins are looked for: each is compared with each
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,29 @@ def twins_told(several: Sequence[Twins], origin: Origin) -> list[str]:
         origin: of the training samples.
     """
     lines = []
-    if contradicting := [one for one in several if one.contradict]:
-        lines.append(f"{len(contradicting):,} groups of the same item with different labels:")
-        for one in contradicting[:5]:
-            named = zip(one.positions, one.labels, strict=True)
-            lines.append(
-                "  " + ", ".join(f"{origin.name(i) if i < len(origin) else 'a test sample'} ({k})" for i, k in named)
-            )
+    for exact, what in ((True, "the same"), (False, "nearly the same")):
+        if contradicting := [one for one in several if one.contradict and one.exact is exact]:
+            lines.append(f"{len(contradicting):,} groups of {what} item with different labels:")
+            for one in contradicting[:5]:
+                named = list(zip(one.positions, one.labels, strict=True))[:8]
+                names = [f"{origin.name(i) if i < len(origin) else 'a test sample'} ({k})" for i, k in named]
+                lines.append("  " + ", ".join(names))
     if across := [one for one in several if one.across]:
         lines.append(f"{len(across):,} items stand in both the training and the test part: test accuracy is too good")
     return [visible(line, None) for line in lines]
+
+
+def twin_vectors(train: Split, test: Split | None = None) -> npt.NDArray[np.float32] | None:
+    """Vectors by which near twins are found, training samples first; None for more than 20,000 samples."""
+    from noiseproof.doctor.cleaning.apply import joined
+    from noiseproof.doctor.inputs import vectors_of
+
+    whole = train if test is None else joined(train, test)
+    if len(whole) > _MOST:
+        return None
+    vectors = vectors_of(whole.inputs)
+    scale = vectors.std(0)
+    return np.asarray((vectors - vectors.mean(0)) / np.where(scale > 0, scale, 1), np.float32)
 
 
 def find_twins(

@@ -50,7 +50,7 @@ def notices(runs: Iterable[Run], folder: Path) -> list[str]:
 
 
 def _places(spec: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """What a run's content is about, the same however it was spelled: its words and its hash."""
+    """Subjects of a run's content, the same however they were spelled: words and hash."""
     made = {}
     for key, digest in (spec.get("content") or {}).items():
         text = subject(spec, key)

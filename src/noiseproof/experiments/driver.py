@@ -90,7 +90,7 @@ def pending(
 def estimate(
     waiting: Sequence[Run], known: Sequence[Record], probe: Callable[[Run], float | None] = lambda run: None
 ) -> float | None:
-    """Seconds of work that the waiting runs are, by the finished runs most like each.
+    """Estimated seconds for the pending runs, from the finished runs most similar to each.
 
     Args:
         waiting: what is to do.
@@ -119,11 +119,11 @@ def estimate(
     return total
 
 
-def _work(told: RunText) -> str:
-    """What decides how long an epoch takes, but for the method."""
-    settings = told["settings"]
+def _work(spec: RunText) -> str:
+    """Key of runs whose epochs take equally long: data, model, samples, batch size."""
+    settings = spec["settings"]
     train = settings["train"]
-    return records.canonical([told["data"], settings["model"], train.get("samples"), train["batch_size"]])
+    return records.canonical([spec["data"], settings["model"], train.get("samples"), train["batch_size"]])
 
 
 def run_one(
@@ -144,7 +144,7 @@ def run_one(
         run: what to compute.
         folder: the results folder.
         call: the computation; it returns the run's record.
-        callback: told of every step.
+        callback: called at every step.
         team: the processes that share the computation. The first one decides whether there is something to do, and
             records.
         retry_failed: compute it again if it is recorded as failed.
@@ -166,11 +166,13 @@ def run_one(
 
         to_do = team.broadcast(begin) if team else begin()
         first = team is None or team.rank == 0
+        run_id = run.run_id
         if to_do:
             record = _compute(run, place, call, callback)
+            run_id = record["run_id"]  # another one's, where the run was stopped on the way
             if first:
                 _keep(run, folder, record, callback)
-        return records.read(records.location(folder, run.run_id)) if first else None
+        return records.read(records.location(folder, run_id)) if first else None
 
 
 def _compute(run: Run, place: Path, call: Call, callback: Callback) -> Record:
@@ -235,7 +237,7 @@ def run_all(
         pool: who computes.
         call: what a worker is to do for a run; it returns the run's record.
         shard: which part of the grid is ours.
-        callback: told of every step.
+        callback: called at every step.
         retry_failed: run those again that are recorded as failed.
 
     Returns:
@@ -281,7 +283,7 @@ class _Driver:
             while self.waiting and len(self.flying) < self.pool.slots:
                 self._start(self.waiting.popleft())
             for event in self.pool.events(timeout=1.0):
-                # An attempt that was given up may still answer; nobody knows its ticket any more.
+                # An attempt that was given up may still answer; its ticket is no longer known.
                 if event.ticket in self.flying:
                     self._happened(event, self.flying[event.ticket])
         if self.summary.unfinished and not self.summary.recorded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from noiseproof import data, losses, noise, recipes
+from noiseproof.data.dataset import Texts, is_frame
 from noiseproof.errors import DataError, InputError
 from noiseproof.experiments import bulk, identity, records
 from noiseproof.experiments.identity import Sources
@@ -30,6 +32,16 @@ __all__ = ["describe", "execute", "given_labels", "protocol", "recipe_for"]
 _SMALL = 64  # pixels a side: pictures that are taken as they are, without cutting
 
 
+def refuse_unnameable(data: str) -> None:
+    """Refuse a path that is not UTF-8: no record could name it.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not data.isascii() and data != data.encode(errors="replace").decode():
+        raise InputError(f"{data!r} is not UTF-8, so no record could name it; rename it")
+
+
 def describe(
     data: str,
     noise_text: str,
@@ -41,6 +53,7 @@ def describe(
     mode: str = "deterministic",
     root: Path | None = None,
     sources: Sources | None = None,
+    name: str | None = None,
 ) -> Run:
     """The run that these texts name, in canonical form, with the content of what they stand for.
 
@@ -54,6 +67,7 @@ def describe(
         mode: "deterministic" or "fast".
         root: where the data sets lie.
         sources: in place of `root`: files that were read for other runs of the same grid.
+        name: of the row that the run belongs to; the method's unless given.
 
     Raises:
         InputError: one of them names nothing, or a file is missing or damaged.
@@ -64,15 +78,14 @@ def describe(
         >>> str(run), run.spec["loss"], run.spec["settings"]["train"]["epochs"]
         ('digits symmetric(rate=0.4) jal-ce seed 1', 'nce + amse', 60)
     """
-    if not data.isascii() and data != data.encode(errors="replace").decode():
-        raise InputError(f"{data!r} is not UTF-8, so no record could name it; rename it")
+    refuse_unnameable(data)
     noise_text = str(noise.parse(noise_text))
     chosen = recipe.method(method, noise=noise_text)
     settings = chosen.settings()
     spec: RunText = {
         "data": data,
         "noise": noise_text,
-        "method": chosen.name,
+        "method": name or chosen.name,
         "loss": settings.pop("loss"),
         "recipe": recipe.name,
         "settings": {**recipe.settings(), "method": settings},
@@ -92,19 +105,23 @@ def recipe_for(text: str, root: Path | None = None, sources: Sources | None = No
         >>> recipe_for("cifar10")
         'cifar10'
     """
-    if text in recipes.names():
+    if text in recipes.names() and text in data.DATASETS:
         return text
     found = (sources or Sources(root)).data(text)
     inputs = (data.load(text, root=root) if found is None else found).train.inputs
     if isinstance(inputs, torch.Tensor):
         return "digits" if inputs.dim() == 2 else "cifar10"
+    if isinstance(inputs, Texts):
+        return "mlp-text"
+    if is_frame(inputs):
+        return "mlp-table"
     from noiseproof.data.pipeline.decoding import size_of  # Pillow, only where it is needed
 
     return "cifar10" if max(size_of(inputs[0])) <= _SMALL else "webvision"
 
 
 def given_labels(found: Data, text: str, seed: int, root: Path | None = None) -> NoisyLabels | None:
-    """What a run trains on instead of the labels the data came with; None: those.
+    """Labels that a run trains on instead of those of the data; None: those.
 
     Noise is put on the true labels where they are known, else on the ones there are.
     """
@@ -133,6 +150,7 @@ def execute(
     outputs: Path | None = None,
     model: Path | None = None,
     team: Team | None = None,
+    stop: Callable[[], bool] | None = None,
     progress: Callable[[Mapping[str, Any]], object] = lambda content: None,
 ) -> Record:
     """Compute a run; what `records.write` takes.
@@ -146,6 +164,7 @@ def execute(
         outputs: a safetensors file to write, with scores and features of the last epoch.
         model: a folder to leave the trained model in.
         team: the processes that share the work, if there are several; each computes the same record.
+        stop: asked after every step; where it ends the training, the record is of the run with that `train.max_steps`.
         progress: called after every epoch with its row of the curves and where it stands.
     """
     from noiseproof.train import fit
@@ -172,7 +191,11 @@ def execute(
         on_epoch=tell,
         keep_outputs=outputs is not None,
         team=team,
+        stop=stop,
     )
+    if outcome.stopped_after is not None:
+        run = _stopped(run, outcome.stopped_after)
+        outcome.notes += (f"training ended after {outcome.stopped_after} steps, within epoch {_epochs(outcome)}",)
     if not identity.unchanged(found):
         raise DataError(f"{spec['data']} has changed while it was trained on; type the command again")
     if outputs is not None and outcome.outputs is not None:
@@ -203,6 +226,17 @@ def execute(
     )
 
 
+def _epochs(outcome: Outcome) -> int:
+    return len(outcome.curves["seconds"])
+
+
+def _stopped(run: Run, steps: int) -> Run:
+    """The run that ends after so many steps: what was computed, and can be again."""
+    spec: Any = json.loads(run.text)
+    spec["settings"]["train"]["max_steps"] = steps
+    return Run(records.canonical(spec))
+
+
 def _kept(folder: Path, run: Run, outcome: Outcome, found: Data, recipe: Recipe) -> tuple[str, ...]:
     """Leave the model in a folder, or a note why there is none."""
     from noiseproof import artifacts
@@ -226,7 +260,7 @@ def protocol(run: Run) -> tuple[Method, Recipe]:
 
 
 def realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
-    """How the labels a run trained on differ from the truth; None where nobody knows."""
+    """Realised noise: the difference of the labels of a run from the truth; None where the truth is unknown."""
     if noisy is not None:
         return {
             "rate": noisy.rate,

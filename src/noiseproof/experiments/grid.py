@@ -9,7 +9,8 @@
 
 `[train]`, `[model]` and `[augment]` replace values of each data set's recipe. `[[part]]` tables, each with some of
 the first four keys, make grids that are no single product; what a part does not say holds from above.
-`imports = ["my_loss.py"]` loads the user's own parts, looked for beside the grid file first.
+`imports = ["my_loss.py"]` loads the user's own parts, looked for beside the grid file first. `[tune]` adds a track in
+which every method spends the same on choosing its parameters, see `tuning`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,12 @@ from noiseproof.errors import DataError, DataMissingError, InputError, did_you_m
 from noiseproof.experiments.execution import describe, recipe_for
 from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.specification import Run
+from noiseproof.models import is_of_library
 from noiseproof.recipes import Recipe
 from noiseproof.runtime import own_parts
 from noiseproof.storage import files
 
-__all__ = ["OnBadData", "load", "names", "runs"]
+__all__ = ["Grid", "OnBadData", "Part", "load", "names", "read", "runs"]
 
 OnBadData = Callable[[str, DataError], object]
 
@@ -41,12 +44,38 @@ _TABLES = ("train", "model", "augment")
 _WORDS = ("recipe", "precision", "mode")
 
 
+@dataclass(frozen=True)
+class Part:
+    """A product of data, noise, methods and seeds.
+
+    Args:
+        overrides: recipe values, by dotted key.
+        words: `recipe`, `precision` and `mode`, as far as the file says them.
+    """
+
+    data: Sequence[str]
+    noise: Sequence[str]
+    methods: Sequence[str]
+    seeds: Sequence[int]
+    overrides: Mapping[str, Any]
+    words: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid file: its parts, and its table `[tune]` if it has one."""
+
+    name: str
+    parts: Sequence[Part]
+    tune: Mapping[str, Any] | None = None
+
+
 def names() -> list[str]:
     """The grids that come with the package.
 
     Example:
         >>> names()
-        ['fashion-mnist', 'leaderboard', 'paper', 'precision', 'small-cifar10', 'table3', 'table4', 'table5', 'table6']
+        ['combination', 'fashion-mnist', 'frozen-cifar', ..., 'table3', 'table4', 'table5', 'table6']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
@@ -59,6 +88,7 @@ def load(
     precision: str | None = None,
     mode: str | None = None,
     on_bad_data: OnBadData | None = None,
+    sources: Sources | None = None,
 ) -> list[Run]:
     """The runs of a grid, each once, in the order of the file: data, then noise, then method, then seed.
 
@@ -69,23 +99,48 @@ def load(
         precision, mode: in place of the file's.
         on_bad_data: called with the name and the error of each data set that cannot be read, whose runs are left out;
             None: that is an error.
+        sources: in place of `root`: data that was read for other runs.
 
     Raises:
         InputError: the file says something that a grid cannot say, or names something that does not exist.
     """
+    whole = read(grid, overrides=overrides, precision=precision, mode=mode)
+    found, sources = list[Run](), sources or Sources(root)
+    for part in whole.parts:
+        found += runs(
+            part.data,
+            part.noise,
+            part.methods,
+            part.seeds,
+            overrides=part.overrides,
+            sources=sources,
+            on_bad_data=on_bad_data,
+            **part.words,
+        )
+    return list(dict.fromkeys(found))
+
+
+def read(
+    grid: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    precision: str | None = None,
+    mode: str | None = None,
+) -> Grid:
+    """The parts of a grid file; arguments and errors as in `load`."""
     path = _find(grid)
     try:
         content = tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
     except (ValueError, OSError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
         raise InputError(f"{path} is not a TOML file: {error}; write lines such as seeds = [1, 2]") from None
-    _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "imports", "part"))
+    _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "imports", "part", "tune"))
     for spec in content.get("imports", []):
         own_parts.load(spec, beside=path.parent)
     above = {key: content[key] for key in _AXES if key in content}
     set_here = {f"{table}.{key}": value for table in _TABLES for key, value in content.get(table, {}).items()}
     words = {key: content[key] for key in _WORDS if key in content}
     words |= {key: value for key, value in (("precision", precision), ("mode", mode)) if value}
-    found, sources = list[Run](), Sources(root)
+    parts = []
     for number, part in enumerate(content.get("part", [{}]), 1):
         where = f"{grid}, part {number}" if part else str(grid)
         _check(part, where, (*_AXES, "recipe"))
@@ -93,11 +148,9 @@ def load(
         named = words | {key: part[key] for key in ("recipe",) if key in part}
         if missing := [key for key in _AXES if key not in axes]:
             raise InputError(f"{where}: {missing[0]} is missing; write for example {_EXAMPLES[missing[0]]}")
-        overridden = set_here | dict(overrides or {})
-        found += runs(
-            *(axes[key] for key in _AXES), overrides=overridden, sources=sources, on_bad_data=on_bad_data, **named
-        )
-    return list(dict.fromkeys(found))
+        data, noise, methods, seeds = (axes[key] for key in _AXES)
+        parts.append(Part(data, noise, methods, seeds, set_here | dict(overrides or {}), named))
+    return Grid(str(grid), parts, content.get("tune"))
 
 
 def runs(
@@ -114,7 +167,7 @@ def runs(
     sources: Sources | None = None,
     on_bad_data: OnBadData | None = None,
 ) -> list[Run]:
-    """The product of the four, every data set with its recipe unless one is named."""
+    """The product of the four, every data set with its recipe unless one is named; networks of libraries: fine-tune."""
     sources = sources or Sources(root)
     protocols: dict[str, Recipe] = {}
     for name in dict.fromkeys(data):
@@ -125,7 +178,9 @@ def runs(
                 raise
             on_bad_data(name, error)
             continue
-        protocols[name] = recipes.load(recipe or recipe_for(name, root, sources), overrides)
+        network = str((overrides or {}).get("model.name", ""))
+        chosen = recipe or ("fine-tune" if is_of_library(network) else recipe_for(name, root, sources))
+        protocols[name] = recipes.load(chosen, overrides)
     return [
         describe(
             where, how, method, seed=seed, recipe=protocols[where], precision=precision, mode=mode, sources=sources
@@ -163,7 +218,7 @@ def _check(content: Mapping[str, Any], where: str, known: Sequence[str]) -> None
             kind = int if key == "seeds" else str
             if not isinstance(value, list) or not value or not all(type(one) is kind for one in value):
                 raise InputError(f"{where}: {key} must be a list, such as {_EXAMPLES[key]}; got {value!r}")
-        elif key in _TABLES and not isinstance(value, dict):
+        elif key in (*_TABLES, "tune") and not isinstance(value, dict):
             raise InputError(f"{where}: {key} must be a table, such as [train] with epochs = 5; got {value!r}")
         elif key in _WORDS and not isinstance(value, str):
             raise InputError(f"{where}: {key} must be a text; got {value!r}")

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from noiseproof import data, losses, models, noise
+from noiseproof import data, noise
 from noiseproof.data.dataset import fingerprint
 from noiseproof.data.load import named, path_of
 from noiseproof.data.named.noisy_cifar import is_official_hash
 from noiseproof.errors import DataError, DataMissingError, UnknownNameError
-from noiseproof.experiments.names import FILE
+from noiseproof.experiments.run_id import FILE
 from noiseproof.labels import CIFAR_N
-from noiseproof.methods.transition import File
+from noiseproof.recipes.content import code_content, method_content, recipe_content
 from noiseproof.runtime.own_code import code_of
 from noiseproof.text import parse_call
 
@@ -59,7 +59,7 @@ class Sources:
         return self._data[text]
 
     def content(self, text: str, noise_text: str, method: Method, recipe: Recipe) -> dict[str, str]:
-        """What the words of a run stand for, as hashes; nothing for what the package knows by name.
+        """Hashes of the things that the words of a run stand for; none for what the package knows by name.
 
         Args:
             text: the data's name or path.
@@ -71,13 +71,24 @@ class Sources:
             `data`: of the user's own data. `files`: of files of a named data set that are not the official ones.
             `matrix`: of the file of noise `transition`; `method matrix`: of that of a method.
             `labels`: of published labels that are not the official ones.
-            `weights`: of the file of starting weights. `code KIND NAME`: of the source of a part of the user's own.
+            `weights`: of the file of starting weights. `network`: of a Hugging Face folder.
+            `code KIND NAME`: of the source of a part of the user's own.
         """
+        extra = recipe.augment.extra
+        return {
+            **self.inputs(text, noise_text),
+            **self._once(
+                ("recipe", *map(str, (recipe.model.name, recipe.model.weights, recipe.model.features)), *extra),
+                lambda: recipe_content(recipe),
+            ),
+            **method_content(method),
+        }
+
+    def inputs(self, text: str, noise_text: str) -> dict[str, str]:
+        """The part of `content` that comes from data and noise."""
         return {
             **self._once(("data", text), lambda: self._of_data(text)),
             **self._once(("noise", text, noise_text), lambda: self._of_noise(text, noise_text)),
-            **self._once(("model", recipe.model.name, str(recipe.model.weights)), lambda: _of_model(recipe)),
-            **_of_method(method),
         }
 
     def _once(self, key: tuple[str, ...], make: Any) -> dict[str, str]:
@@ -88,7 +99,7 @@ class Sources:
     def _of_data(self, text: str) -> dict[str, str]:
         entry, found = _entry(text, self.root), self.data(text)
         made = {} if found is None else data_content(found, entry)
-        return made | ({} if entry is None else _code("data", entry.name, entry))
+        return made | ({} if entry is None else code_content("data", entry.name, entry))
 
     def _of_noise(self, text: str, noise_text: str) -> dict[str, str]:
         kind, entry = noise.parse(noise_text), _entry(text, self.root)
@@ -104,33 +115,7 @@ class Sources:
             made = {}  # the labels are where the run is computed, perhaps
         if is_official_hash(made.get("labels", "")):
             del made["labels"]
-        return made | _code("noise", kind.name, kind)
-
-
-def _of_model(recipe: Recipe) -> dict[str, str]:
-    name, weights = recipe.model.name, recipe.model.weights
-    made = _code("model", name, models.entry_of(name).cls)
-    return made if weights is None else made | models.weights_content(weights)
-
-
-def _of_method(method: Method) -> dict[str, str]:
-    rule, made = method.rule(), dict[str, str]()
-    for module in (*method.loss.modules(), *rule.modules()):
-        kind = "loss" if isinstance(module, losses.Loss) else "method"
-        made |= _code(kind, getattr(module, "name", type(module).__name__), module)
-    for addition in rule.additions:
-        made |= _code("method", getattr(addition, "name", type(addition).__name__), addition)
-    matrix = getattr(rule, "transition", None)
-    if matrix is not None:
-        made |= _code("matrix", getattr(matrix, "name", type(matrix).__name__), matrix)
-    if isinstance(matrix, File):
-        made["method matrix"] = noise.matrix_content(matrix.path)
-    return made
-
-
-def _code(kind: str, name: str, part: object) -> dict[str, str]:
-    digest = code_of(part)
-    return {f"code {kind} {name}": digest} if digest else {}
+        return made | code_content("noise", kind.name, kind)
 
 
 def data_content(found: Data, entry: DataSet | None) -> dict[str, str]:
@@ -180,13 +165,13 @@ def load(spec: Mapping[str, Any], method: Method, recipe: Recipe, root: Path | N
 
 
 def subject(spec: Mapping[str, Any], key: str) -> str:
-    """What an entry of a run's content is about, for a message."""
+    """Subject of an entry of a run's content, for a message."""
     if key == "matrix":
         return str(dict(parse_call(spec["noise"]).named)["file"])
     if key == "method matrix":
         return str(FILE.findall(str(spec["settings"]["method"]["method"]))[0][1])
-    if key == "weights":
-        return str(spec["settings"]["model"]["weights"])
+    if key in ("weights", "network"):
+        return str(spec["settings"]["model"][key if key == "weights" else "name"])
     if key == "labels":
         return f"the file of the labels {spec['noise']}"
     if key.startswith("code "):
@@ -195,6 +180,6 @@ def subject(spec: Mapping[str, Any], key: str) -> str:
 
 
 def unchanged(found: Data) -> bool:
-    """Whether the files of a data set that was read still hold what they held; what is in memory does."""
+    """True if the files of a data set that was read are unchanged; data in memory always are."""
     splits = (found.train, found.test, *found.also.values())
     return all(isinstance(split.inputs, torch.Tensor) for split in splits) or fingerprint(*splits) == found.fingerprint

@@ -1,4 +1,4 @@
-"""What a finished run leaves: one immutable `runs/<run_id>/record.json`, the only truth about it.
+"""Records: one immutable `runs/<run_id>/record.json` for each finished run, the only truth about it.
 
 A record is canonical JSON (sorted keys, no spaces, UTF-8, no NaN) that holds the SHA-256 of itself without that
 entry. It is created once and never changed; a second result of the same run is discarded. The folder can be
@@ -30,7 +30,7 @@ from typing_extensions import TypedDict
 from noiseproof import __version__
 from noiseproof.errors import DataError, DataMissingError
 from noiseproof.experiments import bulk
-from noiseproof.experiments.names import canonical, run_id
+from noiseproof.experiments.run_id import canonical, run_id
 from noiseproof.storage import files
 
 __all__ = [
@@ -134,7 +134,7 @@ _CACHED = TypeAdapter(dict[str, tuple[str, Record]])  # by run: the hash of its 
 
 
 def versions() -> dict[str, str]:
-    """What computed here, for a record; without importing any of it."""
+    """Versions of the libraries here, for a record; without importing any of them."""
     found = {"noiseproof": __version__, "python": platform.python_version()}
     for name in ("torch", "numpy"):
         with suppress(PackageNotFoundError):
@@ -143,7 +143,7 @@ def versions() -> dict[str, str]:
 
 
 def location(folder: Path, name: str) -> Path:
-    """Where the record of run `name` lies."""
+    """Path of the record of run `name`."""
     return folder / "runs" / name / "record.json"
 
 
@@ -299,7 +299,7 @@ def check(folder: str | os.PathLike[str]) -> tuple[Damaged, ...]:
 
 
 class Merged(NamedTuple):
-    """What `merge` did with each record of the other folder."""
+    """Result of `merge` for each record of the other folder."""
 
     copied: int
     present: int
@@ -363,7 +363,7 @@ _BULK = ((b'"curves":{', b"}"), (b'"transition":[[', b"]]"))  # how the long par
 
 
 def _is_short_of(entry: Record, raw: bytes, name: str) -> bool:
-    """Whether an entry of the cache is the record without its bulk; the cache is never believed more than that."""
+    """True if an entry of the cache is the record without its bulk; the cache is never believed more than that."""
     short = raw
     for begin, end in _BULK:
         at = short.find(begin)

@@ -1,4 +1,4 @@
-"""How long an epoch will take on this machine before any like it is recorded: one training step, timed."""
+"""Estimated time of an epoch on this machine from one timed training step, before a similar run is recorded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FORWARD = 1 / 3  # of a training step's work, for a sample that is only judged
 
 
 def seconds_per_epoch(run: Run, *, root: Path | None = None, device: str = "auto") -> float | None:
-    """What an epoch of training and testing will take, roughly, on as many threads as torch uses here.
+    """Rough seconds of an epoch of training and testing, on as many threads as torch uses here.
 
     Returns:
         Seconds; None where the data is not here.
@@ -32,14 +32,15 @@ def seconds_per_epoch(run: Run, *, root: Path | None = None, device: str = "auto
         found = identity.load(spec, method, recipe, root)
     except DataMissingError:
         return None
-    rows = isinstance(found.train.inputs, torch.Tensor) and found.train.inputs.dim() == 2
-    whole = rows or (device != "cpu" and torch.cuda.is_available())
+    inputs = found.train.inputs
+    vectors = recipe.model.features is not None or (isinstance(inputs, torch.Tensor) and inputs.dim() == 2)
+    whole = vectors or (device != "cpu" and torch.cuda.is_available())
     samples = min(recipe.train.samples or len(found.train), len(found.train))
     count = min(samples, recipe.train.batch_size if whole else _FEW)
     some = replace(found, train=found.train.take(range(count)), test=found.test.take(range(1)), also={})
     once = replace(recipe, train=recipe.train.model_copy(update={"batch_size": count}))
     training = Training(some, None, method, once, seed=0, device=device, precision=spec["precision"], mode=spec["mode"])
-    with flags(spec["mode"], training.place):
+    with flags(spec["mode"], training.config):
         step = training.step()
         for _ in range(2):  # the first one warms up
             started = time.perf_counter()

@@ -20,6 +20,7 @@ from noiseproof.errors import DataError, InputError
 from noiseproof.features.base import EXTRACTORS, Array, Extractor, Inputs, Progress
 from noiseproof.features.cache import DEFAULT, FeatureCache
 from noiseproof.features.columns import Columns
+from noiseproof.features.extraction import Extracted, extract
 from noiseproof.features.filters import Patches
 from noiseproof.features.frozen_network import FrozenNetwork
 from noiseproof.features.patches import features
@@ -29,11 +30,13 @@ from noiseproof.text import parse_call
 __all__ = [
     "EXTRACTORS",
     "Columns",
+    "Extracted",
     "Extractor",
     "FeatureCache",
     "FrozenNetwork",
     "Patches",
     "TextVectors",
+    "extract",
     "extractor_for",
     "features",
     "from_state",

@@ -10,7 +10,7 @@ from torch import nn
 
 from noiseproof.data.dataset import Inputs
 from noiseproof.features.cache import FeatureCache
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
 
 __all__ = ["EXTRACTORS", "Array", "Bad", "Extractor", "Inputs", "Progress"]
 
@@ -58,7 +58,7 @@ class Extractor:
         raise NotImplementedError
 
     def encode(self, inputs: Inputs) -> Any:
-        """What `module` takes, as tensors, for inputs that fit into memory."""
+        """Tensors that `module` takes, for inputs that fit into memory."""
         raise NotImplementedError
 
     def module(self) -> nn.Module:

@@ -57,15 +57,20 @@ class Columns(Extractor):
         return self.transform(inputs, progress=progress)
 
     def transform(self, inputs: Inputs, *, bad: Bad | None = None, progress: Progress | None = None) -> Array:
-        coded, module = self.encode(inputs), self.module()
+        coded, module = self.encode(inputs, bad), self.module()
         with torch.inference_mode():
             found: Array = torch.cat([module(some) for some in torch.split(coded, 8192)]).numpy()
+        found[list(bad or ())] = np.nan
         if progress:
             progress(len(found), len(found))
         return found
 
-    def encode(self, inputs: Inputs) -> Tensor:
+    def encode(self, inputs: Inputs, bad: Bad | None = None) -> Tensor:
         """Float32 (N, C) in the order of training: numbers, NaN where missing, and codes of categories (-1: unknown).
+
+        Args:
+            inputs: a frame, or numbers (N, C).
+            bad: takes rows that hold a text where numbers were learned; None: the first such row raises.
 
         Raises:
             InputError: a column is missing, or holds texts where numbers were learned.
@@ -84,12 +89,22 @@ class Columns(Extractor):
         found = np.empty((len(inputs), len(self.names)), np.float32)
         for place, name in enumerate(self.names):
             column = inputs.iloc[:, given.index(name)]
-            found[:, place] = self._codes(name, column) if name in self.levels else _numbers(name, column)
+            found[:, place] = self._codes(name, column) if name in self.levels else _numbers(name, column, bad)
         return torch.from_numpy(found)
 
     def unknown_columns(self, inputs: Inputs) -> list[str]:
         """Columns of the inputs that were not there in training; they are left out."""
         return [str(name) for name in getattr(inputs, "columns", ()) if str(name) not in self.names]
+
+    def unknown_values(self, inputs: Inputs) -> dict[str, list[str]]:
+        """Categories of the inputs, by column, that training did not show; columns of very many are left out."""
+        given = [str(name) for name in getattr(inputs, "columns", ())]
+        found = {}
+        for name, levels in self.levels.items():
+            if name in given and len(levels) < _LEVELS:
+                values = {text for text in _texts(inputs.iloc[:, given.index(name)]) if text is not None}
+                found[name] = sorted(values - set(levels))
+        return {name: values for name, values in found.items() if values}
 
     def _codes(self, name: str, column: Any) -> Array:
         texts = _texts(column)
@@ -163,8 +178,8 @@ def _texts(column: Any) -> list[str | None]:
     return [None if pd.isna(cell) else str(cell) for cell in column]
 
 
-def _numbers(name: str, column: Any) -> Array:
-    """A column of numbers or times as float32."""
+def _numbers(name: str, column: Any, bad: Bad | None = None) -> Array:
+    """A column of numbers or times as float32; texts, which go to `bad`, count as missing."""
     from pandas.api import types
 
     if types.is_datetime64_any_dtype(column.dtype):
@@ -174,8 +189,15 @@ def _numbers(name: str, column: Any) -> Array:
         with np.errstate(over="ignore"):
             found: Array = column.to_numpy(np.float32, na_value=np.nan)
     except (ValueError, TypeError):
-        row, cell = next((row, cell) for row, cell in enumerate(column) if not _is_number(cell))
-        raise InputError(f"column {name!r} held numbers in training; row {row} holds {str(cell)[:40]!r}") from None
+        texts = {row: str(cell)[:40] for row, cell in enumerate(column) if not _is_number(cell)}
+        if bad is None or not texts:
+            row, cell = next(iter(texts.items()))
+            raise InputError(f"column {name!r} held numbers in training; row {row} holds {cell!r}") from None
+        for row, cell in texts.items():
+            bad.setdefault(row, f"column {name!r} held numbers in training, and this row holds {cell!r}")
+        found = np.array(
+            [np.nan if row in texts or cell is None else cell for row, cell in enumerate(column)], np.float32
+        )
     return np.where(np.isfinite(found), found, np.nan)
 
 

@@ -1,4 +1,4 @@
-"""What a small network can judge pictures by: the answers of patch filters, which are made without any label.
+"""Patch features of pictures for small networks: answers of filters that are made without labels.
 
 A network of many layers takes hours to cross-fit on a CPU. One hidden layer of whitened patches from the pictures
 themselves is made in a minute, sees edges and colours, and cannot memorise a wrong label.
@@ -61,7 +61,7 @@ def _small(paths: tuple[Path, ...]) -> Tensor:
 
 
 def _answers(pictures: Tensor) -> Tensor:
-    """How strongly each filter, and its negative, is met in each quarter of a picture, (N, 8 * filters)."""
+    """Mean answer of each filter, and of its negative, in each quarter of a picture, (N, 8 * filters)."""
     middle, filters = _filters(pictures)
     size = [(length - _patch(pictures)) // _STEP + 1 for length in pictures.shape[2:]]
     found = []

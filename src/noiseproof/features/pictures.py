@@ -38,7 +38,7 @@ def picture(path: Path) -> Tensor:
         DataError: it cannot be decoded; see `data.pipeline.decoding.reading`.
     """
     from noiseproof.data.pipeline.decoding import reading
-    from noiseproof.data.pipeline.modes import as_rgb, upright
+    from noiseproof.data.pipeline.picture_modes import as_rgb, upright
 
     with reading(path) as image:
         return torch.from_numpy(np.array(as_rgb(upright(image)))).permute(2, 0, 1)
@@ -57,12 +57,16 @@ class PictureExtractor(Extractor):
         side: of the square that a picture is resized to, pixels.
         dims: length of a vector.
         batch: pictures that are computed at once.
+        whole_batches: fill up the last batch, so that a vector's bits do not depend on what else is computed.
+        found_in_cache: pictures of the last `transform` that the cache had.
     """
 
     kinds = ("pictures",)
     side: int
     dims: int
     batch: int = 16
+    whole_batches: bool = False
+    found_in_cache: int = 0
 
     def prepare(self, inputs: Inputs) -> None:
         """Fit what the module needs; nothing by default."""
@@ -88,12 +92,16 @@ class PictureExtractor(Extractor):
         found = np.full((len(inputs), self.dims), np.nan, np.float32)
         module, fresh, batch = self.pixels().eval(), _Fresh(), _Fresh()
         key = self._cache_key() if self.cache else ""
+        self.found_in_cache = 0
         with torch.inference_mode():
             for position, name, pixels in self._stream(inputs, key, found, bad):
+                self.found_in_cache += pixels is None and name != b""
                 if pixels is not None:
                     batch.add(position, name, pixels)
                 if len(batch) == self.batch or (len(batch) and position == len(inputs) - 1):
-                    found[batch.positions] = module(torch.cat(batch.pixels)).float().numpy()
+                    missing = self.batch - len(batch) if self.whole_batches else 0
+                    pictures = torch.cat([*batch.pixels, *batch.pixels[-1:] * missing])
+                    found[batch.positions] = module(pictures)[: len(batch)].float().numpy()
                     fresh.positions += batch.positions
                     fresh.names += batch.names
                     batch = _Fresh()
@@ -188,7 +196,7 @@ def _decoded(one: Tensor | Path) -> Tensor:
 
 
 def _content(one: Tensor | Path) -> bytes:
-    """What a picture is named by in the cache."""
+    """Key of a picture in the cache."""
     if isinstance(one, Tensor):
         return str(tuple(one.shape)).encode() + one.contiguous().numpy().tobytes()
     try:

@@ -1,1 +1,1 @@
-"""Where users already train: adapters, each importing its framework only when it is used."""
+"""Adapters to other frameworks, each importing its framework only when it is used."""

@@ -20,7 +20,7 @@ from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError
 from noiseproof.models.mlp import MLP
 from noiseproof.models.own import check_logits
-from noiseproof.text import Entry
+from noiseproof.registry import Entry
 
 __all__ = ["Module", "Standardized", "model_of", "network_for", "seeded"]
 
@@ -97,7 +97,7 @@ class Standardized(nn.Module):
             module.training = training
         return made
 
-    def forward(self, X: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    def forward(self, X: Tensor, sample_weight: Tensor | None = None, soft: Tensor | None = None) -> Tensor:
         logits: Tensor = self.network((X - self.mean) * self.scale)
         return logits
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback
 
-from noiseproof.integrations.huggingface import Items, as_loss, causal_loss, compute_loss, unwrapped
-from noiseproof.losses import Loss
+from noiseproof.errors import InputError
+from noiseproof.integrations._model_loss import Items, as_loss, causal_loss, compute_loss, unwrapped
+from noiseproof.losses import Loss, SigmoidLoss
 from noiseproof.train.health import Watched
 
 __all__ = ["HealthCallback", "RobustTrainer"]
@@ -18,7 +19,8 @@ class RobustTrainer(Trainer):
 
     Args:
         loss: a loss or its text; a `SigmoidLoss` for multi-label classification.
-        args: as `transformers.Trainer` takes them: model, arguments, ...
+        args: as `transformers.Trainer` takes them: model, arguments, ... Their `label_smoothing_factor` becomes the
+            loss's `label_smoothing`.
         shift_labels: True for causal language models; None: by the model's class name.
         fused: for causal language models, join head and loss while training (`causal_loss`).
         options: as `transformers.Trainer` takes them.
@@ -30,7 +32,8 @@ class RobustTrainer(Trainer):
         name = type(unwrapped(options.get("model", args[0] if args else None))).__name__
         if shift_labels is None:
             shift_labels = "CausalLM" in name or "LMHead" in name
-        self.robust_loss: Any = as_loss(loss)
+        arguments = options.get("args", args[1] if len(args) > 1 else None)
+        self.robust_loss: Any = _smoothed(as_loss(loss), getattr(arguments, "label_smoothing_factor", 0.0))
         self._fused = fused
         options["compute_loss_func"] = compute_loss(self.robust_loss, shift_labels=shift_labels)
         super().__init__(*args, **options)
@@ -38,12 +41,26 @@ class RobustTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Items = None
     ) -> Any:
+        prepare = getattr(unwrapped(model), "prepare_decoder_input_ids_from_labels", None)
+        if prepare is not None and "labels" in inputs and "decoder_input_ids" not in inputs:
+            # The Trainer keeps the labels from the model, which would shift them for its decoder.
+            inputs = {**inputs, "decoder_input_ids": prepare(labels=inputs["labels"])}
         if return_outputs or not self._fused:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         value = causal_loss(self.robust_loss, model, inputs, num_items_in_batch)
         whole = num_items_in_batch is not None and self.args.average_tokens_across_devices
         # The count is that of all processes, whose gradients are averaged.
         return value * self.accelerator.num_processes if whole else value
+
+
+def _smoothed(loss: Loss | SigmoidLoss, factor: float) -> Loss | SigmoidLoss:
+    if not factor:
+        return loss
+    if isinstance(loss, SigmoidLoss):
+        raise InputError(f"a SigmoidLoss has no label smoothing; got label_smoothing_factor={factor:g}")
+    if loss.label_smoothing not in (0.0, factor):
+        raise InputError(f"label_smoothing_factor={factor:g} and the loss's {loss.label_smoothing:g} differ; give one")
+    return loss.with_options(label_smoothing=factor)
 
 
 class HealthCallback(TrainerCallback):

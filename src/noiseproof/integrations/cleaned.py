@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone, is_regressor
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
@@ -15,12 +15,13 @@ from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
     column_or_1d,
-    has_fit_parameter,
     indexable,
     validate_data,
 )
 
 from noiseproof.errors import InputError, one_of
+from noiseproof.integrations._estimators import labels_of, probabilities_of, takes_codes, weights_name
+from noiseproof.integrations._rows import refuse_gaps
 
 __all__ = ["WAYS", "CleanedClassifier"]
 
@@ -40,9 +41,10 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
     or with each sample weighted by the probability that its label is right (`weight`).
 
     Args:
-        estimator: the classifier; it is copied, never changed. None: LogisticRegression.
+        estimator: the classifier; it is copied, never changed. None: LogisticRegression. Those of XGBoost and skorch,
+            which take no other labels, are fitted on the numbers of the classes.
         how: "drop", "relabel", "weight", "none", or "auto": the way whose classifiers predict held-out *given* labels
-            best, over three folds of the training samples.
+            best, over three folds of the training samples; each label counts by its probability of being right.
         folds: of the judges.
         random_state: seed of folds and judges.
 
@@ -52,7 +54,7 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         how_: the way that was used.
         issues_: the doctor's `LabelIssues` of the training samples (`score`, `is_issue`, `likely`, `rate`, ...); None
             where there were too few samples to judge.
-        agreement_: held-out agreement of each way that was tried.
+        agreement_: held-out agreement of each way that was tried, from 0 to 1.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -89,8 +91,10 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             InputError: `how` is no way, or the classifier takes no weights where they are needed.
         """
         one_of("how", self.how, ["auto", *WAYS])
+        if is_regressor(self._base()):
+            raise InputError(f"CleanedClassifier needs a classifier, got the regressor {type(self._base()).__name__}")
         X, codes = self._read(X, y)
-        takes_weights = has_fit_parameter(self._base(), "sample_weight")
+        takes_weights = weights_name(self._base()) is not None
         weights = None
         if sample_weight is not None:
             if not takes_weights:
@@ -117,6 +121,7 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         return LogisticRegression()
 
     def _read(self, X: Any, y: npt.ArrayLike) -> tuple[Any, Indices]:
+        refuse_gaps(y)
         if _is_plain(X):
             X, labels = validate_data(
                 self, X, y, accept_sparse=["csr"], dtype=None, ensure_all_finite=False, ensure_min_samples=2
@@ -143,22 +148,25 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         return diagnose(X, codes, folds=min(self.folds, len(codes)), seed=seed % 2**31).issues
 
     def _chosen(self, X: Any, codes: Indices, weights: Any, ways: list[str], seed: int, fit_params: Any) -> str:
-        """The way that predicts held-out given labels best; each fold is judged without its held-out part."""
+        """The way that predicts held-out given labels best; each fold is judged without its held-out part.
+
+        A held-out label counts by the probability that it is right: counted alike, wrong labels decide by chance.
+        """
         folds = min(_FOLDS, int(np.bincount(codes).min()))
         if folds < 2:
             return "drop"
-        right = dict.fromkeys(ways, 0)
+        trust = 1 - np.asarray(self.issues_.score)
+        right = dict.fromkeys(ways, 0.0)
         for train, held_out in StratifiedKFold(folds, shuffle=True, random_state=seed).split(codes, codes):
             issues = self._judge(_some(X, train), codes[train], seed)
             for way in ways:
                 model = self._fitted(way, X, codes, train, issues, weights, fit_params)
-                right[way] += int((self._codes_of(model, _some(X, held_out)) == codes[held_out]).sum())
-        self.agreement_ = {way: count / len(codes) for way, count in right.items()}
-        best = max(right.values())
-        return next(way for way, count in right.items() if count == best)
+                right[way] += float(trust[held_out] @ (self._codes_of(model, _some(X, held_out)) == codes[held_out]))
+        self.agreement_ = {way: share / float(trust.sum()) for way, share in right.items()}
+        return max(ways, key=lambda way: self.agreement_[way])
 
     def _codes_of(self, model: Any, X: Any) -> npt.NDArray[np.int64]:
-        return np.searchsorted(self.classes_, np.asarray(model.predict(X)).reshape(-1))
+        return np.searchsorted(self.classes_, labels_of(model, X, self.classes_))
 
     def _fitted(
         self, how: str, X: Any, codes: Indices, rows: Indices, issues: Any, weights: Any, fit_params: Any
@@ -167,22 +175,24 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         labels, keep, trust = codes[rows], np.ones(len(rows), bool), np.ones(len(rows))
         if issues is not None and how != "none":
             wrong, likely = np.asarray(issues.score), np.asarray(issues.likely)
+            suspect = wrong > _WRONG
+            for code in np.setdiff1d(labels, labels[~suspect]):  # no class disappears: its most trusted sample stays
+                own = np.flatnonzero(labels == code)
+                suspect[own[wrong[own].argmin()]] = False
             if how == "drop":
-                keep = wrong <= _WRONG
-                for code in np.setdiff1d(labels, labels[keep]):  # no class disappears: its most trusted sample stays
-                    own = np.flatnonzero(labels == code)
-                    keep[own[wrong[own].argmin()]] = True
+                keep = ~suspect
             elif how == "relabel":
-                labels = np.where((wrong > _WRONG) & (likely != labels), likely, labels)
+                labels = np.where(suspect, likely, labels)
             else:
                 trust = np.maximum(1 - wrong, 1e-3)
         if weights is not None:
             trust = trust * weights[rows]
         named = dict(fit_params)
         if how == "weight" or weights is not None:
-            named["sample_weight"] = trust[keep]
+            named[weights_name(self._base()) or ""] = trust[keep]
         model = clone(self._base())
-        model.fit(_some(X, rows[keep]), self.classes_[labels[keep]], **named)
+        known = labels[keep] if takes_codes(model) else self.classes_[labels[keep]]
+        model.fit(_some(X, rows[keep]), known, **named)
         return model
 
     # Predicting
@@ -190,15 +200,13 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """The fitted classifier's labels, (N,)."""
         check_is_fitted(self)
-        labels: npt.NDArray[Any] = np.asarray(self.estimator_.predict(self._checked(X))).reshape(-1)
-        return labels.astype(self.classes_.dtype, copy=False)
+        return labels_of(self.estimator_, self._checked(X), self.classes_)
 
     @available_if(lambda self: hasattr(self._fitted_or_base(), "predict_proba"))  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Probabilities of the classes of `classes_`, (N, K)."""
         check_is_fitted(self)
-        p: npt.NDArray[np.float64] = self.estimator_.predict_proba(self._checked(X))
-        return p
+        return probabilities_of(self.estimator_, self._checked(X))
 
     @available_if(lambda self: hasattr(self._fitted_or_base(), "decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -22,27 +21,30 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from torch import Tensor, nn
+from torch import nn
 
-from noiseproof import artifacts, losses, recipes
-from noiseproof.errors import InputError, UnknownNameError, did_you_mean, in_range, one_of
+from noiseproof import losses
+from noiseproof.errors import InputError, in_range
+from noiseproof.integrations import _saved
+from noiseproof.integrations._chosen_loss import loss_of
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
-from noiseproof.integrations._network import Module, Standardized, model_of, network_for, seeded
+from noiseproof.integrations._network import Module, Standardized, network_for, seeded
+from noiseproof.integrations._optimizer import Optimizer, arguments_of, optimizer_of
+from noiseproof.integrations._rows import Rows, refuse_gaps, soft_targets
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import device
 from noiseproof.train.health import LIMIT, health
 
 try:
-    from skorch import NeuralNetClassifier
     from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
-    from skorch.dataset import ValidSplit
+
+    from noiseproof.integrations._skorch_net import WeightedNet, logits_of, split_of
 except ImportError as error:
     raise ImportError("NoisyLabelClassifier needs skorch; type: pip install 'noiseproof[sklearn]'") from error
 
 __all__ = ["NoisyLabelClassifier", "UnderfitWarning"]
 
 _LOSS = "loss__"
-_OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 _FIRST_RATE = 0.01  # of `partial_fit`, which cannot look ahead
 _JUDGED = 10  # epochs; a shorter training says nothing about the loss
 _FLOATS = (np.float64, np.float32)  # trained in the precision of the features
@@ -67,6 +69,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         lr: learning rate; "auto" is 0.05 where a short trial with it predicts held-out given labels as well as a linear
             model, else the best of 0.05, 0.01 and 0.002 (for Adam a tenth of these).
         optimizer: "sgd", "adam", "adamw" or a class of torch.optim.
+        optimizer_params: further arguments of it, such as {"nesterov": True} or {"betas": (0.9, 0.99)}.
         class_weight: None, "balanced" or {label: factor}, multiplied into the samples' weights.
         warm_start: `fit` goes on from the network of the last fit.
         validation_fraction: share of the samples held out to stop early; their given labels are all that is looked
@@ -103,7 +106,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         lr: float | str = "auto",
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
-        optimizer: str | type[torch.optim.Optimizer] = "sgd",
+        optimizer: str | Optimizer = "sgd",
+        optimizer_params: dict[str, Any] | None = None,
         class_weight: dict[Any, float] | str | None = None,
         warm_start: bool = False,
         validation_fraction: float = 0.0,
@@ -122,6 +126,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.optimizer = optimizer
+        self.optimizer_params = optimizer_params
         self.class_weight = class_weight
         self.warm_start = warm_start
         self.validation_fraction = validation_fraction
@@ -152,7 +157,9 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
         Args:
             X: dense numbers.
-            y: class labels of any kind scikit-learn takes: numbers or strings.
+            y: class labels of any kind scikit-learn takes, numbers or strings; or rows (N, K), one-hot or soft targets
+                that add up to 1, of classes 0 to K-1 (of a DataFrame, its columns). The loss is trained on soft
+                targets as they are; what else looks at labels takes the most probable class.
             sample_weight: (N,) factor for each sample's loss; 0 leaves it out.
 
         Raises:
@@ -163,12 +170,15 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             UnderfitWarning: the network fits its training labels less than a linear model predicts unseen ones.
         """
         goes_on = self.warm_start and hasattr(self, "net_")
-        rows, seed = self._prepared(X, y, sample_weight, None, first=not goes_on)
+        y, soft, classes = soft_targets(y)
+        rows, seed = self._prepared(X, y, sample_weight, classes, first=not goes_on, soft=soft)
         reference = linear_reference(rows.features, rows.codes, seed)
         with isolated(), seeded(self.module, seed):
             if not goes_on:
                 self.lr_ = self._rate(rows, seed, reference)
                 self.net_ = self._net(self._network(rows, seed), rows, seed)
+            elif not hasattr(self.net_, "optimizer_"):  # from a folder
+                self.net_, goes_on = self._net(self.net_.module_, rows, seed), False
             self._run(self.net_, rows, goes_on)
             self.n_iter_ = len(self.net_.history)
             self._look_at(rows, reference)
@@ -203,9 +213,12 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self.net_, self.n_iter_ = net, epochs + 1
         return self
 
-    def _prepared(self, X: Any, y: Any, sample_weight: Any, classes: Any, *, first: bool) -> tuple[_Rows, int]:
+    def _prepared(
+        self, X: Any, y: Any, sample_weight: Any, classes: Any, *, first: bool, soft: Any = None
+    ) -> tuple[Rows, int]:
         """The checked samples with their codes and weights, and the seed of this fit."""
         self._check_numbers()
+        refuse_gaps(y)
         wanted = _FLOATS if first else vars(self)["dtype_"]
         features, labels = validate_data(
             self,
@@ -222,7 +235,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self.classes_ = np.unique(labels if classes is None else classes)
         if unknown := set(np.unique(labels)) - set(self.classes_):
             raise ValueError(
-                f"labels {sorted(map(str, unknown))[:3]} are none of the classes {list(self.classes_)[:10]}"
+                f"labels {sorted(map(str, unknown))[:3]} are none of the classes {self.classes_[:10].tolist()}"
             )
         weights = _check_sample_weight(sample_weight, features, dtype=features.dtype, ensure_non_negative=True)
         if self.class_weight is not None:
@@ -231,9 +244,10 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         codes = np.searchsorted(self.classes_, labels[kept]).astype(np.int64)
         if first and classes is None and len(np.unique(codes)) < 2:
             raise ValueError(f"training needs samples of at least 2 classes; got one class: {labels[kept][:1]}")
-        self.loss_ = self._loss(len(self.classes_))
+        self.loss_ = loss_of(self.loss, self.loss_params, len(self.classes_))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        return _Rows(features[kept], codes, weights[kept]), seed
+        targets = None if soft is None else soft[kept].astype(features.dtype)
+        return Rows(features[kept], codes, weights[kept], targets), seed
 
     def _check_numbers(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -243,33 +257,20 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             raise InputError(f"hidden must be widths such as (128,) or (256, 256), got hidden={self.hidden!r}")
         for width in widths:
             _whole("a width of hidden", width)
+        if isinstance(self.lr, str) and self.lr != "auto":
+            raise InputError(f"lr must be 'auto' or a number above 0, got lr={self.lr!r}")
         if self.lr != "auto":
             in_range("lr", self.lr, 0, above=True)  # type: ignore[arg-type]
         in_range("momentum", self.momentum, 0, 1, below=True)
         in_range("weight_decay", self.weight_decay, 0)
         in_range("validation_fraction", self.validation_fraction, 0, 1, below=True)
-        if isinstance(self.optimizer, str):
-            one_of("optimizer", self.optimizer, _OPTIMIZERS)
-
-    def _loss(self, classes: int) -> losses.Loss:
-        if isinstance(self.loss, str):
-            method = recipes.load("cifar10" if classes < 32 else "cifar100").method(self.loss)
-            if method.head is not None:
-                raise InputError(f"{self.loss} replaces the network's last layer ({method.head}); use a loss alone")
-            loss = method.loss
-        elif isinstance(self.loss, losses.Loss):
-            loss = self.loss
-        else:
-            raise InputError(f"loss must be a method, a loss text or a loss of noiseproof.losses, got {self.loss!r}")
-        for name, value in (self.loss_params or {}).items():
-            loss = _with_parameter(loss, name, value)
-        return loss.with_options(reduction="none")
+        optimizer_of(self.optimizer)
 
     def _scale(self) -> float:
-        """How much smaller than that of SGD the optimiser's learning rate is."""
-        return 1.0 if self.optimizer in ("sgd", torch.optim.SGD) else 0.1
+        """Ratio of the learning rate of SGD to that of the optimiser."""
+        return 1.0 if optimizer_of(self.optimizer) is torch.optim.SGD else 0.1
 
-    def _rate(self, rows: _Rows, seed: int, reference: Reference) -> float:
+    def _rate(self, rows: Rows, seed: int, reference: Reference) -> float:
         if self.lr != "auto":
             return float(self.lr)
 
@@ -284,19 +285,19 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 trial=True,
             )
             self._run(net, part, goes_on=False)
-            predicted = _logits(net, rows.features[held_out]).argmax(1).cpu().numpy()
+            predicted = logits_of(net, rows.features[held_out]).argmax(1).cpu().numpy()
             return float((predicted == rows.codes[held_out]).mean())
 
         return choose_rate(rows.codes, seed, reference, agreement) * self._scale()
 
-    def _network(self, rows: _Rows, seed: int) -> Standardized:
+    def _network(self, rows: Rows, seed: int) -> Standardized:
         network = network_for(self.module, rows.features.shape[1:], len(self.classes_), self.hidden, seed)
         return Standardized.around(network, rows.features, rows.weights, len(self.classes_))
 
     def _net(
         self,
         network: nn.Module,
-        rows: _Rows,
+        rows: Rows,
         seed: int,
         *,
         lr: float | None = None,
@@ -313,15 +314,17 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             callbacks.append(LRScheduler(schedule, T_max=epochs or self.epochs))
         if held_out:
             callbacks.append(EarlyStopping("valid_acc", patience=self.patience, lower_is_better=False, load_best=True))
-        optimizer = _OPTIMIZERS[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
-        momentum = {"optimizer__momentum": self.momentum} if optimizer is torch.optim.SGD else {}
+        optimizer = optimizer_of(self.optimizer)
+        usual = {"weight_decay": self.weight_decay}
+        if optimizer is torch.optim.SGD:
+            usual["momentum"] = self.momentum
+        arguments = arguments_of(optimizer, usual, self.optimizer_params)
         loud = self.verbose and not trial
-        return _WeightedNet(
+        return WeightedNet(
             network,
             criterion=self.loss_,
             optimizer=optimizer,
-            optimizer__weight_decay=self.weight_decay,
-            **momentum,
+            **{f"optimizer__{key}": value for key, value in arguments.items()},
             lr=self.lr_ if lr is None else lr,
             max_epochs=epochs or self.epochs,
             batch_size=self.batch_size,
@@ -329,17 +332,19 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             iterator_train__generator=torch.Generator().manual_seed(seed),
             iterator_valid__generator=torch.Generator().manual_seed(seed),  # else torch's global stream is drawn from
             iterator_train__drop_last=left_alone,  # batch normalisation cannot train on one sample
-            train_split=ValidSplit(self.validation_fraction, stratified=True, random_state=seed) if held_out else None,
+            train_split=split_of(rows.codes, self.validation_fraction, seed),
             classes=np.arange(len(self.classes_)),
             callbacks=callbacks,
-            device=str(device.choose(self.device, "fp32", network).device),
+            device=str(device.resolve_device(self.device, "fp32", network).device),
             verbose=self.verbose if loud else 0,
             # Not by `verbose` alone: where Ray has put a print of its own in place, skorch's log takes no notice of it.
             **({} if loud else {"callbacks__print_log": None}),
         )
 
-    def _run(self, net: Any, rows: _Rows, goes_on: bool) -> None:
+    def _run(self, net: Any, rows: Rows, goes_on: bool) -> None:
         data = {"X": rows.features, "sample_weight": rows.weights}
+        if rows.soft is not None:
+            data["soft"] = rows.soft
         if goes_on:
             for group in net.optimizer_.param_groups:
                 group["lr"] = self.lr_
@@ -347,10 +352,10 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         else:
             net.fit(data, rows.codes)
 
-    def _look_at(self, rows: _Rows, reference: Reference) -> None:
+    def _look_at(self, rows: Rows, reference: Reference) -> None:
         """Health of the fit, and a warning if it underfits."""
         chosen = slice(None, None, math.ceil(len(rows.codes) / LIMIT))
-        logits = _logits(self.net_, rows.features[chosen])
+        logits = logits_of(self.net_, rows.features[chosen])
         given = torch.from_numpy(rows.codes[chosen]).to(logits.device)
         self.health_ = health(self.loss_.with_options(reduction="mean"), logits, given, None)
         fitted = self.health_.get("fitted", 0.0)
@@ -369,7 +374,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """The probability of each class of `classes_`, (N, K)."""
         check_is_fitted(self)
         features = validate_data(self, X, dtype=self.dtype_, reset=False, allow_nd=True)
-        p: npt.NDArray[np.float64] = _logits(self.net_, features).double().softmax(1).cpu().numpy()
+        p: npt.NDArray[np.float64] = logits_of(self.net_, features).double().softmax(1).cpu().numpy()
         return p
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -394,58 +399,22 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             InputError: the network is not the built-in perceptron on features (N, D).
         """
         check_is_fitted(self)
-        columns = [str(name) for name in getattr(self, "feature_names_in_", ())]
-        about = {"method": self.loss if isinstance(self.loss, str) else str(self.loss), "loss": str(self.loss_)}
-        return artifacts.save(model_of(self.net_.module_, self.classes_, columns, about), folder)
+        return _saved.save(self, folder)
 
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """A fitted classifier from a folder that `save` wrote: parameters, labels of their own kind, float32 weights.
 
-@dataclass(frozen=True)
-class _Rows:
-    """Training samples: features (N, ...), codes of their given labels (N,), weights (N,)."""
+        It predicts as the saved one did, and can be trained further (`partial_fit`, `warm_start`).
 
-    features: npt.NDArray[np.floating[Any]]
-    codes: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.floating[Any]]
-
-    def take(self, index: npt.NDArray[np.int64]) -> _Rows:
-        return _Rows(self.features[index], self.codes[index], self.weights[index])
-
-
-def _logits(net: Any, features: npt.NDArray[Any]) -> Tensor:
-    network = net.module_.eval()
-    with isolated(), torch.no_grad():
-        return torch.cat([network(part.to(net.device)) for part in torch.split(torch.from_numpy(features), 1024)])
+        Raises:
+            DataMissingError, DataError: there is no model, or it is damaged.
+            InputError: another program wrote it; `noiseproof.load_model` opens it.
+        """
+        found: Self = _saved.restore(cls(), folder)
+        return found
 
 
 def _whole(name: str, value: Any) -> None:
     if not isinstance(value, Integral) or value < 1:
         raise InputError(f"{name} must be a whole number from 1 on, got {name}={value!r}")
-
-
-def _with_parameter(loss: losses.Loss, name: str, value: Any) -> losses.Loss:
-    """The loss with one parameter changed in the one term that has it."""
-    terms = loss.terms()
-    owners = [index for index, (_, term) in enumerate(terms) if name in losses.LOSSES[term.name].parameters]
-    if len(owners) != 1:
-        known = sorted({each for _, term in terms for each in losses.LOSSES[term.name].parameters})
-        if not owners:
-            raise UnknownNameError(
-                f"no term of {loss} has a parameter {name!r} (there are: {', '.join(known) or 'none'})"
-                f"{did_you_mean(name, known)}"
-            )
-        raise InputError(f"more than one term of {loss} has a parameter {name!r}; write the loss text in full")
-    factor, term = terms[owners[0]]
-    entry = losses.LOSSES[term.name]
-    changed = entry.cls(**{key: getattr(term, key) for key in entry.parameters} | {name: value})
-    terms[owners[0]] = (factor, changed)
-    return losses.WeightedSum(terms) if len(terms) > 1 or factor != 1 else changed
-
-
-class _WeightedNet(NeuralNetClassifier):  # type: ignore[misc]
-    """skorch's classifier with the mean loss weighted by `sample_weight`."""
-
-    def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
-        weights = X["sample_weight"].to(y_pred.device)
-        each = self.criterion_(y_pred, y_true.to(y_pred.device))
-        mean: Tensor = (each * weights).sum() / weights.sum()
-        return mean

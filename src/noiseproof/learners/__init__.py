@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from noiseproof.learners.choice import Candidate, Choice, choose, folds_of
+from noiseproof.learners.corrected import corrected_accuracy
 from noiseproof.learners.heads import Head, build
 from noiseproof.learners.noise_model import NoiseModel, fit_noise_model
 
-__all__ = ["Candidate", "Choice", "Head", "NoiseModel", "build", "choose", "fit_noise_model", "folds_of"]
+__all__ = [
+    "Candidate",
+    "Choice",
+    "Head",
+    "NoiseModel",
+    "build",
+    "choose",
+    "corrected_accuracy",
+    "fit_noise_model",
+    "folds_of",
+]

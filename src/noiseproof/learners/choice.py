@@ -1,5 +1,7 @@
 """The learner for a data set, chosen by held-out given labels: the first in the list unless another is clearly better.
 
+For a table the first is a blend: the mean of learners that together predict held-out given labels best.
+
 No clean label is looked at. A robust learner that predicts true labels also agrees best with given ones, as long as
 more labels are right than wrong.
 """
@@ -17,6 +19,7 @@ import numpy.typing as npt
 
 from noiseproof import rng
 from noiseproof.errors import InputError
+from noiseproof.learners.blending import blend_weights
 from noiseproof.learners.discriminant import fit_discriminant, out_of_fold
 from noiseproof.learners.heads import Blend, Head, Kernel, Linear, logits, quantile_normal
 from noiseproof.learners.noise_model import NoiseModel, fit_noise_model, softmax
@@ -32,6 +35,10 @@ Array = npt.NDArray[np.float64]
 _FOLDS = 5
 _LARGE = 200  # samples a class from which on the discriminant is fitted again to its own posterior
 _ROBUST = {"gce": "gce", "jal-ce": "nce + amse(a=30)", "nce+rce": "nce + rce"}
+_HEADS = {**_ROBUST, "elr": "elr"}  # on frozen features
+_RATES = (0.005, 0.02, 0.1)  # learning rates that every head on frozen features may choose from
+_STEPS = 200  # at least, of a head on frozen features
+_TRIED = 3000  # rows that a learning rate is chosen on
 _FILTER = 100  # trees of the forest that says which rows boosting learns
 _NETS = 3000  # rows from which on perceptrons are judged on one fold only
 
@@ -46,6 +53,8 @@ class Candidate:
         head: trains on all rows.
         agreement: share of given labels that it predicts.
         seconds: that judging it took.
+        parts: weights of the learners that a blend is made of.
+        setting: parameters that held-out given labels chose for it.
     """
 
     name: str
@@ -53,6 +62,8 @@ class Candidate:
     head: Callable[[], Head]
     agreement: float = 0.0
     seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+    setting: str = ""
 
 
 @dataclass(eq=False)
@@ -76,7 +87,10 @@ class Choice:
 
     def table(self) -> str:
         """One line a candidate."""
-        rows = [f"  {one.name:<22} {100 * one.agreement:6.2f} %   {one.seconds:6.1f} s" for one in self.candidates]
+        rows = [
+            f"  {one.name:<22} {100 * one.agreement:6.2f} %   {one.seconds:6.1f} s   {one.setting}".rstrip()
+            for one in self.candidates
+        ]
         return "\n".join([f"  {'learner':<22} held-out given labels", *rows])
 
 
@@ -121,7 +135,10 @@ def choose(
             **makers,
             "logistic regression": judge.logistic,
         }
-    makers |= {name: partial(judge.robust, name, loss, table) for name, loss in _ROBUST.items()}
+    if table:
+        makers |= {name: partial(judge.robust, name, loss) for name, loss in _ROBUST.items()}
+    else:
+        makers |= {name: partial(judge.head, name, loss) for name, loss in _HEADS.items()}
     if only is not None:
         if only not in makers:
             raise InputError(f"no learner named {only!r} for {kind}; there are: {', '.join(makers)}")
@@ -148,7 +165,10 @@ def _chosen(found: Sequence[Candidate], given: Labels, classes: int) -> Choice:
         one.agreement = float(whole + own.mean() - same.mean())  # on the rows that both have judged
     best = max(found, key=lambda one: one.agreement)
     chosen = best if _clearly_better(best, first, given) else first
-    reason = f"{chosen.name} predicts {chosen.agreement:.1%} of the held-out given labels"
+    named = chosen.name
+    if chosen.parts:
+        named += " of " + ", ".join(f"{name} {share:.0%}" for name, share in chosen.parts.items())
+    reason = f"{named} predicts {chosen.agreement:.1%} of the held-out given labels"
     if chosen is not best:
         reason += f", {best.name} {best.agreement:.1%}; the difference is within two standard errors"
     rows = np.isfinite(chosen.logits[:, 0])
@@ -166,16 +186,18 @@ def _clearly_better(one: Candidate, other: Candidate, given: Labels) -> bool:
 
 
 def _blend(found: Sequence[Candidate], given: Labels) -> Candidate:
-    """Mean probabilities of the learners that are not networks, each sharpened by itself."""
-    parts = [one for one in found if one.name not in _ROBUST]
-    models = [fit_noise_model(one.logits, given) for one in parts]
-    mean = np.mean([softmax(model.factor * one.logits) for model, one in zip(models, parts, strict=True)], 0)
+    """Weighted mean of probabilities, each learner's sharpened by itself, of the learners that judged every row."""
+    parts = {one.name: one for one in found if np.isfinite(one.logits).all()}
+    factors = {name: fit_noise_model(one.logits, given).factor for name, one in parts.items()}
+    judged = {name: softmax(factors[name] * one.logits) for name, one in parts.items()}
+    weights = blend_weights(judged, given)
+    mean = sum((weight * judged[name] for name, weight in weights.items()), np.zeros_like(found[0].logits))
 
     def head() -> Head:
-        heads = [Blend([one.head()], [1.0], model.factor) for one, model in zip(parts, models, strict=True)]
-        return Blend(heads, [1 / len(heads)] * len(heads))
+        heads = [Blend([parts[name].head()], [1.0], factors[name]) for name in weights]
+        return Blend(heads, list(weights.values()))
 
-    return Candidate("blend", np.log(mean.clip(1e-7)), head)
+    return Candidate("blend", np.log(mean.clip(1e-7)), head, parts=weights)
 
 
 class _Judge:
@@ -196,7 +218,7 @@ class _Judge:
                 targets, shrink = fit_noise_model(scores, self.given).posterior.astype(np.float32), shrinkage / 3
             return fit_discriminant(self.vectors, targets).head(shrink, prior)
 
-        return Candidate("discriminant", scores, head)
+        return Candidate("discriminant", scores, head, setting=f"shrinkage {shrinkage:g}, prior {prior:g}")
 
     def kernel(self) -> Candidate:
         knots = np.quantile(self.vectors, np.linspace(0.5 / 32, 1 - 0.5 / 32, 32), axis=0).T
@@ -259,25 +281,55 @@ class _Judge:
 
         return self._cross_fitted("logistic regression", fit)
 
-    def robust(self, name: str, loss: str, table: bool) -> Candidate:
+    def robust(self, name: str, loss: str) -> Candidate:
+        """A small perceptron on the columns of a table."""
+
         def fit(rows: npt.NDArray[np.bool_]) -> Head:
-            return robust_head(
-                self.vectors[rows], self.given[rows], self.classes, loss,
-                hidden=(128,) if table else (), lr=0.05 if table else 0.02, epochs=40 if table else 15, seed=self.seed,
-            )  # fmt: skip
+            vectors, given = self.vectors[rows], self.given[rows]
+            return robust_head(vectors, given, self.classes, loss, hidden=(128,), lr=0.05, epochs=40, seed=self.seed)
 
         return self._cross_fitted(name, fit, folds=1 if len(self.given) > _NETS else _FOLDS)
+
+    def head(self, name: str, loss: str) -> Candidate:
+        """A linear head on frozen features; every loss chooses from as many learning rates by the first fold."""
+
+        def fit(rows: npt.NDArray[np.bool_], lr: float) -> Head:
+            vectors, given = self.vectors[rows], self.given[rows]
+            epochs = max(15, -(-_STEPS // max(1, len(given) // 128)))
+            return robust_head(vectors, given, self.classes, loss, lr=lr, epochs=epochs, seed=self.seed)
+
+        inside, outside = np.flatnonzero(self.fold != 0), self.fold == 0
+        some = np.zeros(len(self.given), bool)
+        some[inside[:: max(1, len(inside) // _TRIED)]] = True
+
+        def agreement(lr: float) -> float:
+            judged = logits(fit(some, lr), self.vectors[outside]).argmax(1)
+            return float((judged == self.given[outside]).mean())
+
+        lr = max(_RATES, key=agreement)
+        folds = 1 if len(self.given) > _NETS else _FOLDS
+        found = self._cross_fitted(name, partial(fit, lr=lr), folds=folds)
+        found.setting = f"lr {lr:g}, the best of {len(_RATES)}"
+        return found
 
     def _trees(self) -> tuple[Any, Array]:
         if self._forest is None:
             self._forest = extra_trees(self.vectors, self.given, self.classes, seed=self.seed)
         return self._forest
 
+    def _constant(self, label: int) -> Head:
+        """Head for rows of a single class: it always says that class."""
+        return Linear(
+            np.zeros((self.classes, self.vectors.shape[1])), np.where(np.arange(self.classes) == label, 0, -30)
+        )
+
     def _cross_fitted(self, name: str, fit: Callable[[npt.NDArray[np.bool_]], Head], folds: int = _FOLDS) -> Candidate:
         found = np.full((len(self.given), self.classes), np.nan)
         for number in range(min(folds, int(self.fold.max()) + 1)):
             inside, outside = self.fold != number, self.fold == number
-            found[outside] = logits(fit(inside), self.vectors[outside])
+            labels = np.unique(self.given[inside])
+            head = fit(inside) if len(labels) > 1 else self._constant(labels[0])
+            found[outside] = logits(head, self.vectors[outside])
         return Candidate(name, found, lambda: fit(np.ones(len(self.given), bool)))
 
 

@@ -66,7 +66,7 @@ def softmax(scores: Floats) -> Floats:
 
 
 def _first(classes: int, given: Labels) -> Floats:
-    """Where EM starts: four labels in five right."""
+    """Starting point of EM: four labels in five right."""
     found: Floats = np.full((classes, classes), 0.2 / max(1, classes - 1))
     np.fill_diagonal(found, 0.8 if classes > 1 else 1.0)
     return found

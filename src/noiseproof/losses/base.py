@@ -1,4 +1,4 @@
-"""What every loss shares: torch's `cross_entropy` contract, sums, and the text form.
+"""Base of all losses: torch's `cross_entropy` contract, sums, and the text form.
 
 A loss writes one method, `per_class(logits) -> (N, K)`: the loss of every possible label. Everything else is
 here, once: shapes, soft targets, `weight`, `ignore_index`, `label_smoothing`, `reduction`, half precision.
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.losses import _kernels
-from noiseproof.losses.published import published_text
+from noiseproof.losses.paper_parameters import published_text
 from noiseproof.losses.reduction import reduce
+from noiseproof.losses.tensor_proxies import node_of_fx, per_class_of_shards
 from noiseproof.losses.types import Logits, LogProbs, Options, PerClass
-from noiseproof.text import Registry, parse_sum, write_value
+from noiseproof.registry import Registry
+from noiseproof.text import parse_sum, write_value
 
 __all__ = ["LOSSES", "LogProbs", "Logits", "Loss", "Options", "PerClass", "WeightedSum", "parse"]
 
@@ -83,9 +85,9 @@ class Loss(nn.Module):
         return self.formula(input, target) if value is None else value
 
     def formula(self, input: Tensor, target: Tensor) -> Tensor:
-        """What `forward` is defined to return, from `per_class`."""
+        """Definition of `forward` in terms of `per_class`."""
         if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
-            return _traced(self, input, target)
+            return node_of_fx(self, input, target)
         soft = target.is_floating_point()
         if not soft and target.dtype in _WIDER:
             target = target.long()
@@ -94,8 +96,14 @@ class Loss(nn.Module):
         logits = _rows(input if input.dtype in (torch.float32, torch.float64) else input.float())
         labels = _rows(target).to(logits.dtype) if soft else target.reshape(-1)
         weight = None if self.weight is None else self.weight.to(logits.dtype)
+        per_class = per_class_of_shards(self, logits)
+        if per_class.shape != logits.shape:
+            raise InputError(
+                f"{type(self).__name__}.per_class must return the loss of every label, {tuple(logits.shape)}, "
+                f"got {tuple(per_class.shape)}"
+            )
         value = reduce(
-            _per_class(self, logits),
+            per_class,
             labels,
             weight=weight,
             ignore_index=self.ignore_index,
@@ -155,6 +163,24 @@ class Loss(nn.Module):
         raise RuntimeError(
             f"torch.jit.script cannot compile losses.parse({str(self)!r}): use torch.compile, or torch.jit.trace"
         )
+
+    # From logits to predictions
+
+    def activation(self, logits: Tensor) -> Tensor:
+        """Probabilities of the classes, softmax over the class axis; clients such as fastai ask for it by this name.
+
+        Args:
+            logits: (N, K), (K,) or (N, K, d1, ..., dk).
+        """
+        return logits.softmax(min(1, logits.dim() - 1))
+
+    def decodes(self, logits: Tensor) -> Tensor:
+        """Predicted class indices; clients such as fastai ask for them by this name.
+
+        Args:
+            logits: (N, K), (K,) or (N, K, d1, ..., dk); probabilities give the same classes.
+        """
+        return logits.argmax(min(1, logits.dim() - 1))
 
     # Range
 
@@ -255,7 +281,7 @@ class Loss(nn.Module):
         return f"losses.parse({str(self)!r}{options})"
 
     def same_as(self, other: object) -> bool:
-        """Whether another loss has the same text and the same options. `==` asks whether it is the same module.
+        """True if another loss has the same text and the same options; `==` compares the modules themselves.
 
         Example:
             >>> from noiseproof import losses
@@ -288,44 +314,6 @@ def _rows(values: Tensor) -> Tensor:
     if values.dim() == 2:
         return values
     return values.movedim(1, -1).flatten(0, -2) if values.dim() > 2 else values.unsqueeze(0)
-
-
-def _per_class(loss: Loss, logits: Any) -> PerClass:
-    """`per_class`; of a DTensor on every shard by itself, each with all classes."""
-    if type(logits) is Tensor or not hasattr(logits, "device_mesh"):
-        return loss.per_class(logits)
-    from torch.distributed.tensor import DTensor, Replicate, Shard
-
-    wanted = [place if isinstance(place, Shard) and place.dim == 0 else Replicate() for place in logits.placements]
-    logits = logits.redistribute(placements=wanted)
-    return DTensor.from_local(
-        loss.per_class(logits.to_local()),
-        logits.device_mesh,
-        wanted,
-        run_check=False,
-        shape=logits.shape,
-        stride=logits.stride(),
-    )
-
-
-def _traced(loss: Loss, input: Any, target: Any) -> Any:
-    """The node of a loss in a graph of torch.fx: that of a module, as torch's own losses are."""
-    from torch.fx import Proxy
-    from torch.fx.proxy import TraceError
-
-    proxy = input if isinstance(input, Proxy) else target
-    if isinstance(proxy, Proxy):
-        try:
-            path = proxy.tracer.path_of_module(loss)  # type: ignore[attr-defined]
-        except NameError:
-            path = ""
-        if not path:
-            raise TraceError(
-                "torch.fx cannot trace into a loss: trace the model that holds it (there it becomes one node), or use "
-                "torch.compile"
-            )
-        return proxy.tracer.create_proxy("call_module", path, (input, target), {})
-    return F.cross_entropy(input, target)  # raises
 
 
 class WeightedSum(Loss):

@@ -15,9 +15,9 @@ from torch import Tensor, is_grad_enabled
 from torch.autograd.function import Function
 
 from noiseproof.losses._kernels.context import graph_is_kept, is_batched, transforms_are_active
-from noiseproof.losses.at_once import value_and_grad
 from noiseproof.losses.base import Loss
 from noiseproof.losses.reduction import denominator
+from noiseproof.losses.value_with_gradient import value_and_grad
 
 __all__ = ["linear_loss"]
 
@@ -70,7 +70,7 @@ def linear_loss(loss: Loss, hidden: Tensor, weight: Tensor, target: Tensor, bias
 
 
 def _fits(loss: Loss, *tensors: Tensor | None) -> bool:
-    """Whether rows can be taken one chunk after the other: nothing looks at every operation, and what else is learned
+    """True if rows can be taken one chunk after the other: nothing sees every operation, and what else is learned
     (soft targets, class weights, parameters of the loss) is not: that gets its gradient from the loss itself."""
     others = (*loss.parameters(), *loss.buffers(), tensors[2])
     learned = any(each is not None and each.requires_grad for each in others)

@@ -10,14 +10,14 @@ from torch import Tensor
 from noiseproof.errors import InputError, in_range
 from noiseproof.losses.base import LOSSES, Logits, Loss, Options, PerClass, parse
 
-__all__ = ["LogitBias", "Symmetrised", "with_bias"]
+__all__ = ["LogitBias", "Normalized", "Symmetrised", "with_bias"]
 
 
 def _inner(loss: str | Loss) -> Loss:
     """The loss that an operator works on; it has no options of its own."""
     found = parse(loss) if isinstance(loss, str) else loss
     if not isinstance(found, Loss):
-        raise InputError(f"loss must be the text of a loss, such as sym(nce + mae); got {loss!r}")
+        raise InputError(f"loss must be the text of a loss, such as gce(q=0.5); got {loss!r}")
     if found.options():
         raise InputError("weight, ignore_index, reduction and label_smoothing belong to the operator, not to its loss")
     return found
@@ -46,8 +46,42 @@ class Symmetrised(Loss):
         return values - mean
 
 
+@LOSSES.register("normalized", paper="arXiv:2006.13554", symmetric=True, active=False, bounded=True)
+class Normalized(Loss):
+    """Normalised loss: L_k divided by the sum of the losses of all labels, from 0 to 1; for L >= 0.
+
+    `normalized(ce)` is NCE and `normalized(fl)` NFL up to rounding; those two are faster and exact where p is tiny.
+
+    Source: Ma et al., ICML 2020 (arXiv:2006.13554), eq. 6.
+    """
+
+    positional: ClassVar[str] = "loss"
+
+    def __init__(self, loss: str | Loss = "gce", **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        self.loss = _inner(loss)
+
+    def per_class(self, logits: Logits) -> PerClass:
+        values = self.loss.per_class(logits)
+        endless = values.isposinf()  # of classes with the score -inf: they take the whole sum
+        count = endless.sum(1, keepdim=True)
+        finite = values.masked_fill(endless, 0.0)
+        share = finite / finite.sum(1, keepdim=True).masked_fill(count > 0, 1.0)
+        return torch.where(count > 0, endless.to(values.dtype) / count.clamp_min(1), share)
+
+
+_MOST = 1 << 22  # scores that are raised at a time: there are K x K for each sample
+
+
 def with_bias(loss: Loss, logits: Logits, eps: float) -> PerClass:
     """L_k at scores whose k-th is raised by eps, for every k; (N, K)."""
+    rows = max(1, _MOST // logits.shape[1] ** 2)
+    if len(logits) <= rows:
+        return _with_bias(loss, logits, eps)
+    return torch.cat([_with_bias(loss, part, eps) for part in torch.split(logits, rows)])
+
+
+def _with_bias(loss: Loss, logits: Logits, eps: float) -> PerClass:
     count, classes = logits.shape
     raised = logits[:, None, :] + eps * torch.eye(classes, dtype=logits.dtype, device=logits.device)
     table: Tensor = loss.per_class(raised.reshape(count * classes, classes)).reshape(count, classes, classes)

@@ -66,7 +66,7 @@ def _of_given(per_class: PerClass, target: Tensor, weight: Tensor, ignore_index:
 
 
 def denominator(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
-    """What the mean divides by, in float64: the summed weights of the kept labels; for probabilities the samples.
+    """Denominator of the mean, in float64: the summed weights of the kept labels; for probabilities the samples.
 
     A label out of range counts nothing here: whoever takes the loss of it refuses it.
     """

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import Function
 
 from noiseproof.errors import InputError
+from noiseproof.losses import _kernels
+from noiseproof.losses._kernels import cpu
 from noiseproof.losses._kernels.context import graph_is_kept, is_batched, small_graph, transforms_are_active
+from noiseproof.losses._kernels.plan import plan
 from noiseproof.losses.base import LOSSES, Loss, parse
+from noiseproof.losses.types import PerClass
 
 __all__ = ["SigmoidLoss"]
 
@@ -80,13 +84,23 @@ class SigmoidLoss(nn.Module):
         t = target.to(scores.dtype)
         weight = None if self.weight is None else self.weight.expand(scores.shape)
         pos_weight = None if self.pos_weight is None else self.pos_weight.expand(scores.shape)
-        if scores.numel() > _BLOCK and self._is_plain(scores, t, weight, pos_weight):
-            loss = copy.deepcopy(self.loss)
+        known = plan(self.loss) if scores.is_cpu and scores.numel() and scores.dim() and _kernels.enabled else None
+        packed = known.packed if known is not None and known.below > 2 and cpu.has_pairs else b""
+        if (packed or scores.numel() > _BLOCK) and self._is_plain(scores, t, weight, pos_weight):
+            loss = _Fixed(copy.deepcopy(self.loss) if known is None else known, packed)
             if not (scores.requires_grad and torch.is_grad_enabled()):
                 return _sweep(loss, scores, t, weight, pos_weight, self.reduction, None)
             value: Tensor = _Blocks.apply(scores, t, weight, pos_weight, loss, self.reduction)  # type: ignore[no-untyped-call]
             return value
         return _reduced(_each(self.loss, scores, t, weight, pos_weight), self.reduction)
+
+    def activation(self, logits: Tensor) -> Tensor:
+        """Probability of each label, sigmoid of its score."""
+        return logits.sigmoid()
+
+    def decodes(self, probabilities: Tensor) -> Tensor:
+        """Predicted labels, where `activation` gives more than one half."""
+        return probabilities > 0.5
 
     def _refuse_what_torch_refuses(self, input: Tensor, target: Tensor) -> None:
         fits = target.shape == input.shape and input.is_floating_point() and target.is_floating_point()
@@ -109,7 +123,7 @@ class SigmoidLoss(nn.Module):
             )
 
     def _is_plain(self, *tensors: Tensor | None) -> bool:
-        """Whether blocks may be computed on their own: nothing but the scores needs a gradient or looks on."""
+        """True if blocks may be computed on their own: only the scores need a gradient, and nothing traces them."""
         _, *others = tensors
         learned = [*self.loss.parameters(), *(each for each in others if each is not None)]
         plain = all(each is None or type(each) in (Tensor, nn.Parameter) for each in tensors)
@@ -119,7 +133,18 @@ class SigmoidLoss(nn.Module):
 _BLOCK = 1 << 14  # scores whose intermediates exist at once
 
 
-def _each(loss: Loss, scores: Tensor, t: Tensor, weight: Tensor | None, pos_weight: Tensor | None) -> Tensor:
+class _HasPerClass(Protocol):
+    def per_class(self, logits: Tensor) -> PerClass: ...
+
+
+class _Fixed(NamedTuple):
+    """A loss with the parameters of one moment, and its program for the kernel, if it has one."""
+
+    loss: _HasPerClass
+    packed: bytes
+
+
+def _each(loss: _HasPerClass, scores: Tensor, t: Tensor, weight: Tensor | None, pos_weight: Tensor | None) -> Tensor:
     """The loss of every entry, differentiable."""
     pair = loss.per_class(torch.stack([torch.zeros_like(scores), scores], -1).reshape(-1, 2))
     negative, positive = pair.reshape(*scores.shape, 2).unbind(-1)
@@ -136,7 +161,7 @@ def _reduced(value: Tensor, reduction: str) -> Tensor:
 
 
 def _sweep(
-    loss: Loss,
+    fixed: _Fixed,
     scores: Tensor,
     t: Tensor,
     weight: Tensor | None,
@@ -144,7 +169,12 @@ def _sweep(
     reduction: str,
     grad: Tensor | None,
 ) -> Tensor:
-    """The loss, a block of rows at a time, so that intermediates stay small; fills the gradient on the scores."""
+    """The loss by the kernel, or a block of rows at a time; fills the gradient on the scores."""
+    if fixed.packed:
+        value = cpu.run_pairs(fixed.packed, scores, t, weight, pos_weight, grad, reduction)
+        if value is not None:
+            return value
+    loss = fixed.loss
     values = torch.empty_like(scores) if reduction == "none" else None
     share = 1 / scores.numel() if reduction == "mean" else 1.0
     total = torch.zeros((), dtype=torch.float64, device=scores.device)
@@ -175,11 +205,11 @@ class _Blocks(Function):
         t: Tensor,
         weight: Tensor | None,
         pos_weight: Tensor | None,
-        loss: Loss,
+        loss: _Fixed,
         reduction: str,
     ) -> Tensor:
-        ctx.loss, ctx.reduction = loss, reduction
-        grad = torch.empty_like(scores)
+        ctx.loss, ctx.reduction = loss.loss, reduction
+        grad = torch.empty_like(scores, memory_format=torch.contiguous_format)
         value = _sweep(loss, scores, t, weight, pos_weight, reduction, grad)
         ctx.save_for_backward(scores, t, weight, pos_weight, grad)
         return value
@@ -198,7 +228,7 @@ class _Blocks(Function):
 
 
 def _depends_on_p_alone(loss: Loss) -> bool:
-    """Whether one number added to all scores changes nothing: what a registered loss says, or what others answer."""
+    """True if one number added to all scores changes nothing: by a registered loss's claim, or by trying others."""
     claims = LOSSES[loss.name].claims if hasattr(loss, "name") else {}
     if "shift_invariant" in claims:
         return bool(claims["shift_invariant"])

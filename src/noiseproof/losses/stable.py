@@ -16,6 +16,7 @@ from noiseproof.losses.types import Logits, LogProbs
 
 __all__ = [
     "HUGE",
+    "LOG_ZERO",
     "is_largest",
     "largest",
     "log_complement",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 HUGE = 1e30  # stands for infinity where infinities would be divided by each other; K of them fit float32
+LOG_ZERO = math.log(1e-4)  # what the published code of reverse cross-entropy takes for log 0
 
 
 def largest(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from typing import Unpack
 from noiseproof.errors import in_range
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
 from noiseproof.losses.entropy import cross_entropy
-from noiseproof.losses.stable import log_softmax, one_minus_exp
+from noiseproof.losses.stable import LOG_ZERO, log_softmax, one_minus_exp
 
 __all__ = [
     "MAE",
@@ -21,8 +21,6 @@ __all__ = [
     "reverse_cross_entropy",
     "symmetric_cross_entropy",
 ]
-
-LOG_ZERO = math.log(1e-4)  # what the published code takes for log 0
 
 
 def mean_absolute_error(log_p: LogProbs) -> PerClass:

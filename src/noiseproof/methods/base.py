@@ -19,7 +19,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -28,8 +28,10 @@ from torch import Tensor, nn
 from noiseproof import losses
 from noiseproof.errors import InputError, in_range
 from noiseproof.losses import Loss
+from noiseproof.methods.ensemble import COMBINATIONS
 from noiseproof.models import Network
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
+from noiseproof.text import Call, Value
 
 __all__ = [
     "METHODS",
@@ -44,6 +46,7 @@ __all__ = [
     "as_loss",
     "epochs_of",
     "per_sample",
+    "with_loss",
 ]
 
 Preparing = Generator[None, None, Any]
@@ -110,7 +113,7 @@ class Task:
 
 @dataclass(eq=False)
 class Batch:
-    """What an objective sees of a step.
+    """Batch as an objective sees it.
 
     Args:
         views: inputs of the batch, one tensor for each of `Method.views`, differently augmented.
@@ -123,6 +126,7 @@ class Batch:
         again: the step evaluates this batch a second time (SAM); state must not move again.
         modules: the networks themselves.
         autocast: context of the run's precision, for what calls the modules' parts.
+        soft: soft targets, float32 (B, K), where the run trains on them; only for a method whose `takes_soft` is true.
     """
 
     views: tuple[Tensor, ...]
@@ -135,6 +139,12 @@ class Batch:
     again: bool = False
     modules: Sequence[Network] = ()
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    soft: Tensor | None = None
+
+    @property
+    def targets(self) -> Tensor:
+        """Targets of a loss: soft ones where the run has them, else the given labels."""
+        return self.given if self.soft is None else self.soft
 
     @property
     def inputs(self) -> Tensor:
@@ -146,7 +156,7 @@ class Batch:
         return self.networks[network](self.views[view])
 
     def features(self, network: int = 0, view: int = 0) -> Tensor:
-        """What the head of one network sees of one view, (B, D)."""
+        """Inputs of the head of one network for one view, (B, D)."""
         with self.autocast():
             return self.modules[network].features(self.views[view])
 
@@ -198,9 +208,12 @@ class Method(nn.Module):
 
     name: ClassVar[str]
     networks: ClassVar[int] = 1
+    combination: ClassVar[str] = "mean of probabilities"  # of several networks' predictions, see `ensemble`
     views: ClassVar[int] = 1
     captures: ClassVar[bool] = False
     """The objective reads nothing but logits, given labels and index: a step can be recorded as a CUDA graph."""
+    takes_soft: ClassVar[bool] = False
+    """The objective gives its loss `batch.targets`, which may be soft."""
     distributes: ClassVar[bool] = False
     """The objective needs no state that several processes would have to share."""
 
@@ -262,15 +275,22 @@ class Method(nn.Module):
     def epoch_end(self, epoch: int, outputs: Sequence[Outputs], networks: Sequence[Network]) -> None:
         """Called after each epoch; `outputs` of every network where they were wanted, else empty."""
 
+    def content(self) -> dict[str, str]:
+        """Hashes of the files that the parameters name, by what they are: part of a run's identity."""
+        return {}
+
     def members(self, networks: Sequence[Network]) -> Sequence[Network]:
         """Networks that predict: those trained, or averages of them."""
         return networks
 
     def predict(self, logits: Sequence[Tensor]) -> Tensor:
         """One prediction (N, K) from the logits of all members, of any scale; its softmax is the confidence."""
-        if len(logits) == 1:
-            return logits[0]
-        return torch.stack([each.log_softmax(1) for each in logits]).logsumexp(0)  # the mean of the probabilities
+        return COMBINATIONS[self.combination](logits)
+
+    @property
+    def combination_name(self) -> str | None:
+        """Name of the rule of `predict`; None where a subclass has a rule of its own."""
+        return self.combination if type(self).predict is Method.predict else None
 
     # Text
 
@@ -299,6 +319,17 @@ def as_loss(loss: str | Loss) -> Loss:
     if not isinstance(loss, str):
         raise InputError(f"loss must be the text of a loss, such as loss=ce or loss=nce + amse(a=30); got {loss!r}")
     return losses.parse(loss)
+
+
+def with_loss(call: Call, canonical: Callable[[str], str]) -> Call:
+    """The call of a method with the text of its loss as `canonical` writes it."""
+
+    def read(key: str | None, value: Value) -> Value:
+        return canonical(value) if key == "loss" and isinstance(value, str) else value
+
+    values = tuple(read(METHODS[call.name].positional, value) for value in call.values)
+    named = tuple((key, read(key, value)) for key, value in call.named)
+    return replace(call, values=values, named=named)
 
 
 def per_sample(loss: Loss, logits: Tensor, given: Tensor) -> Tensor:

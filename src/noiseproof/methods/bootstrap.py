@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from noiseproof.errors import in_range, one_of
@@ -31,6 +33,7 @@ class Bootstrap(Method):
     Source: Reed et al., ICLR 2015 workshop (arXiv:1412.6596), eq. 6 and 7.
     """
 
+    positional: ClassVar[str] = "kind"
     captures = distributes = True
 
     def __init__(self, loss: str | Loss = "ce", beta: float = 0.8, kind: str = "hard") -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from noiseproof.methods.base import METHODS, Batch, per_sample
-from noiseproof.methods.peers import Peers
+from noiseproof.methods.two_networks import Peers
 
 __all__ = ["CoTeaching"]
 

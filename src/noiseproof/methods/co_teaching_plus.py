@@ -7,7 +7,7 @@ from torch import Tensor
 from noiseproof.errors import in_range
 from noiseproof.losses import Loss
 from noiseproof.methods.base import METHODS, Batch, Task, epochs_of, per_sample
-from noiseproof.methods.peers import Peers
+from noiseproof.methods.two_networks import Peers
 
 __all__ = ["CoTeachingPlus"]
 

@@ -42,9 +42,9 @@ class CORES2(Method):
         self,
         loss: str | Loss = "ce",
         beta: float = 2.0,
-        warmup: float = 0.1,
-        ramp: float = 0.3,
-        sieve: float = 0.3,
+        warmup: float = 10,
+        ramp: float = 30,
+        sieve: float = 30,
     ) -> None:
         super().__init__(loss)
         self.beta = in_range("beta", beta, 0)

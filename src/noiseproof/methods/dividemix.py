@@ -12,10 +12,10 @@ from torch import Tensor
 from noiseproof.errors import InputError, in_range
 from noiseproof.losses import Loss
 from noiseproof.methods.base import METHODS, Batch, Method, Outputs, Pass, Task, epochs_of, per_sample
-from noiseproof.methods.mixup import draw_mix
+from noiseproof.methods.mixup import draw_mix, mix
 from noiseproof.models import Network
 
-__all__ = ["DivideMix", "clean_probability", "sharpen"]
+__all__ = ["DivideMix", "clean_probability", "negative_entropy", "sharpen"]
 
 
 def sharpen(q: Tensor, temperature: float = 0.5) -> Tensor:
@@ -27,6 +27,12 @@ def sharpen(q: Tensor, temperature: float = 0.5) -> Tensor:
     """
     powers = q.pow(1 / temperature)
     return powers / powers.sum(1, keepdim=True)
+
+
+def negative_entropy(logits: Tensor) -> Tensor:
+    """mean sum_k p_k ln p_k: keeps a warm-up from becoming too sure of wrong labels."""
+    log_p = (logits if logits.dtype == torch.float64 else logits.float()).log_softmax(1)
+    return (log_p.exp() * log_p).sum(1).mean()
 
 
 def clean_probability(losses: Tensor, *, seed: int = 0) -> Tensor:
@@ -71,11 +77,13 @@ class DivideMix(Method):
         warmup: epochs on given labels first, or below 1 their share.
         alpha: of the Beta distribution of the mixing.
         rampup: epochs over which lambda_u grows.
+        penalty: factor of mean sum_k p_k ln p_k in the warm-up; published as 1 where noise is known to be asymmetric.
 
     Source: Li et al., ICLR 2020 (arXiv:2002.07394), algorithm 1 and eq. 5 to 12; LiJunnan1992/DivideMix.
     """
 
     networks = 2
+    combination = "sum of logits"
     views = 2
 
     def __init__(
@@ -86,11 +94,12 @@ class DivideMix(Method):
         warmup: float = 10,
         alpha: float = 4.0,
         rampup: float = 16,
+        penalty: float = 0.0,
     ) -> None:
         super().__init__(loss)
         self.lambda_u, self.threshold = in_range("lambda_u", lambda_u, 0), in_range("threshold", threshold, 0, 1)
         self.warmup, self.alpha = in_range("warmup", warmup, 0, above=True), in_range("alpha", alpha, 0, above=True)
-        self.rampup = in_range("rampup", rampup, 0)
+        self.rampup, self.penalty = in_range("rampup", rampup, 0), in_range("penalty", penalty, 0)
 
     def setup(self, task: Task) -> None:
         self.first = max(1, epochs_of("warmup", self.warmup, task.epochs))
@@ -126,7 +135,8 @@ class DivideMix(Method):
         number = batch.network or 0
         if batch.epoch < self.first:
             logits = batch.logits(number)
-            return self.loss(logits, batch.given), logits
+            value = self.loss(logits, batch.given)
+            return value + self.penalty * negative_entropy(logits) if self.penalty else value, logits
         w = self.clean[1 - number][batch.index]  # type: ignore[index]
         labelled = w > self.threshold
         if not labelled.any():
@@ -135,10 +145,9 @@ class DivideMix(Method):
         first = torch.cat([view[labelled] for view in batch.views] + [view[~labelled] for view in batch.views])
         known = int(labelled.sum()) * 2
         wanted = torch.cat([targets[labelled]] * 2 + [targets[~labelled]] * 2)
-        share, partner = draw_mix(batch.draw(), len(first), self.alpha)
-        share = max(share, 1 - share)
-        logits = batch.networks[number](share * first + (1 - share) * first[partner]).float()
-        wanted = share * wanted + (1 - share) * wanted[partner]
+        share, partner = draw_mix(batch.draw(), len(first), self.alpha, mostly_own=True)
+        logits = batch.networks[number](mix(first, share, partner)).float()
+        wanted = mix(wanted, share, partner)
         value = -(wanted[:known] * logits[:known].log_softmax(1)).sum(1).mean()
         p = logits.softmax(1)
         if known < len(first) and self.lambda_u:
@@ -178,6 +187,3 @@ class DivideMix(Method):
             for number, each in enumerate(outputs):
                 losses = per_sample(self.loss, each.logits, self.given)
                 self.clean[number].copy_(clean_probability(losses, seed=self.seed))  # type: ignore[index]
-
-    def predict(self, logits: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(logits)).sum(0)

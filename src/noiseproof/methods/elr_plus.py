@@ -15,7 +15,7 @@ from noiseproof.losses import Loss
 from noiseproof.methods.additions.averages import average_into
 from noiseproof.methods.base import METHODS, Batch, Method, Task
 from noiseproof.methods.elr import agreement_penalty, clamped
-from noiseproof.methods.mixup import draw_mix
+from noiseproof.methods.mixup import draw_mix, mix
 from noiseproof.models import Network
 
 __all__ = ["ELRPlus", "ramp"]
@@ -55,6 +55,7 @@ class ELRPlus(Method):
     """
 
     networks = 2
+    combination = "mean of logits"
 
     def __init__(
         self,
@@ -86,11 +87,9 @@ class ELRPlus(Method):
     def objective(self, batch: Batch) -> tuple[Tensor, Tensor]:
         share, partner = (1.0, torch.arange(len(batch.given), device=batch.given.device))
         if self.mixup:
-            share, partner = draw_mix(batch.draw(), len(batch.given), self.mixup)
-            share = max(share, 1 - share)
-        mixed = share * batch.inputs + (1 - share) * batch.inputs[partner]
-        labels = F.one_hot(batch.given, self.classes).float()
-        labels = share * labels + (1 - share) * labels[partner]
+            share, partner = draw_mix(batch.draw(), len(batch.given), self.mixup, mostly_own=True)
+        mixed = mix(batch.inputs, share, partner)
+        labels = mix(F.one_hot(batch.given, self.classes).float(), share, partner)
         strength = self.lam * ramp(int(batch.epoch * self.steps), self.coef_steps)
         value, logits = torch.zeros((), device=mixed.device), []
         for number in range(2):
@@ -103,7 +102,7 @@ class ELRPlus(Method):
                 target = self.beta * target + (1 - self.beta) * p
                 targets[batch.index] = target
             z = batch.networks[number](mixed)
-            q = share * target + (1 - share) * target[partner]
+            q = mix(target, share, partner)
             value = value + self.loss(z.float(), labels) + strength * agreement_penalty(q, clamped(z))
             logits.append(z)
         return value, logits[0]
@@ -115,6 +114,3 @@ class ELRPlus(Method):
 
     def members(self, networks: Sequence[Network]) -> Sequence[Network]:
         return [networks[0], self.averages[1]]  # type: ignore[list-item]
-
-    def predict(self, logits: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(logits)).mean(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -34,12 +36,16 @@ class Corrected(Method):
         warmup: epochs of the first network, or below 1 the share of the training.
     """
 
+    positional: ClassVar[str] = "transition"
     captures = True
 
     def __init__(self, loss: str | Loss = "ce", transition: str | Matrix = "anchor", warmup: float = 0.1) -> None:
         super().__init__(loss)
         self.transition = transition_of(transition)
         self.warmup = in_range("warmup", warmup, 0, above=True)
+
+    def content(self) -> dict[str, str]:
+        return self.transition.content()
 
     def setup(self, task: Task) -> None:
         self.register_buffer("matrix", torch.eye(task.classes, device=task.device))

@@ -7,7 +7,7 @@ from torch import Tensor
 from noiseproof.errors import in_range
 from noiseproof.losses import Loss
 from noiseproof.methods.base import METHODS, Batch, per_sample
-from noiseproof.methods.peers import Peers, smallest
+from noiseproof.methods.two_networks import Peers, smallest
 
 __all__ = ["JoCoR", "joint_losses"]
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from noiseproof.errors import InputError, in_range
+from noiseproof.errors import InputError, in_range, true_or_false
 from noiseproof.methods.base import METHODS, Batch, Method
 
 __all__ = ["GJS", "JS", "jensen_shannon"]
@@ -45,13 +45,13 @@ def jensen_shannon(logits: Sequence[Tensor], given: Tensor, w: float, *, scaled:
 class _Divergence(Method):
     captures = distributes = True
 
-    def __init__(self, w: float) -> None:
+    def __init__(self, w: float, scaled: bool) -> None:
         super().__init__("ce")
-        self.w = in_range("w", w, 0, 1, above=True, below=True)
+        self.w, self.scaled = in_range("w", w, 0, 1, above=True, below=True), true_or_false("scaled", scaled)
 
     def objective(self, batch: Batch) -> tuple[Tensor, Tensor]:
         logits = [batch.logits(view=view) for view in range(len(batch.views))]
-        return jensen_shannon(logits, batch.given, self.w), logits[0]
+        return jensen_shannon(logits, batch.given, self.w, scaled=self.scaled), logits[0]
 
 
 @METHODS.register(
@@ -68,12 +68,13 @@ class JS(_Divergence):
 
     Args:
         w: weight of the given label.
+        scaled: divided by -(1-w) ln(1-w); false in the published runs on WebVision.
 
     Source: Englesson & Azizpour, NeurIPS 2021 (arXiv:2105.04522).
     """
 
-    def __init__(self, w: float = 0.5) -> None:
-        super().__init__(w)
+    def __init__(self, w: float = 0.5, scaled: bool = True) -> None:
+        super().__init__(w, scaled)
 
 
 @METHODS.register(
@@ -93,12 +94,13 @@ class GJS(_Divergence):
     Args:
         w: weight of the given label.
         views: number of views, from 2 on.
+        scaled: as in JS.
 
     Source: Englesson & Azizpour, NeurIPS 2021 (arXiv:2105.04522).
     """
 
-    def __init__(self, w: float = 0.5, views: int = 2) -> None:
-        super().__init__(w)
+    def __init__(self, w: float = 0.5, views: int = 2, scaled: bool = True) -> None:
+        super().__init__(w, scaled)
         if int(in_range("views", views, 1, 16)) != views:
             raise InputError(f"views must be a whole number, got views={views!r}")
         self.views = int(views)  # type: ignore[misc]

@@ -10,14 +10,26 @@ from noiseproof.errors import in_range
 from noiseproof.losses import Loss
 from noiseproof.methods.base import METHODS, Batch, Method
 
-__all__ = ["Mixup", "draw_mix"]
+__all__ = ["Mixup", "draw_mix", "mix"]
 
 
-def draw_mix(generator: torch.Generator, count: int, alpha: float) -> tuple[float, Tensor]:
-    """A share l ~ Beta(alpha, alpha) and a permutation of a batch, int64 (count,)."""
+def draw_mix(generator: torch.Generator, count: int, alpha: float, *, mostly_own: bool = False) -> tuple[float, Tensor]:
+    """A share l ~ Beta(alpha, alpha), or max(l, 1-l), and a permutation of a batch, int64 (count,)."""
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     draws = np.random.Generator(np.random.Philox(key=seed))
-    return float(draws.beta(alpha, alpha)), torch.from_numpy(draws.permutation(count)).to(generator.device)
+    share = float(draws.beta(alpha, alpha))
+    share = max(share, 1 - share) if mostly_own else share
+    return share, torch.from_numpy(draws.permutation(count)).to(generator.device)
+
+
+def mix(values: Tensor, share: float, partner: Tensor) -> Tensor:
+    """share x_i + (1 - share) x_j of each row i and its partner j.
+
+    Example:
+        >>> mix(torch.tensor([0.0, 8.0]), 0.75, torch.tensor([1, 0])).tolist()
+        [2.0, 6.0]
+    """
+    return share * values + (1 - share) * values[partner]
 
 
 @METHODS.register(
@@ -48,7 +60,6 @@ class Mixup(Method):
             logits = batch.logits()
             return self.loss(logits, batch.given), logits
         share, partner = draw_mix(batch.draw(), len(batch.given), self.alpha)
-        mixed = share * batch.inputs + (1 - share) * batch.inputs[partner]
-        logits = batch.networks[0](mixed)
+        logits = batch.networks[0](mix(batch.inputs, share, partner))
         value = share * self.loss(logits, batch.given) + (1 - share) * self.loss(logits, batch.given[partner])
         return value, logits

@@ -14,14 +14,14 @@ __all__ = ["Plain"]
 class Plain(Method):
     """A loss alone. A loss text is short for it: `jal-ce`, `nce + amse(a=30)`."""
 
-    captures = distributes = True
+    captures = distributes = takes_soft = True
 
     def __init__(self, loss: str | Loss = "ce") -> None:
         super().__init__(loss)
 
     def objective(self, batch: Batch) -> tuple[Tensor, Tensor]:
         logits = batch.logits()
-        return self.loss(logits, batch.given), logits
+        return self.loss(logits, batch.targets), logits
 
     def __str__(self) -> str:
         return " + ".join([str(self.loss), *map(str, self.additions)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -19,11 +21,16 @@ class Relabel(Method):
     Args:
         loss: of each sample.
         by: knn, confident or aum, with parameters: by=knn(k=20).
+        k, folds: of `by`, written beside it: by=knn, k=20.
     """
 
-    def __init__(self, loss: str | Loss = "ce", by: str | Suspect = "knn") -> None:
+    positional: ClassVar[str] = "by"
+
+    def __init__(
+        self, loss: str | Loss = "ce", by: str | Suspect = "knn", k: int | None = None, folds: int | None = None
+    ) -> None:
         super().__init__(loss)
-        self.by = suspect_of(by)
+        self.by, self.k, self.folds = suspect_of(by, k=k, folds=folds), None, None
 
     def setup(self, task: Task) -> None:
         self.register_buffer("labels", task.given.clone())

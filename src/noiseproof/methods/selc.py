@@ -35,7 +35,7 @@ class SELC(Method):
     Source: Lu et al., IJCAI 2022, eq. 4; MacLLL/SELC.
     """
 
-    def __init__(self, loss: str | Loss = "ce", alpha: float = 0.9, start: float = 0.2) -> None:
+    def __init__(self, loss: str | Loss = "ce", alpha: float = 0.9, start: float = 40) -> None:
         super().__init__(loss)
         self.alpha, self.start = in_range("alpha", alpha, 0, 1), in_range("start", start, 0)
 

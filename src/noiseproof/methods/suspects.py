@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,8 @@ from noiseproof.features import vectors
 from noiseproof.methods.base import Batch, Task, epochs_of
 from noiseproof.methods.plain import Plain
 from noiseproof.methods.transition import confident_counts, nearest, out_of_sample
-from noiseproof.text import Registry, parse_call
+from noiseproof.registry import Registry
+from noiseproof.text import parse_call
 
 __all__ = ["SUSPECTS", "Suspect", "Verdict", "neighbour_votes", "suspect_of"]
 
@@ -38,14 +40,20 @@ class Suspect:
 SUSPECTS: Registry[Suspect] = Registry("way to suspect labels", "methods")
 
 
-def suspect_of(text: str | Suspect) -> Suspect:
-    """The way that a text names: `knn`, `knn(k=20)`, `aum`, `confident(folds=5)`."""
+def suspect_of(text: str | Suspect, **more: Any) -> Suspect:
+    """The way that a text names: `knn`, `knn(k=20)`, `aum`, `confident(folds=5)`.
+
+    Args:
+        text: the way.
+        more: parameters that were written beside it; those that are None were not.
+    """
     if isinstance(text, Suspect):
         return text
     if not isinstance(text, str):
         raise InputError(f"by must be one of {', '.join(SUSPECTS.names())}, got {text!r}")
     call = parse_call(text, nested=True)
-    return SUSPECTS[call.name].build(call)
+    more = {key: value for key, value in more.items() if value is not None}
+    return SUSPECTS[call.name].build(replace(call, named=(*call.named, *more.items())))
 
 
 def neighbour_votes(features: Tensor, given: Tensor, classes: int, k: int) -> Tensor:

@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from noiseproof import rng
-from noiseproof.errors import InputError, in_range
+from noiseproof.errors import InputError, in_range, one_of
+from noiseproof.features import vectors
 from noiseproof.methods.base import METHODS, Method, Outputs, Task, Trained, epochs_of
-from noiseproof.noise.transition import read_matrix
-from noiseproof.text import Expression, Registry, parse_call
+from noiseproof.noise.transition import matrix_content, read_matrix
+from noiseproof.registry import Registry
+from noiseproof.text import Expression, parse_call
 
 __all__ = [
     "TRANSITIONS",
@@ -54,6 +56,10 @@ class Matrix:
     def matrix(self, outputs: Outputs, task: Task) -> Tensor:
         """The matrix from the first network's outputs."""
         raise NotImplementedError
+
+    def content(self) -> dict[str, str]:
+        """Hashes of the files that it reads, by what they are."""
+        return {}
 
     def __str__(self) -> str:
         return TRANSITIONS.write(self)
@@ -221,15 +227,22 @@ class ConfidentJoint(Matrix):
 
 @TRANSITIONS.register("hoc")
 class HOC(Matrix):
-    """Clusterability: neighbours in the first network's features, see `hoc_matrix`; at most 200 classes."""
+    """Clusterability: neighbours in feature space, see `hoc_matrix`; at most 200 classes.
 
-    def __init__(self, steps: int = 501) -> None:
+    Args:
+        features: `last-layer` of the first network, or `frozen`: vectors made without any label.
+        steps: of the optimiser.
+    """
+
+    def __init__(self, features: str = "last-layer", steps: int = 501) -> None:
+        self.features = one_of("features", features, ["last-layer", "frozen"])
         self.steps = int(in_range("steps", steps, 1))
 
     def matrix(self, outputs: Outputs, task: Task) -> Tensor:
         if task.classes > 200:
             raise InputError(f"hoc keeps K^3 numbers: at most 200 classes, got {task.classes}; use transition=dual-t")
-        return hoc_matrix(outputs.features, task.given, task.classes, seed=task.seed, steps=self.steps)
+        features = outputs.features if self.features == "last-layer" else torch.from_numpy(vectors(task.inputs))
+        return hoc_matrix(features, task.given, task.classes, seed=task.seed, steps=self.steps)
 
 
 @TRANSITIONS.register("file")
@@ -240,6 +253,9 @@ class File(Matrix):
         if not isinstance(path, str) or isinstance(path, Expression):
             raise InputError(f'transition=file("T.csv") needs the name of a file in quotes, got {path!r}')
         self.path = path
+
+    def content(self) -> dict[str, str]:
+        return {"method matrix": matrix_content(self.path)}
 
     def estimate(self, task: Task, warmup: float) -> Estimate:
         matrix = torch.from_numpy(read_matrix(self.path))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from noiseproof.errors import in_range
 from noiseproof.losses import Loss
+from noiseproof.losses.power import GCE
 from noiseproof.methods.base import METHODS, Batch, Method, Outputs, Task, epochs_of, per_sample
 from noiseproof.models import Network
 
@@ -26,10 +27,11 @@ __all__ = ["Truncate"]
     },
 )
 class Truncate(Method):
-    """Truncated loss: mean of w_i L_i, w_i = 1 where p_y > k at the latest pruning, else 0.
+    """Truncated loss: mean of w_i (L_i - L at p = k), w_i = 1 where p_y > k at the latest pruning, else 0.
 
-    Dropped samples count in the mean. Samples are chosen at the end of epoch `start` and every so many epochs after
-    it, by the current network without augmentation. (The published code takes the network that is best on test data.)
+    Dropped samples count in the mean. L at p = k, a constant, is subtracted for loss=gce only, as published. The
+    samples are chosen at the end of epoch `start` and every so many epochs after it, by the current network without
+    augmentation. (The published code takes the network that is best on test data.)
 
     Args:
         loss: of each sample.
@@ -40,7 +42,7 @@ class Truncate(Method):
     Source: Zhang & Sabuncu, NeurIPS 2018 (arXiv:1805.07836), section 3.3.
     """
 
-    def __init__(self, loss: str | Loss = "gce", k: float = 0.5, start: float = 0.33, every: int = 10) -> None:
+    def __init__(self, loss: str | Loss = "gce", k: float = 0.5, start: float = 40, every: int = 10) -> None:
         super().__init__(loss)
         self.k = in_range("k", k, 0, 1, below=True)
         self.start, self.every = in_range("start", start, 0), int(in_range("every", every, 1))
@@ -48,13 +50,14 @@ class Truncate(Method):
     def setup(self, task: Task) -> None:
         self.first = max(1, epochs_of("start", self.start, task.epochs))
         self.given = task.given
+        self.at_k = (1 - self.k**self.loss.q) / self.loss.q if isinstance(self.loss, GCE) else 0.0
         self.register_buffer("kept", torch.ones(task.samples, dtype=torch.bool, device=task.device))
 
     def objective(self, batch: Batch) -> tuple[Tensor, Tensor]:
         logits = batch.logits()
         if batch.epoch < self.first:
-            return self.loss(logits, batch.given), logits
-        losses = per_sample(self.loss, logits, batch.given)
+            return self.loss(logits, batch.given) - self.at_k, logits
+        losses = per_sample(self.loss, logits, batch.given) - self.at_k
         return (losses * self.kept[batch.index]).mean(), logits  # type: ignore[index]
 
     def wants_outputs(self, epoch: int) -> bool:

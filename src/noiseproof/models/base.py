@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
 
 __all__ = ["MODELS", "Network", "kaiming_conv", "torch_bias", "xavier_linear"]
 

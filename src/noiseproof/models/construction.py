@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,16 +12,18 @@ import torch
 from noiseproof.errors import InputError
 from noiseproof.models.base import Network
 from noiseproof.models.own import OwnNetwork, entry_of, option_names
-from noiseproof.text import Entry
+from noiseproof.models.transformers_networks import from_config
+from noiseproof.registry import Entry
 
-__all__ = ["build"]
+__all__ = ["build", "build_from_config"]
 
 
 def build(name: str, *, shape: Sequence[int], classes: int, generator: torch.Generator, **options: Any) -> Network:
     """A network with freshly drawn weights.
 
     Args:
-        name: one of `noiseproof list models`, or "my_model:Net", a class or function in a file or module of the user's.
+        name: one of `noiseproof list models`; "torchvision:resnet18"; "transformers:FOLDER", a Hugging Face folder; or
+            "my_model:Net", a class or function in a file or module of the user's.
         shape: of one input, for example (3, 32, 32).
         classes: number of classes.
         generator: where the initial weights come from; torch's global state is not touched.
@@ -36,7 +39,22 @@ def build(name: str, *, shape: Sequence[int], classes: int, generator: torch.Gen
         >>> sum(p.numel() for p in net.parameters())
         1639794
     """
-    entry = entry_of(name)
+    return _build(entry_of(name), shape, classes, generator, options)
+
+
+def build_from_config(
+    name: str, config: Mapping[str, Any], *, shape: Sequence[int], classes: int, generator: torch.Generator
+) -> Network:
+    """A classifier of transformers by its configuration, with freshly drawn weights; see `build`.
+
+    Raises:
+        DataError: the configuration names none of its architectures, or asks for other code or other files.
+    """
+    return _build(Entry(name, partial(from_config, config), {}), shape, classes, generator, {})
+
+
+def _build(entry: Entry[Any], shape: Sequence[int], classes: int, generator: torch.Generator, options: Any) -> Network:
+    name = entry.name
     unknown = options.keys() - set(option_names(entry))
     if unknown:
         raise InputError(f"model {name} takes no {', '.join(sorted(unknown))}; write {entry.usage}")

@@ -1,4 +1,4 @@
-"""A user's own network by its place in their code: `model.name = "my_model:Net"`, or any registered `nn.Module`."""
+"""Networks that the package does not define: "my_model:Net" of the user's code, torchvision's, Hugging Face folders."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.errors import InputError
+from noiseproof.models import torchvision_networks, transformers_networks
 from noiseproof.models.base import MODELS, Network
+from noiseproof.models.transformers_networks import TransformersClassifier
+from noiseproof.registry import Entry
 from noiseproof.runtime import own_parts
-from noiseproof.text import Entry
 
-__all__ = ["OwnNetwork", "check_logits", "entry_of", "option_names"]
+__all__ = ["OwnNetwork", "check_logits", "entry_of", "is_of_library", "option_names"]
 
+_AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # heads that torchvision's Inception had in training
 # What a constructor may call the facts of the data; all other parameters are the recipe's to set.
 _FACTS: Mapping[str, Callable[[Sequence[int], int], Any]] = {
     **dict.fromkeys(("shape", "input_shape"), lambda shape, classes: tuple(shape)),
@@ -27,18 +30,31 @@ _FACTS: Mapping[str, Callable[[Sequence[int], int], Any]] = {
 
 
 def entry_of(name: str) -> Entry[Any]:
-    """The constructor that a model's name stands for: a registered one, or "my_model:Net" of the user's code.
+    """The constructor that a model's name stands for.
+
+    Args:
+        name: a registered one, "torchvision:resnet18", "transformers:FOLDER", or "my_model:Net" of the user's code.
 
     Raises:
         UnknownNameError: nothing has that name.
-        InputError: what has it is neither a class nor a function.
+        DataMissingError: there is no such folder.
+        InputError: what has it is neither a class nor a function, or the library is not installed.
     """
     if ":" not in name:
         return MODELS[name]
+    if name.startswith(torchvision_networks.PREFIX):
+        return torchvision_networks.entry(name)
+    if name.startswith(transformers_networks.PREFIX):
+        return transformers_networks.entry(name)
     made = own_parts.attribute(name)
     if not callable(made):
         raise InputError(f"model {name} must be an nn.Module class or a function that returns one, got {made!r}")
     return Entry(name, made, {})
+
+
+def is_of_library(name: str) -> bool:
+    """True for a network of torchvision or of a Hugging Face folder."""
+    return name.startswith((torchvision_networks.PREFIX, transformers_networks.PREFIX))
 
 
 def option_names(entry: Entry[Any]) -> list[str]:
@@ -81,14 +97,27 @@ class OwnNetwork(Network):
         self.body: nn.Module = body
         self.fc: nn.Module = nn.Identity()
         self.width = classes
+        self.source = entry.name
+        self.head = ""  # path of the head in the module
         self._check(entry.name, shape, classes)
 
     def _check(self, name: str, shape: Sequence[int], classes: int) -> None:
         trial = torch.randn(2, *shape, dtype=torch.float32, device="cpu", generator=torch.Generator().manual_seed(0))
+        if isinstance(self.body, TransformersClassifier) and len(shape) == 1:
+            trial = torch.zeros_like(trial)  # a token that every vocabulary has
         training = self.body.training
         self.body.eval()
         with torch.no_grad():
-            logits = self.body(trial)
+            try:
+                logits = self.body(trial)
+            except (RuntimeError, ValueError, AssertionError) as error:
+                if not is_of_library(name):
+                    raise
+                text = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+                raise InputError(
+                    f"model {name} cannot take inputs of shape {tuple(shape)} ({text}); for pictures set "
+                    "augment.resize and augment.crop"
+                ) from None
             check_logits(logits, 2, classes, f"model {name}")
             self._split(trial, logits)
         self.body.train(training)
@@ -103,7 +132,7 @@ class OwnNetwork(Network):
         setattr(self.body.get_submodule(parent), leaf, nn.Identity())
         features = self.body(trial)
         if features.shape == (2, last.in_features) and torch.equal(last(features), logits):
-            self.fc, self.width = last, last.in_features
+            self.fc, self.width, self.head = last, last.in_features, path
         else:
             setattr(self.body.get_submodule(parent), leaf, last)
 
@@ -113,3 +142,18 @@ class OwnNetwork(Network):
 
     def initialise(self, generator: torch.Generator) -> None:
         """Keep the weights that the module was made with."""
+
+    def renamed(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A state dict under this network's names, where it has those of the module inside."""
+        inner = "model." if isinstance(self.body, TransformersClassifier) else ""
+        names = {}
+        for key in self.state_dict():
+            path = key.removeprefix("body.") if key.startswith("body.") else self.head + key.removeprefix("fc")
+            names[path.removeprefix(inner)] = key
+        return {names.get(key, key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
+
+    def head_keys(self) -> set[str]:
+        """Names of the tensors that depend on the number of classes: those of the last layer."""
+        state = list(self.state_dict())
+        last = state[-1].rpartition(".")[0] if state else ""
+        return {key for key in state if key.startswith(("fc.", f"{last}."))}

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from noiseproof.errors import InputError
 from noiseproof.labels import Labels, Matrix, class_labels, fingerprint, realised_transition
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
 
 __all__ = [
     "NOISES",

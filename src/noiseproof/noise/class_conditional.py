@@ -45,7 +45,7 @@ class ClassConditional(Noise):
 
     def draw(self, task: Task) -> Labels:
         wrong, where = self.parts(task.num_classes, task.data, task.root)
-        words = rng.words(2 * len(task.clean), task.seed, "noise", self.name).reshape(-1, 2)
+        words = rng.random_uint64(2 * len(task.clean), task.seed, "noise", self.name).reshape(-1, 2)
         if self.convention == "exact":
             flipped = flips_exact(task, wrong, words[:, 0], self.name)
         else:

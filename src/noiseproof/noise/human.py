@@ -31,13 +31,17 @@ class Human(Noise):
         self.labels = labels
 
     def content(self, data: str | None, root: Path | None, published: Published | None) -> dict[str, str]:
+        self._check(data)
         return published_content(published, _HUMAN[self.labels][1])
 
     def draw(self, task: Task) -> Labels:
-        data, key = _HUMAN[self.labels]
-        if task.data not in (data, None):
-            raise InputError(f"{self} are labels of {data}, got data {task.data!r}; use {_of(task.data)}")
-        return fixed_labels(self, task, data, key)
+        self._check(task.data)
+        return fixed_labels(self, task, *_HUMAN[self.labels])
+
+    def _check(self, data: str | None) -> None:
+        owner = _HUMAN[self.labels][0]
+        if data not in (owner, None):
+            raise InputError(f"{self} are labels of {owner}, got data {data!r}; use {_of(data)}")
 
 
 def _of(data: str) -> str:

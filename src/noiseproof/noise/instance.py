@@ -52,7 +52,7 @@ class Instance(Noise):
     def draw(self, task: Task) -> Labels:
         if self.convention == "jal":
             return self._published(task)
-        words = rng.words(3 * len(task.clean), task.seed, "noise", self.name).reshape(-1, 3)
+        words = rng.random_uint64(3 * len(task.clean), task.seed, "noise", self.name).reshape(-1, 3)
         if self.convention == "xia":
             if not self.allow_wrong_rate:
                 instead = "use convention=logitclip for an exact share"
@@ -66,7 +66,9 @@ class Instance(Noise):
         mean, spread = _moments(inputs)
         shape = inputs[0].size, task.num_classes
         for c in np.unique(task.clean[flipped]).tolist():
-            weights = _normal(_even(rng.words(math.prod(shape), task.seed, "noise", self.name, c))).reshape(shape)
+            weights = _normal(_even(rng.random_uint64(math.prod(shape), task.seed, "noise", self.name, c))).reshape(
+                shape
+            )
             for rows in _chunks(np.flatnonzero(flipped & (task.clean == c))):
                 x = ((inputs[rows] - mean) / spread).reshape(len(rows), -1)
                 given[rows] = _suggested(x, weights, c, _even(words[rows, 2]))
@@ -137,7 +139,7 @@ def cut_normal_mean(mean: float) -> float:
 def _inputs(task: Task) -> npt.NDArray[Any]:
     inputs = task.inputs.detach().cpu().numpy() if isinstance(task.inputs, torch.Tensor) else task.inputs
     if not isinstance(inputs, np.ndarray) or inputs.ndim < 2 or inputs.dtype.kind not in "uif":
-        got = "none" if inputs is None else type(inputs).__name__
+        got = "none" if inputs is None else f"{type(inputs).__name__}; symmetric, asymmetric and pairflip take any data"
         raise InputError(
             "instance noise looks at the inputs: corrupt(..., inputs=X) with images (N, C, H, W) or features (N, D) "
             f"as numbers in memory; got {got}"

@@ -13,23 +13,26 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from noiseproof import losses, methods
+from noiseproof import losses, methods, models
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
-from noiseproof.methods import METHODS, split_additions
+from noiseproof.methods import METHODS, split_additions, with_loss
 from noiseproof.methods import Method as Rule
 from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, written
+from noiseproof.runtime import own_parts
 from noiseproof.storage import files
 from noiseproof.text import Call, parse_call, parse_sum
 
-__all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "names"]
+__all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "names", "register"]
 
 _FOLDER = Path(__file__).parent
 _LARGEST = 2**20  # bytes
+_PREPROCESSING = ("mean", "std", "resize", "crop")  # of [augment]: what a pretrained network asks for
+_REGISTERED: dict[str, dict[str, Any]] = {}  # the user's own, by name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Method:
     """Method of a recipe: a loss with its regularisers, as a row of a table names it.
 
@@ -60,6 +63,16 @@ class Method:
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "source")
         }
         return written("method", values | {"loss": str(self.loss)}, _defaults(Method))
+
+    def __eq__(self, other: object) -> bool:
+        """True for the same name, source and settings; losses by `same_as`."""
+        if not isinstance(other, Method):
+            return NotImplemented
+        ours, theirs = (self.name, self.source, self.settings()), (other.name, other.source, other.settings())
+        return ours == theirs and self.loss.same_as(other.loss)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.source))
 
     def rule(self) -> Rule:
         """The method itself, without state: what training asks for losses and predictions."""
@@ -141,22 +154,22 @@ class Recipe:
     def _rule(self, text: str) -> Rule:
         call = _one_call(text)
         if call is not None and call.name.lower() in METHODS:
-            named = {key: self._loss_text(value) if key == "loss" else value for key, value in call.named}
-            return METHODS[call.name].build(replace(call, named=tuple(named.items())))
+            return METHODS[call.name].build(with_loss(call, self._loss_text))
         for _, each in parse_sum(text, nested=True):
             if each.name not in LOSSES and each.name.lower() not in LOSSES and each.name not in METHODS:
-                known = [*self.methods, *METHODS.names(), *LOSSES.names()]
+                others = [name for name in METHODS.names() if name not in self.methods]
+                known = [*self.methods, *others, *LOSSES.names()]
                 raise UnknownNameError(
                     f"no method or loss named {each.name!r}{did_you_mean(text.strip(), known)} (recipe {self.name} has "
-                    f"the methods {', '.join(self.methods)}; there are also {', '.join(METHODS.names())}; any loss "
+                    f"the methods {', '.join(self.methods)}; there are also {', '.join(others)}; any loss "
                     "text works too, see `noiseproof list losses`)"
                 )
         return methods.parse(text)
 
-    def _loss_text(self, value: Any) -> Any:
+    def _loss_text(self, text: str) -> str:
         """The loss of a method of this recipe, where a loss is named by it: `elr(loss=jal-ce)`."""
-        entry = self.methods.get(value.lower()) if isinstance(value, str) else None
-        return value if entry is None or entry.loss is None else entry.loss
+        entry = self.methods.get(text.lower())
+        return text if entry is None or entry.loss is None else entry.loss
 
     def settings(self) -> dict[str, Any]:
         """The protocol as plain values: what decides a run beside its method."""
@@ -175,8 +188,35 @@ def _defaults(kind: type[Any]) -> dict[str, Any]:
 
 
 def names() -> list[str]:
-    """The recipes that come with the package."""
-    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    """The recipes that come with the package, and those that were registered."""
+    return sorted([*(path.stem for path in _FOLDER.glob("*.toml")), *_REGISTERED])
+
+
+def register(name: str, text: str) -> None:
+    """Give a recipe of your own a name, in a file that `--import` loads.
+
+    Args:
+        name: as `--recipe` and grids call it; a data set of the same name is trained by it.
+        text: what a recipe file holds, TOML.
+
+    Raises:
+        InputError: the name is taken, or the text is no recipe.
+    """
+    if name in names() or not name or name.endswith(".toml"):
+        raise InputError(f"a recipe cannot be named {name!r}: there is one, or it is no name; choose another")
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"recipe {name} is not TOML: {error}") from None
+    network = values["model"].get("name") if isinstance(values.get("model"), dict) else None
+    if isinstance(network, str) and ":" in network:  # now, while what lies beside the file that registers it is found
+        values["model"]["name"] = own_parts.canonical(network)
+    _REGISTERED[name] = values
+    try:
+        load(name)
+    except Exception:
+        del _REGISTERED[name]
+        raise
 
 
 def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -194,16 +234,44 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe
         >>> load("cifar10", {"train.epochs": 10}).train.epochs
         10
     """
-    path = _find(name)
-    values = _read(path)
+    values, known = _values(name)
     overrides = dict(overrides or {})
     if "model.name" in overrides and overrides["model.name"] != values.get("model", {}).get("name"):
         values = values | {"model": {}}  # another network's parameters are not this one's
+        if models.is_of_library(str(overrides["model.name"])):
+            kept = {key: value for key, value in values.get("augment", {}).items() if key not in _PREPROCESSING}
+            values = values | {"augment": kept}
     for key, value in overrides.items():
         values = _set(values, key.split("."), value)
     where = str(name) if not overrides else f"{name} with {', '.join(overrides)}"
-    file: File = check(values, f"recipe {where}")
-    return Recipe(path.stem, file.source, file.model, file.train, file.augment, file.methods)
+    file: File = check(_as_pretrained(values), f"recipe {where}")
+    return Recipe(known, file.source, file.model, file.train, file.augment, file.methods)
+
+
+def _as_pretrained(values: dict[str, Any]) -> dict[str, Any]:
+    """Values with the preprocessing of a network of another library, where the recipe says nothing of its own."""
+    network = values.get("model", {}).get("name") if isinstance(values.get("model"), dict) else None
+    augment = values.get("augment", {})
+    if not isinstance(network, str) or not models.is_of_library(network) or not isinstance(augment, dict):
+        return values
+    found = models.preprocessing_of(network)
+    if {"mean", "std"} & augment.keys():
+        found = {key: value for key, value in found.items() if key not in ("mean", "std")}
+    if {"resize", "crop"} & augment.keys():
+        side = augment.get("crop", augment.get("resize"))
+        found |= {"resize": side} if isinstance(side, list | tuple) else {"resize": side, "crop": side}
+        found = found if not isinstance(side, list | tuple) else {k: v for k, v in found.items() if k != "crop"}
+    return values | {"augment": {**found, **augment}}
+
+
+def _values(name: str | Path) -> tuple[dict[str, Any], str]:
+    """The values of a recipe, those that it extends included, and its name."""
+    own = _REGISTERED.get(str(name))
+    if own is None:
+        path = _find(name)
+        return _read(path), path.stem
+    parent = own.get("extends")
+    return (own if parent is None else _merge(_values(parent)[0], own)), str(name)
 
 
 def _find(name: str | Path) -> Path:
@@ -221,7 +289,7 @@ def _find(name: str | Path) -> Path:
 
 
 @lru_cache
-def _parse(path: Path, changed: int) -> dict[str, Any]:
+def _parse(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
     try:
         return tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
@@ -233,13 +301,16 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in chain:
         circle = " extends ".join(map(str, (*chain, path)))
         raise InputError(f"{circle}: a recipe cannot extend itself; remove one of these lines")
-    own = _parse(path, path.stat().st_mtime_ns)
+    found = path.stat()
+    own = _parse(path, (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
     parent = own.get("extends")
     if parent is None:
         return own
     if not isinstance(parent, str):
         raise InputError(f"{path}: extends must name a recipe, got {parent!r}")
     beside = path.parent / parent
+    if not _is_file(beside) and parent in _REGISTERED:
+        return _merge(_values(parent)[0], own)
     return _merge(_read(beside if _is_file(beside) else _find(parent), (*chain, path)), own)
 
 

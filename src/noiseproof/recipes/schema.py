@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from noiseproof import models
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.errors import InputError, did_you_mean
+from noiseproof.registry import Entry
 from noiseproof.runtime import own_parts
-from noiseproof.text import Entry
 
 __all__ = ["File", "MethodEntry", "Model", "Train", "When", "check", "written"]
 
@@ -28,12 +28,13 @@ class _Strict(BaseModel):
 
 
 class Model(_Strict):
-    """The network, registered or "my_model:Net"; keys beside `name` and `weights` are its constructor's parameters."""
+    """The network, registered or "my_model:Net"; keys beside those below are its constructor's parameters."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
     weights: str | None = None  # a file of starting weights, or the name of torchvision's
+    features: str | None = None  # a frozen extractor, such as "lite0(side=96)": the network learns on its vectors
 
     @model_validator(mode="before")
     @classmethod
@@ -52,6 +53,7 @@ class Train(_Strict):
     epochs: Count
     batch_size: Count
     samples: Count | None = None  # train on the first so many samples only; None: on all
+    hold_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of each given class that is only judged, not trained
     eval_batch_size: Count = 1000  # changes no number: nothing in evaluation depends on the batch
     optimizer: Literal["sgd", "adam"] = "sgd"
     lr: Positive
@@ -62,6 +64,9 @@ class Train(_Strict):
     step_factor: Positive = 0.1
     clip_norm: NotNegative = 0.0  # 0 clips nothing
     l2: NotNegative = 0.0  # weight decay of methods that do not say otherwise
+    max_steps: Count | None = None  # training ends after so many steps, in the middle of an epoch if need be
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # each layer's rate is this times that of the next one
+    frozen_layers: Annotated[int, Field(ge=0)] = 0  # so many first layers keep their starting weights
 
 
 class When(_Strict):
@@ -104,6 +109,12 @@ class File(_Strict):
     train: Train
     augment: Augment = Augment()
     methods: dict[str, MethodEntry] = {}
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _extra_is_a_list(cls, values: Any) -> Any:
+        one = isinstance(values, dict) and isinstance(values.get("extra"), str)
+        return values | {"extra": [values["extra"]]} if one else values
 
 
 #: The keys of the first version, which the name of a run holds whatever their values.
@@ -155,13 +166,13 @@ def check(values: dict[str, Any], where: str) -> File:
 
 def _checked(model: Model, where: str) -> Model:
     """The model, which exists and takes these parameters; the user's own by a name that holds on every machine."""
-    if ":" in model.name:
+    if ":" in model.name and not models.is_of_library(model.name):
         model = model.model_copy(update={"name": own_parts.canonical(model.name)})
     entry = models.entry_of(model.name)
     known = models.option_names(entry)
     for key, value in model.options.items():
         if key not in known:
-            accepted = ", ".join(["name", "weights", *known])
+            accepted = ", ".join([*Model.model_fields, *known])
             raise InputError(
                 f"{where}: no key 'model.{key}' for the model {model.name} (there are: {accepted})"
                 f"{did_you_mean(key, known)}"
@@ -192,7 +203,8 @@ def _sentence(error: Any) -> str:
         return f"no key {key!r} (there are: {', '.join(known)}){did_you_mean(place[-1], known)}"
     if error["type"] == "missing":
         return f'{key} is missing; write it, or extends = "digits" to take what is not said from there'
-    return f"{key}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+    got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"  # of a whole table: it is named
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}{got}"
 
 
 def _keys(place: Sequence[str]) -> list[str]:

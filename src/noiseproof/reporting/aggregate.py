@@ -16,7 +16,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from noiseproof.errors import InputError
-from noiseproof.experiments.names import words
+from noiseproof.experiments.run_id import words
 from noiseproof.text import parse_call, write_value
 
 __all__ = ["Aggregate", "Record", "aggregate", "flat", "method_order", "noise_order", "plain", "short_noise"]

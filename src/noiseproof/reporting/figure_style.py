@@ -9,14 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from noiseproof.errors import InputError
 from noiseproof.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
-__all__ = ["COLUMN", "PALETTE", "grid", "legend", "looks", "panels", "picture", "save", "tint", "wrap"]
+__all__ = [
+    "COLUMN", "PALETTE", "colour_bar", "grid", "legend", "looks", "matrix", "panels", "picture", "save", "tint", "wrap",
+]  # fmt: skip
 
 COLUMN = 3.4  # inches, a column of a two-column page
 
@@ -29,8 +36,9 @@ _DASHES = ["-", "--", ":", "-."]
 
 
 def tint(index: int) -> dict[str, Any]:
-    """Colour and dashes of the index-th line; ten colours, then the next dashes."""
-    return {"color": PALETTE[index % len(PALETTE)], "linestyle": _DASHES[index // len(PALETTE) % len(_DASHES)]}
+    """Colour and dashes of the index-th line: neighbours differ in both, forty lines in one of them."""
+    dashes = _DASHES[(index + index // len(PALETTE)) % len(_DASHES)]
+    return {"color": PALETTE[index % len(PALETTE)], "linestyle": dashes}
 
 
 @contextmanager
@@ -77,6 +85,45 @@ def panels(count: int, *, height: float = 2.2, most: int = 3, width: float = COL
     return figure, axes
 
 
+_NUMBERED = 14  # classes of a matrix whose cells hold their numbers
+_NAMED = 30  # classes of a matrix that are named along its sides
+
+
+def matrix(axis: Axes, values: npt.NDArray[np.float64], names: Sequence[str] | None = None) -> AxesImage:
+    """Draw a matrix of shares: a row for each clean label, a column for each given label.
+
+    Args:
+        axis: where to draw.
+        values: (K, K), each row sums to 1.
+        names: of the classes; their numbers if there are none.
+
+    Returns:
+        The image, for `colour_bar`.
+    """
+    count = len(values)
+    image = axis.imshow(values, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axis.set(xlabel="given label", ylabel="clean label")
+    axis.spines[:].set_visible(False)
+    if count <= _NAMED and (names is not None or count <= _NUMBERED):
+        shown = list(map(str, range(count))) if names is None else [wrap(name, 1.2, size=7, most=1) for name in names]
+        turned: dict[str, Any] = {"rotation": 60, "ha": "right"} if max(map(len, shown)) > 2 else {}
+        axis.set_xticks(range(count), shown, **turned)
+        axis.set_yticks(range(count), shown)
+    size = 6 if count <= 10 else 5
+    for (i, j), value in np.ndenumerate(values) if count <= _NUMBERED else ():
+        if value >= 0.005:
+            text = f"{value:.2f}".removeprefix("0") if value < 0.995 else "1"
+            axis.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if value > 0.5 else "black")
+    return image
+
+
+def colour_bar(figure: Figure, drawn: ScalarMappable, axes: Sequence[Axes], label: str) -> None:
+    """One colour bar for all these panels, at their right."""
+    bar = figure.colorbar(drawn, ax=list(axes), shrink=0.8, aspect=25, pad=0.02)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+
+
 def save(figure: Figure, path: str | Path) -> list[Path]:
     """Write a PNG and a PDF beside each other, or the one that the name's ending asks for; the same figure, same bytes.
 
@@ -100,8 +147,8 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
 def picture(figure: Figure, form: str = "png") -> bytes:
     """The figure's bytes; they hold no date."""
     out = io.BytesIO()
-    metadata = {"CreationDate": None} if form == "pdf" else {"Software": None}
-    figure.savefig(out, format=form, dpi=200, metadata=metadata)
+    dates: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+    figure.savefig(out, format=form, dpi=200, metadata=dates[form])
     return out.getvalue()
 
 

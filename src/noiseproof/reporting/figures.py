@@ -14,11 +14,13 @@ from noiseproof.errors import InputError
 from noiseproof.escaping import visible
 from noiseproof.reporting import figure_style
 from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, method_order, short_noise
+from noiseproof.reporting.humanize import counted
 from noiseproof.reporting.tables import variants
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 __all__ = [
     "curves",
@@ -45,7 +47,7 @@ def named(table: Sequence[Aggregate]) -> list[str]:
 
 
 def place(row: Aggregate, all_rows: Sequence[Aggregate]) -> str:
-    """The head of the panel that a row belongs to: its data set, if there are several, and its noise."""
+    """The head of the panel that a row belongs to: its data set and its noise."""
     noise = short_noise(row.noise)
     if len({(one.noise, one.shared["convention"]) for one in all_rows}) > len({one.noise for one in all_rows}):
         noise += f" [{row.shared['convention'] or 'no convention'}]"
@@ -55,7 +57,7 @@ def place(row: Aggregate, all_rows: Sequence[Aggregate]) -> str:
         if len({name for name, _ in sources}) == len(sources)
         else f"{row.data} {row.shared['fingerprint'][:8]}"
     )
-    return visible(f"{data}, {noise}" if len(sources) > 1 else noise)
+    return visible(f"{data}, {noise}")
 
 
 # Curves
@@ -121,9 +123,22 @@ def _draw_lines(
     for name, row in lines:
         _band(axis, row, name, tints[name])
     axis.set(xlabel="epoch", ylabel="test accuracy (%)")
-    axis.set_title(figure_style.wrap(head, 2.3), loc="left")
+    axis.set_title(f"{figure_style.wrap(head, 2.3)}\n{_averaged([row.n for _, row in lines])}", loc="left")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.margins(x=0.01)
+
+
+def _averaged(seeds: Sequence[int]) -> str:
+    """Description of a line and its band, for lines over these numbers of seeds.
+
+    Example:
+        >>> _averaged([3, 3]), _averaged([1])
+        ('mean of 3 seeds, band ± 1 std', '1 seed')
+    """
+    if max(seeds) == 1:
+        return "1 seed"
+    count = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(max(seeds))
+    return f"mean of {count} seeds, band ± 1 std"
 
 
 def _curve(record: Record) -> list[float]:
@@ -138,11 +153,13 @@ def _band(axis: Axes, row: Aggregate, name: str, tint: dict[str, Any]) -> None:
     mean = values.mean(0)
     axis.plot(epochs, mean, label=name, marker="o" if len(epochs) == 1 else None, **tint)
     if len(values) > 1:
-        spread = values.std(0, ddof=1)
-        axis.fill_between(epochs, mean - spread, mean + spread, color=tint["color"], alpha=0.15, linewidth=0)
+        std = values.std(0, ddof=1)
+        axis.fill_between(epochs, mean - std, mean + std, color=tint["color"], alpha=0.15, linewidth=0)
 
 
 # The noise as it came out
+
+_SHARE = "share of the clean class"
 
 
 def transition(records: Iterable[Record], path: str | Path) -> list[Path]:
@@ -158,17 +175,17 @@ def transition(records: Iterable[Record], path: str | Path) -> list[Path]:
 def draw_transition(records: Iterable[Record]) -> Figure:
     """The figure that `transition` writes."""
     by_place = _matrices(records)
-    figure, axes = figure_style.panels(len(by_place), height=2.9, width=2.9)
-    for axis, (head, group) in zip(axes, by_place.items(), strict=True):
-        _heat(axis, head, group)
+    figure, axes = figure_style.panels(len(by_place), height=2.9, width=3.2)
+    images = [_heat(axis, head, group) for axis, (head, group) in zip(axes, by_place.items(), strict=True)]
+    figure_style.colour_bar(figure, images[0], axes, _SHARE)
     return figure
 
 
 def each_transition(records: Iterable[Record]) -> Iterator[tuple[str, Figure]]:
     """The panels of `draw_transition` as figures of their own, with their heads."""
     for head, group in _matrices(records).items():
-        figure, axes = figure_style.panels(1, height=2.9, width=2.9)
-        _heat(axes[0], head, group)
+        figure, axes = figure_style.panels(1, height=2.9, width=3.2)
+        figure_style.colour_bar(figure, _heat(axes[0], head, group), axes, _SHARE)
         yield head, figure
 
 
@@ -188,22 +205,12 @@ def _matrix(record: Record) -> list[list[float]]:
     return found
 
 
-def _heat(axis: Axes, head: str, group: Mapping[str, Record]) -> None:
+def _heat(axis: Axes, head: str, group: Mapping[str, Record]) -> AxesImage:
     values = np.array([_matrix(record) for record in group.values()]).mean(0)
     rate = np.mean([record["noise"]["rate"] for record in group.values()])
-    axis.imshow(values, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    axis.set(xlabel="given label", ylabel="clean label")
-    axis.set_title(f"{figure_style.wrap(head, 2.1)}\nrealised rate {rate:.3f}", loc="left")
-    axis.spines[:].set_visible(False)
-    if len(values) > 14:
-        return
-    axis.set_xticks(range(len(values)))
-    axis.set_yticks(range(len(values)))
-    size = 6 if len(values) <= 10 else 5
-    for (i, j), value in np.ndenumerate(values):
-        if value >= 0.005:
-            text = f"{value:.2f}".removeprefix("0") if value < 0.995 else "1"
-            axis.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if value > 0.5 else "black")
+    drawn = f"realised rate {rate:.3f}, {counted(len(group), 'draw')}"
+    axis.set_title(f"{figure_style.wrap(head, 2.1)}\n{drawn}", loc="left")
+    return figure_style.matrix(axis, values)
 
 
 # The shape of a loss

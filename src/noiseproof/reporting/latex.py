@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from noiseproof.escaping import latex as escape
@@ -37,13 +38,24 @@ def table(table: Table) -> str:
         *(f"    {_line(table, line)} \\\\" for line in table.rows),
         r"    \bottomrule",
         r"  \end{tabular}",
-        rf"  \caption{{{escape(table.title)}}}",
+        rf"  \caption{{{escape(table.caption(), None)}}}",
+        rf"  \label{{{_label(table)}}}",
         r"  \par\raggedright\footnotesize",
         *(rf"  \par \textsuperscript{{{i}}} {escape(note, None)}" for i, note in enumerate(table.notes, 1)),
-        *(rf"  \par {escape(remark, None)}" for remark in table.closing()),
+        *(rf"  \par {escape(remark, None)}" for remark in table.closing()[len(table.remarks[:1]) :]),
         rf"\end{{table{'*' if wide else ''}}}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _label(table: Table) -> str:
+    """The label by which a text refers to the table.
+
+    Example:
+        >>> _label(Table("cifar10, recipe small-cifar10", ("method",), ("clean",), ()))
+        'tab:cifar10-recipe-small-cifar10'
+    """
+    return "tab:" + (re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-") or "results")
 
 
 def _line(table: Table, line: TableRow) -> str:

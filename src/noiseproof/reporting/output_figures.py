@@ -66,11 +66,14 @@ def _first_of_each(records: Iterable[Record], arrays: FindArrays, needed: Sequen
     table = aggregate(records)
     found = []
     for row, name in zip(table, named(table), strict=True):
-        kept = next((kept for record in row.records if (kept := arrays(record))), None)
+        seed, kept = next(
+            ((record["run"]["seed"], kept) for record in row.records if (kept := arrays(record))), (None, None)
+        )
         if kept is not None:
             if missing := [key for key in needed if key not in kept]:
                 raise DataError(f"the arrays kept by {name} lack {', '.join(missing)}")
-            found.append((f"{figure_style.wrap(name, 1.5)}\n{figure_style.wrap(place(row, table), 1.5)}", kept))
+            head = [figure_style.wrap(text, 1.5) for text in (name, place(row, table), f"seed {seed}")]
+            found.append(("\n".join(head), kept))
     if not found:
         raise DataMissingError("no run kept its outputs; run again with --keep-outputs")
     if len(found) > _MOST:
@@ -169,7 +172,7 @@ def tsne(records: Iterable[Record], path: str | Path, *, arrays: FindArrays) -> 
 def draw_tsne(records: Iterable[Record], arrays: FindArrays) -> Figure:
     """The figure that `tsne` writes."""
     found = _first_of_each(records, arrays, ["test_features", "test_clean"])
-    figure, axes = figure_style.panels(len(found), most=4, height=2.6, width=2.4)
+    figure, axes = figure_style.panels(len(found), most=2, height=2.5, width=2.1)
     for axis, (head, kept) in zip(axes, found, strict=True):
         features, clean = kept["test_features"].astype(np.float32), kept["test_clean"]
         silhouette, neighbours = separation(features, clean)

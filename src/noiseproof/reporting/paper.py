@@ -237,10 +237,10 @@ def _departures(row: Aggregate) -> Iterator[str]:
     recipe = recipes.load(row.data.partition(" on ")[0])
     method = recipe.method(row.method, row.noise).settings()
     wanted = {"loss": method.pop("loss"), **flat({"settings": {**recipe.settings(), "method": method}})}
-    told = {key: value for key, value in row.shared.items() if key == "loss" or key.startswith("settings.")}
-    for key in sorted((wanted.keys() | told.keys()) - {"settings.train.eval_batch_size"}):
-        if wanted.get(key) != told.get(key):
-            yield f"{plain(key)} is {told.get(key)}, the recipe's is {wanted.get(key)}"
+    said = {key: value for key, value in row.shared.items() if key == "loss" or key.startswith("settings.")}
+    for key in sorted((wanted.keys() | said.keys()) - {"settings.train.eval_batch_size"}):
+        if wanted.get(key) != said.get(key):
+            yield f"{plain(key)} is {said.get(key)}, the recipe's is {wanted.get(key)}"
     if row.shared["selection"] != "last epoch":
         yield f"the epoch is chosen by {row.shared['selection']}, the paper's is the last"
 

@@ -125,7 +125,7 @@ def _seen(value: object) -> object:
 def _trusted(text: str) -> object:
     from markupsafe import Markup
 
-    return Markup(text)
+    return Markup(text)  # noqa: S704 - escaped where it is made
 
 
 # What it says
@@ -169,8 +169,8 @@ def _headlines(records: Sequence[Record]) -> Iterator[str]:
         )
         text += f"{ahead:.2f} points above {second.method}"
         if first.std is not None and second.std is not None:
-            spread = 2 * (first.std**2 / first.n + second.std**2 / second.n) ** 0.5
-            text += f", {'more' if ahead > spread else 'no more'} than the seeds explain (±{spread:.2f})"
+            std = 2 * (first.std**2 / first.n + second.std**2 / second.n) ** 0.5
+            text += f", {'more' if ahead > std else 'no more'} than the seeds explain (±{std:.2f})"
         yield text + "."
 
 
@@ -221,8 +221,8 @@ def _fitted(made: Sequence[Aggregate]) -> Table | None:
     """Training-set health of the networks, mean over the seeds; None if no run recorded it."""
     looked = [row for row in made if any(record["health"] for record in row.records)]
     known = {key for row in looked for record in row.records for key in record["health"]}
-    told = _FITTED.keys() - ({"fitted", "stuck"} if "clean_fitted" in known else set())
-    keys = [key for key in _FITTED if key in known & told]
+    shown = _FITTED.keys() - ({"fitted", "stuck"} if "clean_fitted" in known else set())
+    keys = [key for key in _FITTED if key in known & shown]
     if not keys:
         return None
     lines, advice = [], []

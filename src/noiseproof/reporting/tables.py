@@ -78,6 +78,11 @@ class Table:
         marked = any(cell.mark for line in self.rows for cell in line.cells)
         return (*self.remarks, *([f"Best in bold, second best {second}."] if marked else []))
 
+    def caption(self) -> str:
+        """Data, label noise, what the numbers are and over how many seeds, as a table away from its page needs them."""
+        what = self.remarks[:1]
+        return " ".join([f"{self.title}; label noise: {', '.join(self.columns)}.", *what])
+
 
 def number(mean: float, std: float | None, *, signed: bool = False) -> str:
     """A mean with its standard deviation, as the tables of the field write it.
@@ -213,14 +218,23 @@ def _remarks(group: Sequence[Aggregate], usual: int, lines: Sequence[TableRow]) 
     missing = f" {MISSING} means no record." if any(cell == Cell() for line in lines for cell in line.cells) else ""
     seeds = f"mean ± sample standard deviation over {usual} seeds" if usual > 1 else "one seed"
     yield f"Test accuracy in percent, {seeds}{of}.{missing}"
-    for key in sorted({key for row in group for key in row.shared if key.startswith(_PROTOCOL)}):
+    own = list(dict.fromkeys(row.method for row in group if _own_loop(row)))
+    if own:
+        yield f"Trained by a loop of the user's own, not by the recipe: {', '.join(own)}."
+    ours = [row for row in group if not _own_loop(row)]
+    for key in sorted({key for row in ours for key in row.shared if key.startswith(_PROTOCOL)}):
         by_value: dict[str, dict[str, None]] = defaultdict(dict)
-        for row in group:
+        for row in ours:
             by_value[str(row.shared.get(key))][row.method] = None
         if len(by_value) > 1:
             said = "; ".join(f"{value} for {', '.join(methods)}" for value, methods in sorted(by_value.items()))
             yield f"Not all rows were trained alike: {plain(key)} is {said}."
     yield from _computed_with(group)
+
+
+def _own_loop(row: Aggregate) -> bool:
+    """Test for the records of `experiments.Experiment`."""
+    return any(key.startswith("code loop ") for key in row.shared)
 
 
 def _computed_with(group: Iterable[Aggregate]) -> Iterator[str]:

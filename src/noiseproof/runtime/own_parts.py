@@ -25,7 +25,18 @@ from typing import Any
 
 from noiseproof.errors import DataMissingError, InputError, NoiseproofError, UnknownNameError, did_you_mean
 
-__all__ = ["Carried", "Part", "attribute", "canonical", "install", "load", "loaded", "part_of"]
+__all__ = [
+    "Carried",
+    "Part",
+    "attribute",
+    "canonical",
+    "in_own_code",
+    "install",
+    "load",
+    "loaded",
+    "modules_of",
+    "part_of",
+]
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class Part:
 
 
 _LOADED: dict[str, Part] = {}
+_LOADING: dict[str, Path] = {}  # files by the module's name, the innermost last; a module that is no file has its name
 
 
 def loaded() -> tuple[Part, ...]:
@@ -65,7 +77,18 @@ def loaded() -> tuple[Part, ...]:
 def part_of(thing: object) -> Part | None:
     """The part that a class or function was defined in; None for what comes with a package."""
     name = getattr(thing, "__module__", None) or getattr(type(thing), "__module__", None)
-    return next((part for part in _LOADED.values() if name in _modules_of(part)), None)
+    return next((part for part in _LOADED.values() if name in modules_of(part)), None)
+
+
+def in_own_code(error: BaseException) -> str:
+    """The error with the file, line and function of the user's parts that it came from; "" if it came from none."""
+    known = {str(Path(part.root, name)): name for part in _LOADED.values() for name, _ in part.files}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in known]
+    if not frames:
+        return ""
+    last = frames[-1]
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return f"{known[last.filename]}, line {last.lineno}, in {last.name}: {text}"
 
 
 def load(spec: str, *, beside: Path | None = None) -> Part:
@@ -99,17 +122,17 @@ def load(spec: str, *, beside: Path | None = None) -> Part:
 def canonical(spec: str) -> str:
     """The text "my_model:Net" of "../code/my_model.py:Net": the same wherever the file lies."""
     module_spec, _, name = spec.rpartition(":")
-    return f"{load(module_spec).module}:{name}"
+    return f"{_module_of(module_spec)}:{name}"
 
 
 def attribute(spec: str) -> Any:
-    """What "my_model:Net" or "my_model.py:Net" names: an attribute of a module of the user's.
+    """Attribute of a module of the user's, named as "my_model:Net" or "my_model.py:Net".
 
     Raises:
         UnknownNameError: the module has no such attribute; otherwise as `load`.
     """
     module_spec, _, name = spec.rpartition(":")
-    module = sys.modules[load(module_spec).module]
+    module = sys.modules[_module_of(module_spec)]
     if not hasattr(module, name):
         known = [key for key, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
         there = f" (there are: {', '.join(known)})" if known else ""
@@ -134,6 +157,16 @@ def install(parts: Sequence[Part]) -> None:
         _import(part.module, [str(root)], None if "." in part.module else root / part.files[0][0])
 
 
+def _module_of(spec: str) -> str:
+    """The name of a module, loaded if need be; one that is being loaded may name itself and what lies beside it."""
+    if spec in _LOADING:
+        return spec
+    beside = next(reversed(_LOADING.values())).parent if _LOADING else None
+    path = _file(spec, beside) if _LOADING else None
+    itself = next((name for name, loading in _LOADING.items() if loading == path), None)
+    return itself or load(spec, beside=beside).module
+
+
 class Carried:
     """A call that brings the loaded parts along: the process that unpickles it loads them first."""
 
@@ -149,7 +182,7 @@ class Carried:
 
 def _unpack(parts: Sequence[Part], packed: bytes) -> Carried:
     install(parts)
-    return Carried(pickle.loads(packed))
+    return Carried(pickle.loads(packed))  # noqa: S301 - packed by the parent process beside the user's own code
 
 
 def _file(spec: str, beside: Path | None) -> Path | None:
@@ -178,7 +211,7 @@ def _is_file(path: Path) -> bool:
 def _import(name: str, folders: list[str], path: Path | None = None) -> Part:
     if name in _LOADED:
         return _LOADED[name]
-    with _first_on_path(folders):
+    with _first_on_path(folders), _loading(name, path):
         try:
             module = importlib.import_module(name) if path is None else _import_file(name, path)
         except NoiseproofError as error:
@@ -206,6 +239,15 @@ def _import_file(name: str, path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+@contextmanager
+def _loading(name: str, path: Path | None) -> Iterator[None]:
+    _LOADING[name] = path or Path(name)
+    try:
+        yield
+    finally:
+        _LOADING.pop(name, None)
 
 
 @contextmanager
@@ -252,7 +294,8 @@ def _imported_files(path: Path, root: Path) -> set[Path]:
     return {file.resolve() for file in found if file.is_relative_to(root)}
 
 
-def _modules_of(part: Part) -> set[str]:
+def modules_of(part: Part) -> set[str]:
+    """Names of the modules that a part is made of."""
     return {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name, _ in part.files} | {
         part.module
     }

@@ -26,6 +26,7 @@ from noiseproof.data.dataset import stratified
 from noiseproof.errors import DataError, InputError
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
+from noiseproof.recipes.content import method_content, recipe_content
 from noiseproof.runtime.own_code import code_of
 from noiseproof.storage import files
 from noiseproof.train import fit
@@ -51,7 +52,7 @@ class Choice:
 
     trials: tuple[Trial, ...]
     held_out: int
-    """How many samples they were judged on."""
+    """Number of samples they were judged on."""
 
     @property
     def method(self) -> str:
@@ -167,10 +168,11 @@ def _trial(blind: Data, method: Method, recipe: Recipe, seed: int, device: str, 
 def _key(blind: Data, method: Method, recipe: Recipe, seed: int) -> str:
     """Hash of everything that decides a trial."""
     labels = [hashlib.sha256(split.given.numpy().tobytes()).hexdigest() for split in (blind.train, blind.test)]
-    code = sorted({code_of(module) for module in method.loss.modules()})
+    code = {code_of(module) for module in method.loss.modules()}
+    code |= {*method_content(method).values(), *recipe_content(recipe).values()}
     weights = models.weights_content(recipe.model.weights) if recipe.model.weights else {}
-    told = [blind.fingerprint, labels, method.settings(), recipe.settings(), weights, seed, code]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    content = [blind.fingerprint, labels, method.settings(), recipe.settings(), weights, seed, sorted(code)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _kept(path: Path, method: str) -> Trial | None:

@@ -1,4 +1,4 @@
-"""How fast the losses are, forward and backward, beside torch's cross_entropy and two usual ways of writing them.
+"""Benchmark of the losses, forward and backward, beside torch's cross_entropy and two usual ways of writing them.
 
 The ways take turns within one process and on one thread. Each turn comes right after one of
 `torch.nn.functional.cross_entropy`; what counts is the median of the ratios of their CPU times. Each size has a process
@@ -11,12 +11,8 @@ is `torch.compile` of this library's formula.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
 import math
-import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -30,7 +26,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from noiseproof import __version__, losses
+from noiseproof.losses import _kernels
 from noiseproof.losses._kernels import cpu
+from noiseproof.speed.interleaved import Loss, Way, batch, peak, side_by_side, step
 from noiseproof.speed.processor import processor
 from noiseproof.speed.published_style import usual_loss
 from noiseproof.storage import files
@@ -50,15 +48,29 @@ COMPARED = (JAL, ANL, FOCAL[1])
 
 Size = tuple[int, int]
 Name = tuple[str, str]  # loss, way
-Loss = Callable[[Tensor, Tensor], Tensor]
-Way = Callable[[], object]
+
+
+def _without_node(loss: losses.Loss) -> Loss:
+    """The loss without its C++ node of autograd, if that was compiled."""
+
+    def value(scores: Tensor, target: Tensor) -> Tensor:
+        node, _kernels.cpp_node = _kernels.cpp_node, None
+        try:
+            without: Tensor = loss(scores, target)
+        finally:
+            _kernels.cpp_node = node
+        return without
+
+    return value
+
+
 WAYS: Mapping[str, Callable[[losses.Loss], Loss]] = {
     "noiseproof": lambda loss: loss,
+    "without_node": _without_node,
     "usual": usual_loss,
     "compiled": lambda loss: torch.compile(loss, dynamic=False),
 }
 Measured = TypeVar("Measured")
-Key = TypeVar("Key")
 
 
 def run(
@@ -92,6 +104,7 @@ def run(
         "what": "losses forward and backward: CPU time as a multiple of F.cross_entropy's, one thread",
         "device": processor(),
         "instructions": "closed form" if cpu.kernel is None else cpu.kernel.instructions,
+        "node": _kernels.cpp_node is not None,
         "threads": 1,
         "versions": {"noiseproof": __version__, "torch": torch.__version__},
         "date": datetime.now(UTC).date().isoformat(),
@@ -121,6 +134,8 @@ def _apart(measure: Callable[..., Measured], *arguments: object) -> Measured:
 def _rows(size: Size, texts: Sequence[str], compiled: Sequence[str], rounds: int) -> list[dict[str, Any]]:
     written = [text for text in texts if math.prod(size) < LARGE or text in COMPARED]
     plain = [(text, "noiseproof") for text in texts] + [(text, "usual") for text in written]
+    if math.prod(size) < SMALL and _kernels.cpp_node is not None:
+        plain += [(text, "without_node") for text in texts]
     unit, times = _apart(_times, size, plain, rounds)
     if compiled:
         times |= _apart(_times, size, [(text, "compiled") for text in texts if text in compiled], rounds)[1]
@@ -138,52 +153,13 @@ def _rows(size: Size, texts: Sequence[str], compiled: Sequence[str], rounds: int
 
 def _times(size: Size, names: Sequence[Name], rounds: int) -> tuple[float, dict[Name, float]]:
     """The seconds of cross_entropy, and of each (loss, way) its multiple of them."""
-    scores, target = _batch(*size)
-    ways = {(text, way): _step(WAYS[way](losses.parse(text)), scores, target) for text, way in names}
+    scores, target = batch(*size)
+    ways = {(text, way): step(WAYS[way](losses.parse(text)), scores, target) for text, way in names}
     for name in names:
         ways[name]()  # what compiles, compiles out of turn
     small, large = math.prod(size) < SMALL, math.prod(size) >= LARGE
     rounds, repeats = rounds * (10 if small else 1 if large else 2), 50 if small else 1
-    return _side_by_side(_step(F.cross_entropy, scores, target), ways, rounds, repeats)
-
-
-def _batch(rows: int, classes: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    scores = torch.randn(rows, classes, generator=generator, requires_grad=True)
-    return scores, torch.randint(classes, (rows,), generator=generator)
-
-
-def _step(loss: Loss, scores: Tensor, target: Tensor) -> Way:
-    def step() -> None:
-        scores.grad = None
-        loss(scores, target).backward()  # type: ignore[no-untyped-call]
-
-    return step
-
-
-def _side_by_side(unit: Way, ways: Mapping[Key, Way], rounds: int, repeats: int) -> tuple[float, dict[Key, float]]:
-    """The median CPU seconds of `unit`, and of each way the median of its multiples of the turn of `unit` before."""
-    units: list[float] = []
-    multiples: dict[Key, list[float]] = {name: [] for name in ways}
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, way in ways.items():
-                units.append(_turn(unit, repeats))
-                multiples[name].append(_turn(way, repeats) / units[-1])
-    finally:
-        gc.enable()
-    return statistics.median(units), {name: statistics.median(values) for name, values in multiples.items()}
-
-
-def _turn(way: Way, repeats: int) -> float:
-    """The CPU seconds of a call, after one that does not count: in training one loss is called again and again, too."""
-    way()
-    started = time.process_time()
-    for _ in range(repeats):
-        way()
-    return (time.process_time() - started) / repeats
+    return side_by_side(step(F.cross_entropy, scores, target), ways, rounds, repeats)
 
 
 # Options: each beside torch's own loss with the same option
@@ -191,7 +167,7 @@ def _turn(way: Way, repeats: int) -> float:
 
 def _options(size: Size, rounds: int) -> list[dict[str, Any]]:
     """Time and memory with label smoothing, probabilities, float64, and of the sigmoid form."""
-    scores, target = _batch(*size)
+    scores, target = batch(*size)
     soft = torch.randn(size, generator=torch.Generator().manual_seed(2)).softmax(1)
     smooth = partial(F.cross_entropy, label_smoothing=0.1)
     cases: dict[str, tuple[Loss, Callable[[str], Loss], Tensor, Tensor]] = {
@@ -202,11 +178,11 @@ def _options(size: Size, rounds: int) -> list[dict[str, Any]]:
     }
     measured = []
     for name, (usual, make, given, labels) in cases.items():
-        ways = {text: _step(make(text), given, labels) for text in ("ce", JAL, ANL, FOCAL[1])}
-        unit, times = _side_by_side(_step(usual, given, labels), ways, rounds, 1)
+        ways = {text: step(make(text), given, labels) for text in ("ce", JAL, ANL, FOCAL[1])}
+        unit, times = side_by_side(step(usual, given, labels), ways, rounds, 1)
         for text, way in ways.items():
             given.grad = None
-            extra = _peak(way)
+            extra = peak(way)
             measured.append(
                 {
                     "size": f"{size[0]} x {size[1]}",
@@ -244,46 +220,26 @@ def _option_goals(options: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _memory(size: Size) -> list[dict[str, Any]]:
     """The largest memory beyond the scores, in units of the scores."""
-    scores, target = _batch(*size)
+    scores, target = batch(*size)
     unit = scores.nbytes
     jal = losses.parse(JAL)
     ways = {
-        "F.cross_entropy": _step(F.cross_entropy, scores, target),
-        f"{JAL}, usual": _step(usual_loss(jal), scores, target),
-        f"{ANL}, usual": _step(usual_loss(losses.parse(ANL)), scores, target),
-        f"{JAL}, noiseproof": _step(jal, scores, target),
-        f"{ANL}, noiseproof": _step(losses.parse(ANL), scores, target),
-        f"{FOCAL[-1]}, noiseproof": _step(losses.parse(FOCAL[-1]), scores, target),
+        "F.cross_entropy": step(F.cross_entropy, scores, target),
+        f"{JAL}, usual": step(usual_loss(jal), scores, target),
+        f"{ANL}, usual": step(usual_loss(losses.parse(ANL)), scores, target),
+        f"{JAL}, noiseproof": step(jal, scores, target),
+        f"{ANL}, noiseproof": step(losses.parse(ANL), scores, target),
+        f"{FOCAL[-1]}, noiseproof": step(losses.parse(FOCAL[-1]), scores, target),
         f"{JAL}, noiseproof in place": lambda: losses.value_and_grad(jal, scores, target, inplace=True),
     }
     found = []
     for name, way in ways.items():
         scores.grad = None
-        extra = _peak(way)
+        extra = peak(way)
         found.append(
             {"size": f"{size[0]} x {size[1]}", "way": name, "extra": None if extra is None else round(extra / unit, 3)}
         )
     return found
-
-
-def _peak(way: Way) -> int | None:
-    """The bytes that a way needs beyond what is there before it; None where the system does not tell."""
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    try:
-        gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)
-        with reset.open("w") as peak:
-            peak.write("5")  # the highest mark starts anew
-        before = _status(status, "VmRSS")
-        way()
-        return _status(status, "VmHWM") - before
-    except (OSError, AttributeError):
-        return None
-
-
-def _status(path: Path, name: str) -> int:
-    line = next(line for line in path.read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) * 1024
 
 
 # The fused linear layer
@@ -294,10 +250,11 @@ def _linear(rows: int, features: int, classes: int, rounds: int) -> list[dict[st
     hidden = torch.randn(rows, features, generator=generator, requires_grad=True)
     weight = (torch.randn(classes, features, generator=generator) / features**0.5).requires_grad_()
     target = torch.randint(classes, (rows,), generator=generator)
-    jal = losses.parse(JAL)
+    jal, smoothed = losses.parse(JAL), losses.parse(JAL, label_smoothing=0.1)
+    soft = torch.zeros(rows, classes).scatter_(1, target[:, None], 1.0)
     chunked: Any = getattr(F, "linear_cross_entropy", None)  # torch's own, from 2.13 on
 
-    def step(value: Callable[[], Tensor]) -> Way:
+    def backward_of(value: Callable[[], Tensor]) -> Way:
         def way() -> None:
             hidden.grad = weight.grad = None
             value().backward()  # type: ignore[no-untyped-call]
@@ -305,13 +262,13 @@ def _linear(rows: int, features: int, classes: int, rounds: int) -> list[dict[st
         return way
 
     def separate(loss: Loss) -> Way:
-        return step(lambda: loss(F.linear(hidden, weight), target))
+        return backward_of(lambda: loss(F.linear(hidden, weight), target))
 
     cross_entropy = separate(F.cross_entropy)
     ways = {
         **(
             {
-                "F.linear_cross_entropy": step(
+                "F.linear_cross_entropy": backward_of(
                     lambda: chunked(hidden, weight, target, options=torch.nn.LinearCrossEntropyOptions())
                 )
             }
@@ -320,13 +277,15 @@ def _linear(rows: int, features: int, classes: int, rounds: int) -> list[dict[st
         ),
         f"linear + usual {JAL}": separate(usual_loss(jal)),
         f"linear + {JAL}": separate(jal),
-        f"linear_loss {JAL}": step(lambda: losses.linear_loss(jal, hidden, weight, target)),
+        f"linear_loss {JAL}, smoothed": backward_of(lambda: losses.linear_loss(smoothed, hidden, weight, target)),
+        f"linear_loss {JAL}, probabilities": backward_of(lambda: losses.linear_loss(jal, hidden, weight, soft)),
+        f"linear_loss {JAL}": backward_of(lambda: losses.linear_loss(jal, hidden, weight, target)),
     }
-    unit, times = _side_by_side(cross_entropy, ways, rounds, 1)
+    unit, times = side_by_side(cross_entropy, ways, rounds, 1)
     found = []
     for name, way in {"linear + F.cross_entropy": cross_entropy, **ways}.items():
         hidden.grad = weight.grad = None
-        extra = _peak(way)
+        extra = peak(way)
         found.append(
             {
                 "size": f"{rows} x {features} x {classes}",
@@ -360,7 +319,15 @@ def _goals(
     def column(name: str, size: str, texts: Iterable[str]) -> list[Any]:
         return [row[name] for row in rows if row["size"] == size and row["loss"] in texts]
 
-    for size, limit in (("128 x 10", 0.9), ("128 x 100", 1.0), ("8192 x 1000", 0.45), ("2048 x 32000", 0.45)):
+    compiled = _kernels.cpp_node is not None
+    for size, with_node, limit in (("128 x 10", 0.6, 0.95), ("128 x 100", 0.8, 1.2)):
+        plain = "without_node" if compiled else "noiseproof"
+        if compiled:
+            goal = f"one-pass losses at {size} with the C++ node, of F.cross_entropy"
+            most(goal, with_node, column("noiseproof", size, ONE_PASS))
+        goal = f"one-pass losses at {size} without the C++ node, of F.cross_entropy"
+        most(goal, limit, column(plain, size, ONE_PASS))
+    for size, limit in (("8192 x 1000", 0.45), ("2048 x 32000", 0.45)):
         most(f"one-pass losses at {size}, of F.cross_entropy", limit, column("noiseproof", size, ONE_PASS))
     for size, jal, anl in (("8192 x 1000", 20, 25), ("2048 x 32000", 12, 15)):
         most(f"normalized focal losses at {size}, of F.cross_entropy", 0.7, column("noiseproof", size, FOCAL))
@@ -372,5 +339,6 @@ def _goals(
     most("linear_loss, of linear + F.cross_entropy's time", 0.85, [fused[-1]["time"]])
     usual = next(row for row in fused if "usual" in row["way"])
     if usual["extra_mb"] and fused[-1]["extra_mb"]:
-        most("linear_loss, of the usual way's memory", 1 / 15, [fused[-1]["extra_mb"] / usual["extra_mb"]])
+        for row in (row for row in fused if row["way"].startswith("linear_loss")):
+            most(f"{row['way']}, of the usual way's memory", 1 / 15, [row["extra_mb"] / usual["extra_mb"]])
     return goals

@@ -1,4 +1,4 @@
-"""How fast the row kernel is on a GPU, beside compiled cross-entropies and beside a copy of the scores.
+"""Benchmark of the row kernel on a GPU, beside compiled cross-entropies and beside a copy of the scores.
 
 A loss must read N K scores and write as many gradients, so a copy is the floor. The ways take turns within one
 process; what counts is the median. Nobody has measured this yet: it waits for a GPU.

@@ -149,7 +149,7 @@ def _ours(data: Data, method: str, device: str, precision: str, steps: int, batc
     updates = _only_steps(training)
 
     def turn() -> None:
-        with flags("deterministic", training.place):
+        with flags("deterministic", training.config):
             for _ in range(steps):
                 next(updates)
 

@@ -200,7 +200,7 @@ def move_aside(path: Name, folder: Name) -> Path:
 
 
 def _moved(path: Path, target: Path) -> bool:
-    """Whether the file has another name now; not if somebody else has that name."""
+    """True if the file has another name now; not if another file has that name."""
     try:
         try:
             _link(path, target)
@@ -370,6 +370,10 @@ def _claim_and_rename(source: Path, target: Path) -> None:
         raise
 
 
+# A file system that cannot flush folders has nothing to flush.
+_NO_FOLDER_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+
+
 def _sync_folder(path: Path) -> None:
     """Flush the folder that holds `path`, so that the name itself survives a power cut."""
     try:
@@ -379,11 +383,7 @@ def _sync_folder(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        if error.errno in (
-            errno.EINVAL,
-            errno.ENOSYS,
-            errno.ENOTSUP,
-        ):  # a file system that cannot flush folders has nothing to flush
+        if error.errno in _NO_FOLDER_FLUSH:
             return
         raise DurabilityUncertain(
             f"{path} is written, but its folder could not be flushed to the disk ({error.strerror}); "

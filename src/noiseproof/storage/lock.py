@@ -43,7 +43,7 @@ class Lock:
     ended: threading.Event = dataclasses.field(default_factory=threading.Event, compare=False, repr=False)
 
     def held(self) -> bool:
-        """Whether it is still ours; false if its file was removed by hand or a higher number exists.
+        """True while it is ours; false if its file was removed by hand or a higher number exists.
 
         Raises:
             NotReadable: that cannot be seen now.
@@ -111,7 +111,7 @@ def take(folder: Path, part: Part = (1, 1)) -> Lock:
 
 
 class _Owner(NamedTuple):
-    """What a lock says of who wrote it."""
+    """Owner of a lock, as its file says."""
 
     process: Process
     since: str
@@ -130,7 +130,7 @@ class _Owner(NamedTuple):
         return cls(process, content["since"], "renewed" in content)
 
     def alive(self, path: Path) -> tuple[bool | None, str]:
-        """Whether it lives, None if nobody can tell from here; and the words for its last sign of life."""
+        """State of the owner, None if it cannot be seen from here; and the words for its last sign of life."""
         alive = self.process.alive()
         seen_dead = alive is False and self.process.boot == this_process().boot
         if alive or seen_dead or not self.renewed:

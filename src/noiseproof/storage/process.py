@@ -28,7 +28,7 @@ class Process:
     namespace: str = ""  # number of the PID namespace in which `pid` counts; empty where the system does not tell
 
     def alive(self) -> bool | None:
-        """Whether it still runs; None where that cannot be seen from here.
+        """True while it runs; None where that cannot be seen from here.
 
         It cannot be seen on another host, in another PID namespace (a container) and where /proc hides the processes
         of other users.
@@ -84,7 +84,7 @@ def _namespace() -> str:
 
 
 def _start(pid: int) -> str | None:
-    """When process `pid` started; empty if only its existence is known, None if there is no such process."""
+    """Start time of process `pid`; empty if only its existence is known, None if there is no such process."""
     if not _proc_is_ours():
         return _answers(pid)
     try:
@@ -98,7 +98,7 @@ def _start(pid: int) -> str | None:
 
 
 def _proc_is_ours() -> bool:
-    """Whether /proc counts processes as this one does; a new PID namespace may still see its parent's."""
+    """True if /proc counts processes as this one does; a new PID namespace may still see its parent's."""
     try:
         return os.readlink("/proc/self") == str(os.getpid())
     except OSError:

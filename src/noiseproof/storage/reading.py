@@ -62,7 +62,7 @@ def read(path: Name, *, at_most: int, follow: bool = False) -> bytes:
 
 
 def listing(folder: Name) -> list[Path]:
-    """What lies in a folder, in the order of the names; nothing if there is no such folder.
+    """Entries of a folder, in the order of the names; none if there is no such folder.
 
     Raises:
         DataError: it is no folder.

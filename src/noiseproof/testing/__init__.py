@@ -42,7 +42,7 @@ CHECKS: tuple[Check, ...] = (*VALUES, *OPTIONS, *SHAPES, *NUMERICS, *OBJECTS, *A
 
 @dataclass(frozen=True)
 class Result:
-    """How one check went: "passed", "failed" or "skipped", and why."""
+    """Result of one check: "passed", "failed" or "skipped", and why."""
 
     name: str
     outcome: str
@@ -57,7 +57,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What `check_loss` found; true if nothing failed."""
+    """Results of `check_loss`; true if nothing failed."""
 
     loss: str
     results: tuple[Result, ...]

@@ -137,7 +137,7 @@ def _large(case: Case) -> tuple[Tensor, Tensor]:
 
 @check
 def checkpointed_call_holds_nothing(case: Case) -> None:
-    """Where hooks take what is saved for backward (as activation checkpointing does), no (N, K) tensor stays."""
+    """No (N, K) tensor stays when hooks take what is saved for backward, as activation checkpointing does."""
     scores, target = _large(case)
 
     def call() -> Tensor:

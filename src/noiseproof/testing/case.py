@@ -136,7 +136,7 @@ class Case:
     # Claims
 
     def claims(self, name: str, default: bool) -> bool:
-        """What the loss is registered with; of a sum, what all of its terms are."""
+        """Claims that the loss is registered with; of a sum, those of all its terms."""
         terms = self.loss.terms() if hasattr(self.loss, "terms") else []
         found = [self._claim(type(term), name) for _, term in terms]
         return default if not found or None in found else all(found)
@@ -151,14 +151,19 @@ class Case:
 
     @property
     def shift_invariant(self) -> bool:
-        """Whether adding one number to all scores of a sample must change nothing."""
+        """True if adding one number to all scores of a sample must change nothing."""
         return self.claims("shift_invariant", True) if self._shift_invariant is None else self._shift_invariant
 
     @property
     def held_constant(self) -> bool:
-        """Whether the gradient holds a factor constant on purpose (`detach=true`)."""
+        """True if the gradient holds a factor constant on purpose (`detach=true`)."""
         terms = self.loss.terms() if hasattr(self.loss, "terms") else [(1.0, self.loss)]
         return any(getattr(term, "detach", False) is True for _, term in terms)
+
+    def must_pull(self) -> None:
+        """Skip a check that needs a gradient on implausible labels, where the loss is registered to give them up."""
+        if self.claims("gives_up", False):
+            raise Skip("it gives up implausible labels by definition")
 
     # Judging
 

@@ -1,4 +1,4 @@
-"""What a loss is worth: reductions, independence of samples, symmetries."""
+"""Checks of a loss's values: reductions, independence of samples, symmetries."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def value_depends_on_the_label(case: Case) -> None:
 @check
 def right_costs_less_than_wrong(case: Case) -> None:
     """A sample whose label has the highest score costs less than one whose label has the lowest."""
+    case.must_pull()
     scores = torch.linspace(3, -3, case.classes, dtype=torch.float64)[None]
     right, wrong = case.call(scores, torch.tensor([0])), case.call(scores, torch.tensor([case.classes - 1]))
     assert right < wrong, f"right costs {right:.6g}, wrong {wrong:.6g}"

@@ -33,7 +33,7 @@ _NAME = re.compile(r"checkpoint-(\d+)\.safetensors\Z")
 
 @dataclass(frozen=True)
 class State:
-    """What a run needs to go on as if it had never stopped.
+    """State that a run needs to go on as if it had never stopped.
 
     Args:
         run: everything that decides the run, as plain values; a run takes up only its own state.
@@ -109,12 +109,12 @@ def load(path: Path) -> State:
     if metadata.get("sha256") != _digest(header, body) or content != _join(header, body):  # spaces count too
         raise DataError(f"{path} does not match its own SHA-256")
     try:
-        told = json.loads(metadata["state"])
-        if told["schema"] != SCHEMA:
-            raise DataError(f"{path} was written by another version (schema {told['schema']}, this one reads {SCHEMA})")
-        curves = {str(name): [float(value) for value in curve] for name, curve in told["values"]["curves"].items()}
+        kept = json.loads(metadata["state"])
+        if kept["schema"] != SCHEMA:
+            raise DataError(f"{path} was written by another version (schema {kept['schema']}, this one reads {SCHEMA})")
+        curves = {str(name): [float(value) for value in curve] for name, curve in kept["values"]["curves"].items()}
         tensors = safetensors.torch.load(content)
-        return State(dict(told["run"]), int(told["epoch"]), {"curves": curves}, tensors)
+        return State(dict(kept["run"]), int(kept["epoch"]), {"curves": curves}, tensors)
     except (DataError, MemoryError, OSError):
         raise
     except Exception as error:  # whoever can compute a hash can seal anything
@@ -146,9 +146,9 @@ def _found(folder: Path) -> list[Path]:
 
 
 def _pack(state: State) -> bytes:
-    told = {"schema": SCHEMA, "run": state.run, "epoch": state.epoch, "values": state.values}
+    metadata = {"schema": SCHEMA, "run": state.run, "epoch": state.epoch, "values": state.values}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
-    plain = safetensors.torch.save(tensors, {"state": json.dumps(told, sort_keys=True, allow_nan=False)})
+    plain = safetensors.torch.save(tensors, {"state": json.dumps(metadata, sort_keys=True, allow_nan=False)})
     header, body = _split(plain, Path("memory"))
     header["__metadata__"]["sha256"] = _digest(header, body)
     return _join(header, body)

@@ -1,4 +1,4 @@
-"""Where a run computes and how exactly: device, precision, deterministic or fast."""
+"""Device configuration of a run: device, precision, deterministic or fast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from noiseproof.errors import InputError, MachineError, one_of
 from noiseproof.runtime.isolation import Setting, isolated, process_wide, products
 
-__all__ = ["DEVICES", "MODES", "PRECISIONS", "Place", "choose", "flags"]
+__all__ = ["DEVICES", "MODES", "PRECISIONS", "DeviceConfig", "flags", "resolve_device"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
@@ -23,7 +23,7 @@ MODES = ("deterministic", "fast")
 
 
 @dataclass(frozen=True)
-class Place:
+class DeviceConfig:
     """The device of a run and the arithmetic it uses there.
 
     Attributes:
@@ -44,7 +44,7 @@ class Place:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """How four-dimensional tensors lie in memory here."""
+        """Memory format of four-dimensional tensors here."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def laid_out(self, inputs: Tensor) -> Tensor:
@@ -57,15 +57,17 @@ class Place:
         return str(self.device)
 
 
-def choose(device: str, precision: str, network: nn.Module) -> Place:
-    """The place a run is asked to use; "auto" takes the fastest device, and bf16 where it pays.
+def resolve_device(device: str, precision: str, network: nn.Module) -> DeviceConfig:
+    """Resolve the device configuration of a run; "auto" takes the fastest device, and bf16 where it pays.
 
     Raises:
         UnknownNameError: no such device or precision.
         InputError: the device cannot compute in this precision.
         MachineError: the device is not here.
     """
-    kind = one_of("device", device.partition(":")[0], DEVICES)
+    kind = one_of(
+        "device", device.partition(":")[0], DEVICES, synonyms={"gpu": "cuda", "nvidia": "cuda", "metal": "mps"}
+    )
     one_of("precision", precision, PRECISIONS)
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind == "auto":
@@ -78,7 +80,7 @@ def choose(device: str, precision: str, network: nn.Module) -> Place:
     convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
     if precision == "auto":
         precision = "bf16" if convolutional and _fast_bf16(kind) else "fp32"
-    return Place(torch.device(device), precision, channels_last=convolutional)
+    return DeviceConfig(torch.device(device), precision, channels_last=convolutional)
 
 
 def _fast_bf16(kind: str) -> bool:
@@ -89,7 +91,7 @@ def _fast_bf16(kind: str) -> bool:
 
 
 @contextmanager
-def flags(mode: str, place: Place) -> Iterator[None]:
+def flags(mode: str, config: DeviceConfig) -> Iterator[None]:
     """Set torch's global switches for a run and put them back afterwards, isolated from what surrounds it.
 
     "deterministic": the same run gives the same bits on the same machine and thread count. "fast": algorithms may be
@@ -97,7 +99,7 @@ def flags(mode: str, place: Place) -> Iterator[None]:
     """
     one_of("mode", mode, MODES)
     exact, memory = mode == "deterministic", cast(Any, torch.utils.deterministic)
-    if exact and place.device.type == "cuda":
+    if exact and config.device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     wanted: dict[Setting, Any] = {
         _DETERMINISTIC: (exact, False),
@@ -105,9 +107,9 @@ def flags(mode: str, place: Place) -> Iterator[None]:
         _setting(torch.backends.cudnn, "deterministic"): exact,
         _setting(torch.backends.cudnn, "benchmark"): not exact,
     }
-    if place.device.type == "cuda":
-        wanted[_setting(torch.backends.cudnn, "allow_tf32")] = place.precision != "fp32"
-        wanted[products(torch.backends.cuda.matmul)] = "ieee" if place.precision == "fp32" else "tf32"
+    if config.device.type == "cuda":
+        wanted[_setting(torch.backends.cudnn, "allow_tf32")] = config.precision != "fp32"
+        wanted[products(torch.backends.cuda.matmul)] = "ieee" if config.precision == "fp32" else "tf32"
     with isolated(), process_wide("determinism", wanted):
         yield
 

@@ -90,7 +90,7 @@ class Team:
                 torch.distributed.broadcast(buffer, src=0)
 
     def broadcast(self, compute: Callable[[], Any]) -> Any:
-        """What the first process computes, at all of them.
+        """Result of the first process, at all of them.
 
         Raises:
             Exception: whatever it raised there, at all of them, so that none waits for one that has left.

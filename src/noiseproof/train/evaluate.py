@@ -1,4 +1,4 @@
-"""What a network says of samples when it is not learning."""
+"""Evaluation of a network on a split: correct predictions, features and logits, batch-norm statistics."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from torch import Tensor, nn
 
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.models import Network
-from noiseproof.train.device import Place
+from noiseproof.train.device import DeviceConfig
 
-__all__ = ["features_and_scores", "refresh_statistics", "right"]
+__all__ = ["count_correct", "features_and_logits", "refresh_statistics"]
 
 
 @torch.inference_mode()
-def _each(network: Network, batches: Batches, place: Place) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Features, scores and positions of each batch."""
+def _each(network: Network, batches: Batches, config: DeviceConfig) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Features, logits and positions of each batch."""
     network.eval()
     for inputs, index in batches.epoch():
         if len(index):  # a process may have no share of a small last batch
-            with place.autocast():
-                features = network.features(place.laid_out(inputs))
-                scores = network.fc(features)
-            yield features, scores, index
+            with config.autocast():
+                features = network.features(config.laid_out(inputs))
+                logits = network.fc(features)
+            yield features, logits, index
 
 
-def right(network: Network, batches: Batches, labels: Tensor, place: Place) -> tuple[Tensor, Tensor]:
-    """How many of the labels it predicts, and how many of its scores are not finite; both on the device."""
-    labels = labels.to(place.device)
-    hits, broken = torch.zeros(2, dtype=torch.int64, device=place.device)
-    for _, scores, index in _each(network, batches, place):
-        hits += (scores.argmax(1) == labels[index]).sum()
-        broken += (~scores.isfinite()).sum()
-    return hits, broken
+def count_correct(network: Network, batches: Batches, labels: Tensor, config: DeviceConfig) -> tuple[Tensor, Tensor]:
+    """Number of labels that it predicts, and number of its logits that are not finite; both on the device."""
+    labels = labels.to(config.device)
+    correct, broken = torch.zeros(2, dtype=torch.int64, device=config.device)
+    for _, logits, index in _each(network, batches, config):
+        correct += (logits.argmax(1) == labels[index]).sum()
+        broken += (~logits.isfinite()).sum()
+    return correct, broken
 
 
-def features_and_scores(network: Network, batches: Batches, place: Place) -> tuple[Tensor, Tensor]:
+def features_and_logits(network: Network, batches: Batches, config: DeviceConfig) -> tuple[Tensor, Tensor]:
     """Of all samples, (N, D) and (N, K), float32, in their order."""
-    parts = [(features.float(), scores.float()) for features, scores, _ in _each(network, batches, place)]
-    features, scores = zip(*parts, strict=True)
-    return torch.cat(features), torch.cat(scores)
+    parts = [(features.float(), logits.float()) for features, logits, _ in _each(network, batches, config)]
+    features, logits = zip(*parts, strict=True)
+    return torch.cat(features), torch.cat(logits)
 
 
 @torch.no_grad()
-def refresh_statistics(network: Network, batches: Batches, place: Place) -> None:
+def refresh_statistics(network: Network, batches: Batches, config: DeviceConfig) -> None:
     """Compute the statistics of batch normalisation anew, as the mean over all batches."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms:
@@ -56,8 +56,8 @@ def refresh_statistics(network: Network, batches: Batches, place: Place) -> None
     network.train()
     for inputs, index in batches.epoch():
         if len(index) > 1:
-            with place.autocast():
-                network(place.laid_out(inputs))
+            with config.autocast():
+                network(config.laid_out(inputs))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

@@ -1,4 +1,4 @@
-"""How a trained network stands to its training set: what it fitted, what it memorised, where it stopped learning.
+"""Health of a training: the share of labels that were fitted, memorised, or without any gradient.
 
 A robust loss pays for its robustness with gradients that vanish on samples it finds implausible. On wrong labels that
 is the point; on right ones it is underfitting, and nothing in the loss curve tells the two apart. This does.
@@ -22,6 +22,7 @@ __all__ = ["LIMIT", "Watched", "gradients", "health", "non_finite", "watch"]
 
 LIMIT = 20_000  # samples that are looked at, evenly spread over the set
 
+_NUMBERS = 1 << 24  # logits that `watch` holds at most: 64 MB
 _NOTHING = 0.01  # of the gradient at even scores: below this a sample no longer moves anything
 
 
@@ -73,7 +74,7 @@ def health(loss: Loss, scores: Tensor, given: Tensor, clean: Tensor | None) -> d
 
 
 def non_finite(loss: Loss, scores: Tensor, given: Tensor) -> list[str]:
-    """What is infinite or no number: the scores, or else each term of the loss whose values or slopes are.
+    """Infinite or undefined values: the scores, or else each term of the loss whose values or slopes are.
 
     Example:
         >>> from noiseproof import losses
@@ -94,31 +95,46 @@ def non_finite(loss: Loss, scores: Tensor, given: Tensor) -> list[str]:
 
 
 class Watched:
-    """The latest scores and labels that a loss was given, and what they say."""
+    """The latest logits and labels that a loss was given, at most 20,000 samples or 64 MB, and what they say."""
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
         self._seen: deque[tuple[Tensor, Tensor]] = deque()
-        self._count = 0
+        self._count = self._soft = 0
 
-    def keep(self, scores: Tensor, given: Tensor) -> None:
-        """Remember a batch: scores (N, K) with labels (N,), or dense ones; soft labels are passed over."""
+    def keep(self, logits: Tensor, given: Tensor) -> None:
+        """Remember a batch: logits (N, K) with labels (N,), or dense ones; soft labels are passed over.
+
+        Of a batch with more samples than are held an evenly spread part is kept.
+        """
         if given.is_floating_point():
+            self._soft += 1
             return
-        scores = scores.detach().movedim(1, -1).flatten(0, -2) if scores.dim() > 1 else scores.detach()[None]
+        logits = logits.detach().movedim(1, -1).flatten(0, -2) if logits.dim() > 1 else logits.detach()[None]
         given = given.detach().flatten()
-        counted = given != self.loss.ignore_index
-        self._seen.append((scores[counted].float(), given[counted].long()))
-        self._count += len(self._seen[-1][1])
-        while self._count - len(self._seen[0][1]) >= LIMIT:
+        limit = max(1, min(LIMIT, _NUMBERS // logits.shape[1]))
+        rows = (given != self.loss.ignore_index).nonzero().flatten()
+        rows = rows[:: max(1, -(-len(rows) // limit))]
+        self._seen.append((logits[rows].float(), given[rows].long()))
+        self._count += len(rows)
+        while self._count - len(self._seen[0][1]) >= limit:
             self._count -= len(self._seen.popleft()[1])
 
     def report(self, clean: Tensor | None = None) -> dict[str, Any]:
-        """`health` of the latest 20,000 samples or so; `clean` are their true labels, where they are known."""
+        """`health` of the latest samples; `clean` are their true labels, where they are known.
+
+        Where nothing was seen, `advice` says so and what to look for.
+        """
         if not self._count:
-            return {"advice": ""}
-        scores, given = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
-        return health(self.loss, scores, given, clean)
+            return {"advice": _unseen(self._soft)}
+        logits, given = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
+        return health(self.loss, logits, given, clean)
+
+
+def _unseen(soft: int) -> str:
+    if soft:
+        return f"saw nothing: all {soft} batches had soft labels, whose health is not defined"
+    return "saw nothing: this loss object was never called; watch the one that the training calls, not a copy of it"
 
 
 @contextmanager
@@ -162,7 +178,7 @@ def _advice(found: dict[str, Any], loss: Loss) -> str:
 
 
 def _remedy(loss: Loss) -> str:
-    """What to change in this loss: more of its active part, or a smaller a of its asymmetric one."""
+    """Remedy for this loss: more of its active part, or a smaller a of its asymmetric one."""
     terms = [term for _, term in loss.terms() if hasattr(type(term), "name")]
     active = [term.name for term in terms if LOSSES[term.name].claims.get("active")]
     with_a = [term.name for term in terms if hasattr(term, "a")]

@@ -10,7 +10,6 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,22 @@ from noiseproof import rng
 from noiseproof.data.dataset import Data, Split
 from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
-from noiseproof.errors import InputError
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
+from noiseproof.methods.additions.base import EpochEnd
 from noiseproof.methods.ensemble import Ensemble
-from noiseproof.models import Network
+from noiseproof.models import Network, is_of_library
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
+from noiseproof.recipes.content import method_content, recipe_content
 from noiseproof.runtime.isolation import isolated
-from noiseproof.train import checkpoint, evaluate, preparation
-from noiseproof.train.device import choose, flags
+from noiseproof.train import checkpoint, evaluate, method_preparation
+from noiseproof.train.device import flags, resolve_device
 from noiseproof.train.distributed import Team
-from noiseproof.train.health import LIMIT, health
-from noiseproof.train.initial import in_reach, measured, network_for
-from noiseproof.train.outcome import Outcome
-from noiseproof.train.step import Captured, Step, group_optimiser, optimiser, rate, set_rate
+from noiseproof.train.initial import network_for, start_of
+from noiseproof.train.outcome import Outcome, outcome_of
+from noiseproof.train.state import resume, state_of
+from noiseproof.train.step import Captured, Step, group_optimiser, lr_at, optimiser, set_lr
 
 __all__ = ["Progress", "Training", "fit"]
 
@@ -58,6 +58,7 @@ def fit(
     keep_outputs: bool = False,
     checkpoint_every: float = 30.0,
     team: Team | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Outcome:
     """Train one method on given labels.
 
@@ -75,6 +76,8 @@ def fit(
         keep_outputs: also give the scores and features of the last epoch.
         checkpoint_every: seconds between two saves, which follow the end of an epoch; the last epoch is always saved.
         team: the processes that share the work, from `Team.assemble()`; None: this one alone.
+        stop: asked after every step; training ends there once it says so, and `Outcome.stopped_after` is the number of
+            steps, which as `train.max_steps` gives the same weights without asking.
 
     Example:
         >>> from noiseproof import data, recipes
@@ -86,7 +89,8 @@ def fit(
         training = Training(
             data, noisy, method, recipe, seed=seed, device=device, precision=precision, mode=mode, team=team
         )
-        with flags(mode, training.place):
+        with flags(mode, training.config):
+            training.stop = stop
             steps = training.steps(checkpoint_dir=checkpoint_dir, on_epoch=on_epoch, checkpoint_every=checkpoint_every)
             for _ in steps:
                 pass
@@ -116,60 +120,57 @@ class Training:
     ) -> None:
         if isinstance(method, str):
             method = recipe.method(method, noise=None if noisy is None else noisy.text)
-        self.data, self.noisy, self.method, self.recipe, self.seed, self.mode = data, noisy, method, recipe, seed, mode
+        self.noisy, self.method, self.recipe, self.seed, self.mode = noisy, method, recipe, seed, mode
         self.team = team = team or Team()
-        self.notes: tuple[str, ...] = ()
-        given = data.train.given if noisy is None else torch.from_numpy(noisy.labels)
-        if len(given) != len(data.train):
-            raise InputError(
-                f"noise gives {len(given)} labels, the training set of {data.name} has {len(data.train)}; "
-                "make it with noise.corrupt from this data set's labels"
-            )
-        if recipe.train.samples is not None and recipe.train.samples < len(data.train):
-            # The labels were drawn for all samples, so a short run sees some of those that a whole run sees.
-            self.notes += (f"trained on the first {recipe.train.samples} of {len(data.train)} samples",)
-            self.data = data = replace(data, train=data.train.take(range(recipe.train.samples)))
-            given = given[: recipe.train.samples]
-        self.data = data = in_reach(data, recipe.augment)
-        self.augment = augment or measured(recipe.augment, data.train)
+        start = start_of(data, noisy, recipe, augment)
+        data, given = start.data, start.given
+        self.data, self.augment, self.extractor, self.notes = data, start.augment, start.extractor, start.notes
         self.rule = rule = rule or method.rule()
         self.folder: Path | None = None
-        preparation.check_processes(rule, method.name, team.size)
+        method_preparation.check_processes(rule, method.name, team.size)
         networks = [network_for(data, method, recipe, seed=seed, number=number) for number in range(rule.networks)]
-        self.place = choose(team.device or device, precision, networks[0])
+        self.config = resolve_device(team.device or device, precision, networks[0])
         self.networks: list[Network] = [
-            network.to(device=self.place.device, memory_format=self.place.memory_format)  # type: ignore[call-overload]
+            network.to(device=self.config.device, memory_format=self.config.memory_format)  # type: ignore[call-overload]
             for network in networks
         ]
         self.network = self.networks[0]
-        self.normalises_rows = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
-        self.given = given.to(self.place.device)
-        self.task = preparation.task_of(self)
+        self.frozen, notes = method_preparation.freeze(self.networks, recipe.train.frozen_layers)
+        self.notes += notes
+        rows = nn.modules.batchnorm._BatchNorm if is_of_library(recipe.model.name) else nn.BatchNorm1d
+        self.normalises_rows = any(isinstance(module, rows) for module in self.network.modules())
+        self.given = given.to(self.config.device)
+        self.soft = method_preparation.soft_targets(
+            data.train, noisy is not None, rule, method.name, self.config.device
+        )
+        self.task = method_preparation.task_of(self)
         rule.setup(self.task)
         rule.attach(self.networks)
         for addition in rule.additions:
             addition.setup(self.task, self.networks)
             rule.loss = addition.change_loss(rule.loss)
-        self.loss = rule.loss.to(self.place.device)
-        rule.to(self.place.device)
-        self.notes += preparation.memory_notes(rule, method.name, len(given))
+        self.loss = rule.loss.to(self.config.device)
+        rule.to(self.config.device)
+        self.notes += method_preparation.memory_notes(rule, method.name, len(given))
         self.batches = Batches(
             data.train,
             recipe.train.batch_size,
             augment=self.augment,
             seed=seed,
             train=True,
-            device=self.place.device,
+            device=self.config.device,
             shard=(team.rank, team.size),
         )
-        self.test = self._as_they_are(data.test)
-        self.optimizer = optimiser(self.networks, method, recipe.train, self.place)
+        self.test = self.as_they_are(data.test)
+        self.optimizer = optimiser(self.networks, method, recipe.train, self.config)
         self.groups = rule.groups()
         self.own = [group_optimiser(group) for group in self.groups]
         self.curves: dict[str, list[float]] = {
             name: [] for name in ("test_accuracy", "train_loss", "train_accuracy", "seconds")
         }
         self.diverged_at: int | None = None
+        self.stop: Callable[[], bool] | None = None
+        self.stopped_after: int | None = None
         self._seen = self.batches.count  # samples of the current epoch
 
     @property
@@ -178,15 +179,17 @@ class Training:
         members = self.rule.members(self.networks)
         for addition in self.rule.additions:
             members = addition.members(members)
-        return members[0] if len(members) == 1 else Ensemble(members, self.rule.predict)
+        if len(members) == 1:
+            return members[0]
+        return Ensemble(members, self.rule.predict, self.rule.combination_name)
 
-    def _as_they_are(self, split: Split, *, share: bool = True) -> Batches:
+    def as_they_are(self, split: Split, *, share: bool = True) -> Batches:
         """The samples of a split in their own order, not augmented; or this process's share of them."""
         return Batches(
             split,
             self.recipe.train.eval_batch_size,
             augment=self.augment,
-            device=self.place.device,
+            device=self.config.device,
             shard=(self.team.rank, self.team.size) if share else (0, 1),
         )
 
@@ -206,13 +209,13 @@ class Training:
     ) -> Iterator[None]:
         """Train to the last epoch; stops after every step, so that several runs can take turns."""
         folder = None if checkpoint_dir is None else Path(checkpoint_dir)
-        self.team.same("data, labels, method, recipe or seed", self._identity())
+        self.team.same("data, labels, method, recipe or seed", self.identity())
         if folder is not None:
             self._resume(folder)
         if self.epoch == 0:
-            yield from preparation.prepare(self, folder)
+            yield from method_preparation.prepare(self, folder)
         update, saved = self.step(), time.monotonic()
-        while self.epoch < self.recipe.train.epochs and self.diverged_at is None:
+        while self.epoch < self.recipe.train.epochs and self.diverged_at is None and self.stopped_after is None:
             started = time.perf_counter()
             losses, fitted = yield from self.train_epoch(update)
             row = self._close_epoch(losses, fitted)
@@ -220,32 +223,37 @@ class Training:
             for name, value in row.items():
                 self.curves[name].append(value)
             due = self.epoch == self.recipe.train.epochs or time.monotonic() - saved >= checkpoint_every
-            if folder is not None and due and self.diverged_at is None and self.team.rank == 0:
-                checkpoint.save(folder, self._state())
+            whole = self.diverged_at is None and self.stopped_after is None
+            if folder is not None and due and whole and self.team.rank == 0:
+                checkpoint.save(folder, state_of(self))
                 saved = time.monotonic()
             if on_epoch is not None and self.team.rank == 0:
                 on_epoch(self.epoch - 1, row)
 
     def step(self) -> Step | Captured:
-        """What updates the weights: for one process on a CUDA device a recorded graph."""
+        """Step that updates the weights: for one process on a CUDA device a recorded graph."""
         step = Step(
             self.rule,
             self.networks,
             [self.team.wrap(network) for network in self.networks],
             self.optimizer,
             self.own,
-            self.place,
+            self.config,
             self.method.l1,
             self.recipe.train.clip_norm,
         )
-        recordable = self.rule.captures and all(addition.captures for addition in self.rule.additions)
-        return Captured(step) if self.place.device.type == "cuda" and self.team.size == 1 and recordable else step
+        recordable = (
+            self.soft is None and self.rule.captures and all(addition.captures for addition in self.rule.additions)
+        )
+        return Captured(step) if self.config.device.type == "cuda" and self.team.size == 1 and recordable else step
 
     def train_epoch(self, update: Step | Captured) -> Generator[None, None, tuple[Tensor, Tensor]]:
         """Every step of the current epoch; gives the summed loss of each and how many given labels were predicted."""
         size, batch_size, epoch = self.team.size, self.recipe.train.batch_size, self.epoch
         for network in self.networks:
             network.train()
+        for module in self.frozen:
+            module.eval()
         self._set_rates()
         self.rule.epoch_start(epoch, self.networks)
         order = self.batches.order(epoch)
@@ -254,8 +262,8 @@ class Training:
         passes = self.rule.plan(order, batch_size, epoch)
         total = sum(len(each.batches) for each in passes)
         self._seen = sum(len(index) for each in passes for index in each.batches)
-        losses = torch.zeros(total, dtype=torch.float32, device=self.place.device)
-        fitted = torch.zeros((), dtype=torch.int64, device=self.place.device)
+        losses = torch.zeros(total, dtype=torch.float32, device=self.config.device)
+        fitted = torch.zeros((), dtype=torch.int64, device=self.config.device)
         views = [self.batches.view(number) for number in range(self.rule.views)]
         number = 0
         for each in passes:
@@ -267,13 +275,14 @@ class Training:
                 index = found[0][1]
                 step = epoch * len(self.batches) + number - 1
                 batch = Batch(
-                    tuple(self.place.laid_out(inputs) for inputs, _ in found),
+                    tuple(self.config.laid_out(inputs) for inputs, _ in found),
                     self.given[index],
                     index,
                     epoch + position / len(each.batches),
                     network=each.network,
                     networks=(),
-                    draw=partial(rng.generator, self.seed, "method", epoch, number, device=self.place.device.type),
+                    draw=partial(rng.generator, self.seed, "method", epoch, number, device=self.config.device.type),
+                    soft=None if self.soft is None else self.soft[index],
                 )
                 # Processes average their gradients: a process with fewer samples than another counts for less.
                 value, correct = update(batch, len(index) * size / whole)
@@ -281,17 +290,26 @@ class Training:
                 fitted += correct
                 self._after_step(step)
                 yield
+                if self._is_over(step + 1):
+                    self._seen = int(sum(len(index) for one in passes for index in one.batches[:number]))
+                    return losses, fitted
         return losses, fitted
+
+    def _is_over(self, steps: int) -> bool:
+        """True once the last step is done that the recipe allows, or that there is time for."""
+        if steps == self.recipe.train.max_steps or (self.stop is not None and self.stop()):
+            self.stopped_after = steps
+        return self.stopped_after is not None
 
     def _set_rates(self) -> None:
         """Give every optimiser its learning rate of the current epoch."""
         epoch, first, train = self.epoch, self.method.lr or self.recipe.train.lr, self.recipe.train
         for addition in self.rule.additions:
             epoch = addition.schedule_epoch(epoch)
-        now = rate(epoch, first, train)
-        set_rate(self.optimizer, now)
+        now = lr_at(epoch, first, train)
+        set_lr(self.optimizer, now)
         for group, optimizer in zip(self.groups, self.own, strict=True):
-            set_rate(optimizer, group.lr * now / first if group.follows else group.lr)
+            set_lr(optimizer, group.lr * now / first if group.follows else group.lr)
 
     def _after_step(self, step: int) -> None:
         self.rule.after_step(self.networks, step)
@@ -306,76 +324,42 @@ class Training:
             outputs = [self.outputs_of(network) for network in self.networks]
         self.rule.epoch_end(epoch, outputs, self.networks)
         for addition in self.rule.additions:
-            addition.epoch_end(epoch, outputs, self.networks, self.rule.predict, self._refresh)
+            addition.epoch_end(EpochEnd(epoch, outputs, self.networks, self.rule.predict, self._refresh))
 
     def outputs_of(self, network: Network) -> Outputs:
         """Outputs of a network on the whole training set, in index order."""
-        batches = self._as_they_are(self.data.train, share=False)
-        features, logits = evaluate.features_and_scores(network, batches, self.place)
+        batches = self.as_they_are(self.data.train, share=False)
+        features, logits = evaluate.features_and_logits(network, batches, self.config)
         return Outputs(logits.clone(), features.clone())  # ordinary tensors again
 
     def _refresh(self, network: Network) -> None:
-        evaluate.refresh_statistics(network, self._as_they_are(self.data.train, share=False), self.place)
+        evaluate.refresh_statistics(network, self.as_they_are(self.data.train, share=False), self.config)
 
     def _close_epoch(self, losses: Tensor, fitted: Tensor) -> dict[str, float]:
-        """The row of the curves; the only place of an epoch that waits for the device."""
+        """The row of the curves; nothing else in an epoch waits for the device."""
         count, all_reduce = max(self._seen, 1), self.team.all_reduce
         for network in self.networks:
             self.team.sync(network)
         self._end_of_epoch()
-        right, broken = evaluate.right(self.predictor, self.test, self.data.test.given, self.place)
-        numbers = all_reduce(torch.stack([losses.sum() / count, fitted, right, broken]))
-        loss, hits, correct, wrong = numbers.tolist()
-        if not math.isfinite(loss) or wrong:
+        predicted, broken = evaluate.count_correct(self.predictor, self.test, self.data.test.given, self.config)
+        numbers = all_reduce(torch.stack([losses.sum() / count, fitted, predicted, broken]))
+        loss, fitted_count, correct, not_finite = numbers.tolist()
+        if not math.isfinite(loss) or not_finite:
             infinite = (~all_reduce(losses).isfinite()).nonzero()
             within = int(infinite[0]) if len(infinite) else len(losses) - 1
             self.diverged_at = self.epoch * len(losses) + within
         return {
             "test_accuracy": 100 * correct / len(self.data.test),
             "train_loss": loss,
-            "train_accuracy": 100 * hits / count,
+            "train_accuracy": 100 * fitted_count / count,
         }
 
     # What has to be kept to go on bit for bit: the order and the augmentation follow from (seed, epoch).
 
-    def _own(self) -> dict[str, Tensor]:
-        """Every tensor of the networks, the method and the additions, by name."""
-        modules: dict[str, nn.Module] = {"model": self.networks[0], "method": self.rule}
-        modules |= {f"model{number}": network for number, network in enumerate(self.networks[1:], 1)}
-        modules |= {f"addition{number}": addition for number, addition in enumerate(self.rule.additions)}
-        return {
-            f"{part}.{name}": tensor for part, module in modules.items() for name, tensor in module.state_dict().items()
-        }
-
-    def _state(self) -> checkpoint.State:
-        moments = checkpoint.moments(self.optimizer)
-        for number, optimizer in enumerate(self.own):
-            moments |= {f"own{number}.{name}": value for name, value in checkpoint.moments(optimizer).items()}
-        return checkpoint.State(self._identity(), self.epoch, {"curves": self.curves}, self._own() | moments)
-
     def _resume(self, folder: Path) -> None:
-        """Go on from the first process's newest state, which all take over: they may have no disk in common."""
-        own = self._own()
+        resume(self, folder)
 
-        def find() -> tuple[checkpoint.State | None, tuple[str, ...]]:
-            checkpoint.make_room(folder, own)
-            return checkpoint.newest(folder, self._identity(), own)
-
-        state, notes = self.team.broadcast(find)
-        self.notes += notes
-        if state is None:
-            return
-        for name, tensor in own.items():
-            tensor.copy_(state.tensors[name])
-        checkpoint.restore_moments(self.optimizer, state.tensors)
-        for number, optimizer in enumerate(self.own):
-            prefix = f"own{number}."
-            mine = {name[len(prefix) :]: each for name, each in state.tensors.items() if name.startswith(prefix)}
-            checkpoint.restore_moments(optimizer, mine)
-        self.curves = {name: list(state.values["curves"][name]) for name in self.curves}
-        self.notes += (f"went on from epoch {state.epoch} of {self.recipe.train.epochs}",)
-
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Everything that decides the weights."""
         return {
             "data": self.data.fingerprint,
@@ -383,60 +367,18 @@ class Training:
             "method": self.method.settings(),
             "recipe": self.recipe.settings(),
             "seed": self.seed,
-            "precision": self.place.precision,
+            "precision": self.config.precision,
             "mode": self.mode,
-            "device": self.place.device.type,
+            "device": self.config.device.type,
             "processes": self.team.size,
-        }
+        } | ({"content": content} if (content := method_content(self.method) | recipe_content(self.recipe)) else {})
 
     # Looking at what came out
 
-    def _judged(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Features and scores of all its samples."""
-        return evaluate.features_and_scores(self.predictor, self._as_they_are(split, share=False), self.place)
+    def judged(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Features and logits of all samples of a split."""
+        return evaluate.features_and_logits(self.predictor, self.as_they_are(split, share=False), self.config)
 
     def outcome(self, *, keep_outputs: bool = False) -> Outcome:
         """The result so far."""
-        also = {}
-        for name, split in self.data.also.items():
-            hits, _ = evaluate.right(self.predictor, self._as_they_are(split), split.given, self.place)
-            also[name] = 100 * self.team.all_reduce(hits).item() / len(split)
-        return Outcome(
-            status="done" if self.diverged_at is None else "diverged",
-            accuracy=self.curves["test_accuracy"][-1],
-            curves=self.curves,
-            precision=self.place.precision,
-            mode=self.mode,
-            device=str(self.place) if self.team.size == 1 else f"{self.team.size} x {self.place}",
-            seconds=sum(self.curves["seconds"]),
-            model=self.predictor.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-            also=also,
-            health=self.team.broadcast(self._health),
-            outputs=self._outputs() if keep_outputs and self.team.rank == 0 else None,
-            diverged_at=self.diverged_at,
-            notes=self.notes,
-            augment=self.augment,
-        )
-
-    def _health(self) -> dict[str, Any]:
-        chosen = torch.arange(0, len(self.given), math.ceil(len(self.given) / LIMIT), device="cpu")
-        clean = self.data.train.clean
-        _, scores = self._judged(self.data.train.take(chosen.tolist()))
-        chosen = chosen.to(self.place.device)
-        return health(self.loss, scores, self.given[chosen], None if clean is None else clean.to(scores.device)[chosen])
-
-    def _outputs(self) -> dict[str, Tensor]:
-        _, train_scores = self._judged(self.data.train)
-        test_features, test_scores = self._judged(self.data.test)
-        p = train_scores.softmax(1)
-        outputs = {
-            "train_scores": train_scores,
-            "train_probability_given": p.gather(1, self.given[:, None]).squeeze(1),
-            "train_max_probability": p.amax(1),
-            "test_scores": test_scores,
-            "test_features": test_features,
-            "test_clean": self.data.test.given if self.data.test.clean is None else self.data.test.clean,
-        }
-        if self.data.train.clean is not None:
-            outputs["flipped"] = self.given.cpu() != self.data.train.clean
-        return {name: tensor.cpu().contiguous() for name, tensor in outputs.items()}
+        return outcome_of(self, keep_outputs=keep_outputs)

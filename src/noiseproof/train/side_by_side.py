@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from noiseproof.errors import InputError
-from noiseproof.train.device import Place, flags
+from noiseproof.train.device import DeviceConfig, flags
 from noiseproof.train.loop import Training
 from noiseproof.train.outcome import Outcome
 
@@ -23,12 +23,12 @@ def fit_together(trainings: Sequence[Training]) -> list[Outcome]:
     Args:
         trainings: runs of one mode and precision on one device.
     """
-    kinds = {(training.mode, training.place) for training in trainings}
+    kinds = {(training.mode, training.config) for training in trainings}
     if len(kinds) != 1:
         raise InputError(f"runs side by side need one mode, device and precision, got {len(kinds)} different ones")
-    (mode, place) = kinds.pop()
-    with flags(mode, place):
-        waiting = [(training.steps(), _stream(place)) for training in trainings]
+    (mode, config) = kinds.pop()
+    with flags(mode, config):
+        waiting = [(training.steps(), _stream(config)) for training in trainings]
         while waiting:
             going = []
             for steps, stream in waiting:
@@ -36,17 +36,17 @@ def fit_together(trainings: Sequence[Training]) -> list[Outcome]:
                     if next(steps, _ENDED) is not _ENDED:
                         going.append((steps, stream))
             waiting = going
-        if place.device.type == "cuda":
-            torch.cuda.synchronize(place.device)
+        if config.device.type == "cuda":
+            torch.cuda.synchronize(config.device)
         return [training.outcome() for training in trainings]
 
 
 _ENDED = object()
 
 
-def _stream(place: Place) -> AbstractContextManager[object]:
-    if place.device.type != "cuda":
+def _stream(config: DeviceConfig) -> AbstractContextManager[object]:
+    if config.device.type != "cuda":
         return nullcontext()
-    own = torch.cuda.Stream(place.device)  # type: ignore[no-untyped-call]
-    own.wait_stream(torch.cuda.current_stream(place.device))  # the weights and the data are on their way there
+    own = torch.cuda.Stream(config.device)  # type: ignore[no-untyped-call]
+    own.wait_stream(torch.cuda.current_stream(config.device))  # the weights and the data are on their way there
     return torch.cuda.stream(own)

@@ -5,26 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from noiseproof.methods import Batch, Group
 from noiseproof.methods import Method as Rule
-from noiseproof.models import Network
+from noiseproof.models import Network, layers_of
 from noiseproof.recipes import Method, Train
-from noiseproof.train.device import Place
+from noiseproof.train.device import DeviceConfig
 
-__all__ = ["Captured", "Step", "group_optimiser", "optimiser", "rate"]
+__all__ = ["Captured", "Step", "group_optimiser", "lr_at", "optimiser"]
 
 
-def optimiser(networks: Sequence[nn.Module], method: Method, train: Train, place: Place) -> torch.optim.Optimizer:
+def optimiser(networks: Sequence[Network], method: Method, train: Train, config: DeviceConfig) -> torch.optim.Optimizer:
     """The optimiser of all networks: the one that a method asks for, else the recipe's."""
-    parameters = [parameter for network in networks for parameter in network.parameters()]
-    cuda = place.device.type == "cuda"
+    parameters: list[Any] = [parameter for network in networks for parameter in network.parameters()]
+    cuda = config.device.type == "cuda"
+    if train.layer_decay != 1 or train.frozen_layers:
+        parameters = _by_layer(networks, method.lr or train.lr, train, config)
     lr: float | Tensor = method.lr or train.lr
     if cuda:
-        lr = torch.tensor(float(lr), dtype=torch.float32, device=place.device)  # a graph reads it when it runs
+        lr = torch.tensor(float(lr), dtype=torch.float32, device=config.device)  # a graph reads it when it runs
     if (method.optimizer or train.optimizer) == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=method.l2, capturable=cuda, foreach=True)
     return torch.optim.SGD(
@@ -38,6 +41,24 @@ def optimiser(networks: Sequence[nn.Module], method: Method, train: Train, place
     )
 
 
+def _by_layer(networks: Sequence[Network], lr: float, train: Train, config: DeviceConfig) -> list[dict[str, Any]]:
+    """Parameter groups with a rate of their own: the head's is `lr`, each layer below has `layer_decay` times the next.
+
+    Source: Bao et al., BEiT, ICLR 2022 (arXiv:2106.08254).
+    """
+    groups: list[dict[str, Any]] = []
+    for network in networks:
+        layers = layers_of(network)
+        for depth, layer in enumerate(reversed(layers[train.frozen_layers :])):
+            scale = train.layer_decay**depth
+            rate: float | Tensor = scale * lr
+            if config.device.type == "cuda":
+                rate = torch.tensor(rate, dtype=torch.float32, device=config.device)
+            if layer.parameters:
+                groups.append({"params": layer.parameters, "lr": rate, "scale": scale})
+    return groups
+
+
 def group_optimiser(group: Group) -> torch.optim.Optimizer:
     """The optimiser of a method's own parameters."""
     if group.adam:
@@ -47,12 +68,12 @@ def group_optimiser(group: Group) -> torch.optim.Optimizer:
     )
 
 
-def rate(epoch: int, first: float, train: Train) -> float:
+def lr_at(epoch: int, first: float, train: Train) -> float:
     """The learning rate of an epoch, counted from 0.
 
     Example:
         >>> train = Train(epochs=4, batch_size=1, lr=0.1)
-        >>> [round(rate(epoch, 0.1, train), 4) for epoch in range(4)]                # 0.05 (1 + cos(pi e / 4))
+        >>> [round(lr_at(epoch, 0.1, train), 4) for epoch in range(4)]                # 0.05 (1 + cos(pi e / 4))
         [0.1, 0.0854, 0.05, 0.0146]
     """
     if train.schedule == "cosine":
@@ -62,13 +83,14 @@ def rate(epoch: int, first: float, train: Train) -> float:
     return first
 
 
-def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Give every parameter group this learning rate."""
+def set_lr(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every parameter group this learning rate, times the `scale` of its layer."""
     for group in optimizer.param_groups:
+        rate = value * group.get("scale", 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(value)
+            group["lr"].fill_(rate)
         else:
-            group["lr"] = value
+            group["lr"] = rate
 
 
 @dataclass
@@ -85,7 +107,7 @@ class Step:
     forwards: Sequence[Callable[[Tensor], Tensor]]  # the networks, or what averages their gradients over processes
     optimizer: torch.optim.Optimizer
     own: Sequence[torch.optim.Optimizer]  # of the method's own parameters
-    place: Place
+    config: DeviceConfig
     l1: float
     clip_norm: float
 
@@ -94,7 +116,7 @@ class Step:
 
     def _logits(self, number: int) -> Callable[[Tensor], Tensor]:
         def logits(inputs: Tensor) -> Tensor:
-            with self.place.autocast():
+            with self.config.autocast():
                 return self.forwards[number](inputs)
 
         return logits
@@ -113,7 +135,7 @@ class Step:
             batch,
             networks=[self._logits(number) for number in range(len(self.forwards))],
             modules=self.networks,
-            autocast=self.place.autocast,
+            autocast=self.config.autocast,
         )
         value, logits = self._evaluate(batch, weight)
         for addition in self.rule.additions:

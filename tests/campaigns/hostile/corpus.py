@@ -140,7 +140,7 @@ def tables() -> Iterator[tuple[str, bytes]]:
     yield "two delimiters", b"a,label;b\n" + b"1,0;2\n2,1;3\n" * 9
     yield "no header", rows.encode()
     yield "no label at all", b"a,label\n" + b"1,\n" * 20
-    yield "no label column", f"a,labell\n{rows}".encode()
+    yield "no label column", b"a,b\n" + "".join(f"{i / 7},{i / 3}\n" for i in range(20)).encode()
     yield "a formula", f"a,label\n{rows}=cmd(),0\n".encode()
     for text in ("inf", "-inf", "1e999", "1_000", "\u0661", "0x10", "1;5", "1,5,5"):
         cell = f'"{text}"' if "," in text else text
@@ -274,7 +274,7 @@ def write_corpus(root: Path) -> list[Case]:
     for name, content in pictures():
         case(name, "folder", lambda f, c=content: _class_folder(f, c))
     case("a link out of the root", "folder", lambda f: (_class_folder(f) / "x.png").symlink_to("/etc/passwd"))
-    case("a linked class", "folder", lambda f: (_class_folder(f) / ".." / "c").symlink_to("/etc"))
+    case("a class that leads to all of the disk", "folder", lambda f: (_class_folder(f) / ".." / "c").symlink_to("/"))
     case("a class with a line feed", "folder", lambda f: (_class_folder(f) / ".." / "b\nc").mkdir())
     case("a class that turns the text", "folder", lambda f: (_class_folder(f) / ".." / "b\u202ec").mkdir())
     lines = {

@@ -97,6 +97,8 @@ def _memory(key: str) -> int:
 
 
 def main() -> None:
+    import pandas  # noqa: F401  only tables with words need it, and no sound file here has any
+
     from noiseproof.data import DATASETS
     from noiseproof.errors import DataError
 

@@ -118,8 +118,14 @@ def tar_members(path: Path, wanted: dict[str, int]) -> dict[str, bytes]:
     return found
 
 
-def zip_members(path: Path, limit: int) -> dict[str, bytes]:
-    """All files of a zip archive by name; `limit` is the most bytes they may hold together."""
+def zip_members(path: Path, limit: int, *, text: bool = False) -> dict[str, bytes]:
+    """All files of a zip archive by name.
+
+    Args:
+        path: the archive.
+        limit: the most bytes they may hold together.
+        text: they hold text, so what packs a hundred times denser is refused.
+    """
     with _opened(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -128,6 +134,8 @@ def zip_members(path: Path, limit: int) -> dict[str, bytes]:
                 total = sum(info.file_size for info in infos)
                 if total > limit:
                     raise DataError(f"{path}: holds {_size(total)}, at most {_size(limit)} is expected here")
+                if text and total > believable(path):
+                    raise too_dense(path)
                 if len(names) < len(infos):
                     raise DataError(f"{path}: holds two files of one name")
                 return {info.filename: _member(archive, info, path) for info in infos}
@@ -196,7 +204,7 @@ def _exactly(file: BinaryIO, count: int, path: Path) -> bytes:
 
 
 def _at_most(count: int, file: BinaryIO) -> bytes:
-    """What comes, up to a number of bytes; memory is taken for what comes, not for what is asked for."""
+    """Bytes of a stream, up to a number; memory is taken for what comes, not for what is asked for."""
     pieces = io.BytesIO()
     while count and (piece := file.read(min(count, MIB))):
         pieces.write(piece)

@@ -44,7 +44,7 @@ class _Name(str):
 
 @dataclass(eq=False, slots=True)
 class Made:
-    """What a call would have made, had there been one."""
+    """Stand-in for the object that a call in the pickle would have made."""
 
     maker: str
     args: tuple[object, ...]

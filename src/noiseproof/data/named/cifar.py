@@ -23,7 +23,7 @@ __all__ = ["CIFAR10", "CIFAR100"]
 
 
 class _CIFAR(DataSet):
-    """What the two have in common: rows of 3072 bytes, red then green then blue, 32 x 32 each."""
+    """Base of both CIFAR sets: rows of 3072 bytes, red then green then blue, 32 x 32 each."""
 
     classes: ClassVar[int]
     folder: ClassVar[str]
@@ -72,7 +72,7 @@ class _CIFAR(DataSet):
         return self.train, self.test
 
     def _reader(self, root: Path) -> tuple[Path, Callable[[str], bytes]]:
-        """Where the files are and what reads one of them."""
+        """Paths of the files and the function that reads one of them."""
         for folder in (root / self.folder, root):
             if any((folder / name).is_file() for name in (*self.train, *self.test)):
                 return folder, partial(self._from_folder, folder)

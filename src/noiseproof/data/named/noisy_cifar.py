@@ -126,17 +126,17 @@ def published_labels(name: str, *, root: str | os.PathLike[str] | None = None) -
 
 
 def is_official_order(name: str, labels: Labels) -> bool:
-    """Whether these are CIFAR's training labels as its authors ordered them."""
+    """Test for CIFAR's training labels in their authors' order."""
     return _digest(labels) == _TRUTH[name]
 
 
 def is_official_noise(labels: Labels) -> bool:
-    """Whether these noisy labels are, to the last one, a set that was published."""
+    """Test for a published set of noisy labels, equal to the last one."""
     return is_official_hash(_digest(labels))
 
 
 def is_official_hash(sha256: str) -> bool:
-    """Whether this is the hash of a published vector of noisy labels (`noise.fingerprint`)."""
+    """Test for the hash of a published vector of noisy labels (`noise.fingerprint`)."""
     return sha256 in _NOISY
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from noiseproof import rng
+from noiseproof.data.augmentations import AUGMENTATIONS
 from noiseproof.errors import InputError, in_range
 
 __all__ = ["Augment", "Draws", "crops", "cut", "draw", "normalise", "pad", "rotate"]
@@ -30,7 +30,7 @@ except ImportError:  # installed without a C compiler
 
 @dataclass(frozen=True)
 class Augment:
-    """How samples are changed on their way to the model; the random parts act in training only.
+    """Changes to samples on their way to the model; the random parts act in training only.
 
     Args:
         crop_padding: border of zeros around the image, out of which a window of the image's size is cut at random.
@@ -41,6 +41,10 @@ class Augment:
         crop: image files only: side of the square cut out, at random in training and in the middle otherwise.
         resized_crop: training cuts a random part of 8 to 100 % of the area instead and resizes it to `crop`.
         jitter: strengths of random brightness, contrast, saturation and hue.
+        upright: image files only: turn photographs as their EXIF orientation says; left as they are stored
+            unless asked, as torchvision does.
+        extra: further augmentations by name, such as "cutout(size=8)", in this order; see
+            `noiseproof list augmentations`.
     """
 
     crop_padding: int = 0
@@ -52,6 +56,8 @@ class Augment:
     crop: int | None = None
     resized_crop: bool = False
     jitter: tuple[float, float, float, float] | None = None
+    upright: bool = False
+    extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):  # lists, as they come out of a file, become tuples
@@ -68,6 +74,8 @@ class Augment:
             raise InputError("resized_crop needs crop, the side of the result, such as crop=224")
         for strength in self.jitter or ():
             in_range("jitter", strength, 0, 1)
+        texts = (self.extra,) if isinstance(self.extra, str) else self.extra
+        object.__setattr__(self, "extra", tuple(str(AUGMENTATIONS.build(text)) for text in texts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,17 +88,17 @@ class Draws:
         turn: the affine map of the rotation, int32 (N, 6) in 1/65536 pixel; None: no rotation.
     """
 
-    top: Tensor
-    left: Tensor
-    flip: Tensor
-    turn: Tensor | None
+    top: torch.Tensor
+    left: torch.Tensor
+    flip: torch.Tensor
+    turn: torch.Tensor | None
 
     def to(self, device: torch.device | str) -> Draws:
         """The same draws on another device."""
         turn = None if self.turn is None else self.turn.to(device)
         return Draws(self.top.to(device), self.left.to(device), self.flip.to(device), turn)
 
-    def take(self, index: Tensor | slice) -> Draws:
+    def take(self, index: torch.Tensor | slice) -> Draws:
         """The draws of these samples."""
         turn = None if self.turn is None else self.turn[index]
         return Draws(self.top[index], self.left[index], self.flip[index], turn)
@@ -107,7 +115,7 @@ def draw(augment: Augment, count: int, *, size: tuple[int, int], starts: int, se
         seed: seed of the run.
         epoch: the epoch, from 0.
     """
-    words = rng.words(count, seed, "augment", epoch)
+    words = rng.random_uint64(count, seed, "augment", epoch)
 
     def bits(low: int, width: int) -> npt.NDArray[np.int64]:
         return ((words >> np.uint64(low)) & np.uint64((1 << width) - 1)).astype(np.int64)
@@ -121,14 +129,19 @@ def draw(augment: Augment, count: int, *, size: tuple[int, int], starts: int, se
     return Draws(torch.from_numpy(top), torch.from_numpy(left), torch.from_numpy(flip), turn)
 
 
-def pad(images: Tensor, padding: int) -> Tensor:
+def pad(images: torch.Tensor, padding: int) -> torch.Tensor:
     """Images with a border of zeros."""
     return functional.pad(images, (padding,) * 4) if padding else images
 
 
 def crops(
-    images: Tensor, index: Tensor, draws: Draws, size: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
+    images: torch.Tensor,
+    index: torch.Tensor,
+    draws: Draws,
+    size: tuple[int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> torch.Tensor:
     """A window of each `index`ed image, mirrored and turned as drawn, normalised: float32 (B, C, height, width).
 
     Args:
@@ -144,15 +157,25 @@ def crops(
 
 
 def _crops_in_steps(
-    images: Tensor, index: Tensor, draws: Draws, size: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
+    images: torch.Tensor,
+    index: torch.Tensor,
+    draws: Draws,
+    size: tuple[int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> torch.Tensor:
     picked = cut(images, index, draws, size)
     return normalise(picked if draws.turn is None else rotate(picked, draws.turn), mean, std)
 
 
 def _crops_at_once(
-    images: Tensor, index: Tensor, draws: Draws, size: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
+    images: torch.Tensor,
+    index: torch.Tensor,
+    draws: Draws,
+    size: tuple[int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> torch.Tensor:
     """The same numbers by the C kernel (crops.c): tensors become addresses."""
     images, index = images.contiguous(), index.contiguous()
     drawn = [draws.top.contiguous(), draws.left.contiguous(), draws.flip.contiguous()]
@@ -164,14 +187,14 @@ def _crops_at_once(
     return batch
 
 
-def cut(images: Tensor, index: Tensor, draws: Draws, size: tuple[int, int]) -> Tensor:
+def cut(images: torch.Tensor, index: torch.Tensor, draws: Draws, size: tuple[int, int]) -> torch.Tensor:
     """A window of each `index`ed image, mirrored where drawn: uint8 (B, C, height, width)."""
     windows = images.unfold(2, size[0], 1).unfold(3, size[1], 1)  # a view: (N, C, places down, places across, ...)
     picked = windows[index, :, draws.top, draws.left]
     return torch.where(draws.flip[:, None, None, None], picked.flip(3), picked)
 
 
-def rotate(images: Tensor, turn: Tensor) -> Tensor:
+def rotate(images: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     """Turn each image about its middle: nearest pixel, zeros outside, in Pillow's own 16.16 fixed point."""
     _, channels, height, width = images.shape
     rows = torch.arange(height, device=images.device, dtype=torch.int32)[:, None]
@@ -186,7 +209,7 @@ def rotate(images: Tensor, turn: Tensor) -> Tensor:
     return picked.reshape(images.shape)
 
 
-def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def normalise(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
     """Pixels as float32: (v/255 - mean) / std, in one multiplication and one addition."""
     if not mean:
         return images.float().div_(255)
@@ -197,7 +220,7 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
 @lru_cache(maxsize=16)
 def _affine(
     mean: tuple[float, ...], std: tuple[float, ...], channels: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     if len(mean) != channels:
         raise InputError(f"mean and std are given for {len(mean)} channels, the images have {channels}")
     scale = torch.tensor([1 / (255 * s) for s in std], dtype=torch.float32, device=device)
@@ -206,7 +229,7 @@ def _affine(
 
 
 def _turns(degrees: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.int32]:
-    """Where output pixel (x, y) comes from, as `Image.rotate` asks of `Image.transform`: x0 + xx x + xy y, ..."""
+    """Source coordinates of output pixel (x, y), as `Image.rotate` asks of `Image.transform`: x0 + xx x + xy y, ..."""
     radians = -np.radians(degrees)
     cos, sin = np.round(np.cos(radians), 15), np.round(np.sin(radians), 15)
     middle_x, middle_y = size[1] / 2, size[0] / 2

@@ -5,27 +5,20 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from noiseproof import rng
 from noiseproof.data.dataset import Split
 from noiseproof.data.pipeline.augment import Augment, crops, draw, normalise, pad
+from noiseproof.data.pipeline.extra_augmentations import Changed, Source
 from noiseproof.errors import InputError
-from noiseproof.runtime import pulse
+from noiseproof.runtime import progress_signal
 
 __all__ = ["Batches"]
-
-
-class Source(Protocol):
-    """Where the samples of a batch come from."""
-
-    def stream(self, parts: list[Tensor], epoch: int) -> Iterator[Tensor]:
-        """The inputs of each part, positions on the device, as float32 on the device."""
 
 
 class Batches:
@@ -68,8 +61,13 @@ class Batches:
         self.count, self.batch_size, self.seed, self.train = len(split), batch_size, seed, train
         self.device, self.shard = torch.device(device), shard
         augment = augment or Augment()
+        extra = augment.extra if train else ()
+        vectors = isinstance(split.inputs, torch.Tensor) and split.inputs.dtype == torch.float32
+        mean, std = augment.mean, augment.std
+        if extra and not vectors:  # changed as pixels from 0 to 1, normalised afterwards
+            augment = replace(augment, mean=(), std=())
         self._source: Source
-        if not isinstance(split.inputs, Tensor):
+        if not isinstance(split.inputs, torch.Tensor):
             from noiseproof.data.pipeline.decoding import ImageFiles  # Pillow, only where it is needed
 
             self._source = ImageFiles(
@@ -82,15 +80,18 @@ class Batches:
                 reduced=reduced,
                 cache=None if cache is None else Path(cache),
             )
-        elif split.inputs.dtype == torch.float32:
+        elif vectors:
             self._source = _Features(split.inputs.to(self.device), augment)
         else:
             self._source = _Images(split.inputs, augment, seed, train, self.device)
+        if extra:
+            normalising = ((), ()) if vectors else (mean, std)
+            self._source = Changed(self._source, extra, self.count, seed, *normalising)
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
-    def epoch(self, epoch: int = 0, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int = 0, *, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Pairs of inputs, float32 on the device, and the samples' positions in the split, int64 on the device.
 
         Args:
@@ -101,34 +102,32 @@ class Batches:
         firsts = range(start * self.batch_size, self.count, self.batch_size)
         return self.batches([everything[first : first + self.batch_size] for first in firsts], epoch)
 
-    def order(self, epoch: int = 0) -> Tensor:
+    def order(self, epoch: int = 0) -> torch.Tensor:
         """The positions of all samples in the order of an epoch, int64 (N,), on the device."""
         order = rng.permutation(self.count, self.seed, "order", epoch) if self.train else np.arange(self.count)
         return torch.from_numpy(order).to(self.device)
 
-    def batches(self, parts: Sequence[Tensor], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, parts: Sequence[torch.Tensor], epoch: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of chosen samples, as `epoch` gives them: this process's share of each part."""
         rank, world = self.shard
         shares = [part[rank::world] for part in parts]
         for inputs, share in zip(self._source.stream(shares, epoch), shares, strict=True):
             yield inputs, share
-            pulse.beat()
+            progress_signal.beat()
 
     def view(self, number: int) -> Batches:
         """The same samples and order under other random draws of the augmentation; 0 is this one."""
         if number == 0:
             return self
-        other, source = copy.copy(self), copy.copy(self._source)
-        if hasattr(source, "seed"):
-            source.seed = rng.key(self.seed, "view", number) & (2**63 - 1)
-        other._source = source
+        other = copy.copy(self)
+        other._source = self._source.reseeded(rng.key(self.seed, "view", number) & (2**63 - 1))
         return other
 
 
 class _Features:
     """Rows of numbers, standardised where the recipe says so."""
 
-    def __init__(self, rows: Tensor, augment: Augment) -> None:
+    def __init__(self, rows: torch.Tensor, augment: Augment) -> None:
         if augment.mean:
             mean, std = (
                 torch.tensor(value, dtype=torch.float32, device=rows.device) for value in (augment.mean, augment.std)
@@ -136,20 +135,23 @@ class _Features:
             rows = (rows - mean) / std
         self.rows = rows
 
-    def stream(self, parts: list[Tensor], epoch: int) -> Iterator[Tensor]:
+    def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         return (self.rows[index] for index in parts)
+
+    def reseeded(self, seed: int) -> _Features:
+        return self
 
 
 class _Images:
     """Images of one size, padded once and kept on the device as uint8."""
 
-    def __init__(self, images: Tensor, augment: Augment, seed: int, train: bool, device: torch.device) -> None:
+    def __init__(self, images: torch.Tensor, augment: Augment, seed: int, train: bool, device: torch.device) -> None:
         self.size = (images.shape[2], images.shape[3])
         self.padding = augment.crop_padding if train else 0
         self.images = pad(images, self.padding).to(device)
         self.augment, self.seed, self.train = augment, seed, train
 
-    def stream(self, parts: list[Tensor], epoch: int) -> Iterator[Tensor]:
+    def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         mean, std = self.augment.mean, self.augment.std
         if not self.train:
             yield from (normalise(self.images[index], mean, std) for index in parts)
@@ -163,3 +165,8 @@ class _Images:
         for index in parts:
             drawn = draws.take(slice(end, end := end + len(index)))
             yield crops(self.images, index, drawn, self.size, mean, std)
+
+    def reseeded(self, seed: int) -> _Images:
+        other = copy.copy(self)
+        other.seed = seed
+        return other

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from noiseproof.storage.rows import Rows
+from noiseproof.data.io import file_hashes
+from noiseproof.storage.row_file import Rows
 
 __all__ = ["Cache"]
 
@@ -20,7 +22,7 @@ class Cache:
     """The pixels of many files at one size, filled as they are first asked for; exact, since a resize draws nothing.
 
     A half-written or damaged one is made again, and so is one for which the disk has no room. The file is named by the
-    paths, sizes and times of the pictures: other pictures, another file.
+    content of the pictures: other pictures, another file.
 
     Args:
         folder: where the file lies.
@@ -30,10 +32,7 @@ class Cache:
 
     def __init__(self, folder: Path, paths: tuple[Path, ...], size: tuple[int, int]) -> None:
         self.paths = paths
-        digest = hashlib.sha256(repr(size).encode())
-        for path in paths:
-            status = path.stat()
-            digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+        digest = hashlib.sha256(repr(size).encode() + file_hashes.of([os.fspath(path) for path in paths]))
         self.path = folder / f"{digest.hexdigest()[:32]}-{size[0]}x{size[1]}.pixels"
         self.shape = (*size, 3)
         self.rows = Rows(self.path, len(paths), size[0] * size[1] * 3)

@@ -6,6 +6,7 @@ images; colour jitter and normalisation run on whole batches, on the device.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 import stat
@@ -32,13 +33,13 @@ from PIL import (  # each of these Pillow would import while it reads a file
     TiffImagePlugin,  # noqa: F401
     WebPImagePlugin,  # noqa: F401
 )
-from torch import Tensor
 
 from noiseproof import rng
+from noiseproof.data.io.picture_bytes import MOST_PIXELS
 from noiseproof.data.pipeline.augment import Augment, normalise
 from noiseproof.data.pipeline.cache import Cache
 from noiseproof.data.pipeline.jitter import jitter
-from noiseproof.data.pipeline.modes import as_rgb
+from noiseproof.data.pipeline.picture_modes import as_rgb, upright
 from noiseproof.errors import DataError, DataMissingError, InputError
 
 __all__ = ["MOST_PIXELS", "ImageFiles", "box", "in_memory", "opened", "resized", "size_of"]
@@ -46,14 +47,15 @@ __all__ = ["MOST_PIXELS", "ImageFiles", "box", "in_memory", "opened", "resized",
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
-MOST_PIXELS = 64_000_000
 _IN_MEMORY = 4 * 2**30  # bytes
+_MOST_PACKED = 1032  # times that deflate can shorten
 _FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "JPEG2000"]  # none that runs other programs
 _PLUGINS = {
     ".avif": ("AVIF", "PIL.AvifImagePlugin"),
     ".heic": ("HEIF", "pillow_heif"),
     ".heif": ("HEIF", "pillow_heif"),
 }
+_REMEDY = "noiseproof data check DATA lists every such picture; move them out of the data"
 _WORDS = 16  # 64-bit words a sample: 0 flip and window, 1..10 tries of a box, 11..15 colours
 _TRIES = 10
 
@@ -72,6 +74,8 @@ def reading(path: Path) -> Iterator[Image.Image]:
         with path.open("rb") as file, Image.open(file, formats=_formats(path)) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(f"{path}: {image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are decoded")
+            if image.format == "PNG" and path.stat().st_size * _MOST_PACKED < _least_bytes(image):
+                raise DataError(f"{path}: cannot be decoded (too short for {image.width} x {image.height} pixels)")
             yield image
     except DataError:
         raise
@@ -79,6 +83,12 @@ def reading(path: Path) -> Iterator[Image.Image]:
         raise DataMissingError(f"{path}: no such image") from None
     except Exception as error:  # what decoders raise on damaged files is not a closed list; MemoryError is on it
         raise DataError(f"{path}: cannot be decoded ({type(error).__name__}: {str(error)[:120]})") from None
+
+
+def _least_bytes(image: Image.Image) -> int:
+    """Bytes that the pixels take unpacked, at least: a single band may have one bit a pixel."""
+    bands = len(image.getbands())
+    return image.width * image.height * bands if bands > 1 else image.width * image.height // 8
 
 
 def _formats(path: Path) -> list[str]:
@@ -102,21 +112,36 @@ def _formats(path: Path) -> list[str]:
     return [*_FORMATS, name]
 
 
-def opened(path: Path, reduced_to: tuple[int, int] | None = None) -> Image.Image:
-    """The picture of a file as RGB; a JPEG may come at 1/2, 1/4 or 1/8 of its size, no smaller than `reduced_to`."""
+def _needed(path: Path, reduced_to: tuple[int, int] | None = None, *, turned: bool = False) -> Image.Image:
+    """The picture, for training: a damaged one stops it, so the message says how to find all of them."""
+    try:
+        return opened(path, reduced_to, turned=turned)
+    except DataError as error:
+        raise type(error)(f"{error}; {_REMEDY}") from None
+
+
+def opened(path: Path, reduced_to: tuple[int, int] | None = None, *, turned: bool = False) -> Image.Image:
+    """The picture of a file as RGB.
+
+    Args:
+        path: the file.
+        reduced_to: a JPEG may come at 1/2, 1/4 or 1/8 of its size, no smaller than this width and height.
+        turned: as its EXIF orientation says.
+    """
     with reading(path) as image:
         if reduced_to is not None:
             image.draft("RGB", reduced_to)
-        return as_rgb(image)
+        return as_rgb(upright(image) if turned else image)
 
 
-def size_of(path: Path) -> tuple[int, int]:
-    """Height and width of the picture in a file."""
+def size_of(path: Path, *, turned: bool = False) -> tuple[int, int]:
+    """Height and width of the picture in a file, before or after it is turned as its EXIF orientation says."""
     with reading(path) as image:
-        return image.height, image.width
+        shown = upright(image) if turned else image
+        return shown.height, shown.width
 
 
-def in_memory(paths: tuple[Path, ...], size: tuple[int, int]) -> Tensor:
+def in_memory(paths: tuple[Path, ...], size: tuple[int, int], *, turned: bool = False) -> torch.Tensor:
     """All pictures as they are, RGB uint8 (N, 3, H, W); they must have this height and width.
 
     Raises:
@@ -130,7 +155,7 @@ def in_memory(paths: tuple[Path, ...], size: tuple[int, int]) -> Tensor:
     pixels = np.empty((len(paths), 3, height, width), np.uint8)
 
     def read(index: int) -> None:
-        found = np.asarray(opened(paths[index]))
+        found = np.asarray(_needed(paths[index], turned=turned))
         if found.shape[:2] != size:
             raise InputError(
                 f"{paths[index]}: {found.shape[1]} x {found.shape[0]} pixels, others have {width} x {height}; {remedy}"
@@ -180,9 +205,9 @@ class ImageFiles:
         if cache is not None:
             if not isinstance(augment.resize, tuple) or (train and augment.resized_crop):
                 raise InputError("a cache of resized images needs resize = [height, width] and no resized_crop")
-            self.cache = Cache(cache, paths, augment.resize)
+            self.cache = Cache(cache / "upright" if augment.upright else cache, paths, augment.resize)
 
-    def stream(self, parts: list[Tensor], epoch: int) -> Iterator[Tensor]:
+    def stream(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         """Decode ahead by two batches, in threads: Pillow lets go of the interpreter while it works."""
         waiting: deque[list[Future[_Sample]]] = deque()
         with ExitStack() as stack:
@@ -195,7 +220,13 @@ class ImageFiles:
             while waiting:
                 yield self._batch([future.result() for future in waiting.popleft()])
 
-    def _batch(self, samples: list[_Sample]) -> Tensor:
+    def reseeded(self, seed: int) -> ImageFiles:
+        """The same pictures under other random draws."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
+
+    def _batch(self, samples: list[_Sample]) -> torch.Tensor:
         pixels = np.stack([sample.pixels for sample in samples]) if samples else np.empty((0, 3, 1, 1), np.uint8)
         batch = torch.from_numpy(pixels)
         if self.device.type == "cuda":
@@ -206,7 +237,9 @@ class ImageFiles:
         return normalise(batch, self.augment.mean, self.augment.std)
 
     def _sample(self, index: int, epoch: int) -> _Sample:
-        words = rng.words(_WORDS, self.seed, "augment", epoch, index) if self.train else np.zeros(_WORDS, np.uint64)
+        words = (
+            rng.random_uint64(_WORDS, self.seed, "augment", epoch, index) if self.train else np.zeros(_WORDS, np.uint64)
+        )
         pixels = self._pixels(index, words)
         if self.train and self.augment.flip and int(words[0]) & 1:
             pixels = pixels[:, ::-1]
@@ -241,11 +274,15 @@ class ImageFiles:
     def _decoded(self, path: Path) -> Pixels:
         size = self.augment.resize
         if size is None:
-            return np.asarray(opened(path))
+            return np.asarray(_needed(path, turned=self.augment.upright))
         least = (size, size) if isinstance(size, int) else (size[1], size[0])
-        return np.asarray(resized(opened(path, least if self.reduced else None), size))
+        return np.asarray(resized(_needed(path, least if self.reduced else None, turned=self.augment.upright), size))
 
     def _resized_crop(self, path: Path, side: int, words: npt.NDArray[np.uint64]) -> Pixels:
+        if self.augment.upright:
+            turned = _needed(path, turned=True)
+            corners = box(*turned.size, words[1 : 1 + _TRIES], words[0])
+            return np.asarray(turned.crop(corners).resize((side, side), Image.Resampling.BILINEAR))
         with reading(path) as image:
             width, height = image.size
             corners = box(width, height, words[1 : 1 + _TRIES], words[0])
@@ -284,7 +321,7 @@ def box(width: int, height: int, tries: npt.NDArray[np.uint64], place: np.uint64
 
 @dataclass(frozen=True)
 class _Sample:
-    """What a thread hands back: pixels (3, H, W), and five numbers in [0, 1) for the colours."""
+    """Result of a thread: pixels (3, H, W), and five numbers in [0, 1) for the colours."""
 
     pixels: Pixels
     colours: npt.NDArray[np.float64]

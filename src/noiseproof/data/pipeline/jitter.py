@@ -5,14 +5,13 @@ from __future__ import annotations
 from itertools import permutations, product
 
 import torch
-from torch import Tensor
 
 __all__ = ["brightness", "contrast", "hue", "jitter", "saturation"]
 
 _ORDERS = torch.tensor(list(permutations(range(4))), device="cpu")
 
 
-def jitter(images: Tensor, draws: Tensor, strengths: tuple[float, float, float, float]) -> Tensor:
+def jitter(images: torch.Tensor, draws: torch.Tensor, strengths: tuple[float, float, float, float]) -> torch.Tensor:
     """Change the colours of each image by amounts and in an order of its own.
 
     Args:
@@ -45,22 +44,22 @@ def jitter(images: Tensor, draws: Tensor, strengths: tuple[float, float, float, 
     return batch.mul_(255)
 
 
-def brightness(batch: Tensor, factor: Tensor) -> Tensor:
+def brightness(batch: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """Mix with black."""
     return (batch * _each(factor)).clamp(0, 1)
 
 
-def contrast(batch: Tensor, factor: Tensor) -> Tensor:
+def contrast(batch: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """Mix with the image's mean grey."""
     return _mix(batch, _grey(batch).mean((1, 2, 3), keepdim=True), factor)
 
 
-def saturation(batch: Tensor, factor: Tensor) -> Tensor:
+def saturation(batch: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """Mix with the grey image."""
     return _mix(batch, _grey(batch), factor)
 
 
-def hue(batch: Tensor, turn: Tensor) -> Tensor:
+def hue(batch: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     """Turn the colour circle; a turn of 1 is all the way round."""
     red, green, blue = batch.unbind(1)
     top, bottom = batch.amax(1), batch.amin(1)
@@ -77,15 +76,15 @@ def hue(batch: Tensor, turn: Tensor) -> Tensor:
     return torch.stack([bottom + spread * share.clamp_(0, 1) for share in shares], 1)
 
 
-def _grey(batch: Tensor) -> Tensor:
+def _grey(batch: torch.Tensor) -> torch.Tensor:
     weights = batch.new_tensor([0.2989, 0.587, 0.114])
     return (batch * weights[:, None, None]).sum(1, keepdim=True)
 
 
-def _mix(batch: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+def _mix(batch: torch.Tensor, other: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     share = _each(factor)
     return (batch * share + other * (1 - share)).clamp(0, 1)
 
 
-def _each(factor: Tensor) -> Tensor:
+def _each(factor: torch.Tensor) -> torch.Tensor:
     return factor[:, None, None, None]

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from noiseproof.data.readers import classes
 from noiseproof.data.readers.table import Column, Table
+from noiseproof.data.reading import Reading
 from noiseproof.errors import DataError
 
-__all__ = ["Annotations", "from_votes", "wide"]
+__all__ = ["Annotations", "from_shares", "from_votes", "soft_targets", "wide"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,21 @@ def from_votes(votes: npt.NDArray[np.int64], names: Sequence[str], annotators: S
     )
 
 
+def from_shares(shares: npt.NDArray[np.float64], names: Sequence[str]) -> Annotations:
+    """Soft targets from probabilities, percent or counts, (N, K); classes that no row gives anything are dropped.
+
+    Example:
+        >>> found = from_shares(np.array([[3.0, 0, 1], [0, 0, 2]]), ["cat", "dog", "owl"])
+        >>> found.soft.tolist(), found.classes
+        ([[0.75, 0.25], [0.0, 1.0]], ('cat', 'owl'))
+    """
+    used = np.flatnonzero((shares > 0).any(axis=0))
+    soft = shares[:, used] / shares.sum(axis=1, keepdims=True)
+    none = np.zeros(0)
+    kept = tuple(names[place] for place in used.tolist())
+    return Annotations((), None, soft, soft.argmax(axis=1), none, none.astype(np.int64), 0, kept)
+
+
 def wide(columns: Sequence[Column]) -> Annotations:
     """Annotations of columns with one annotator's answers each."""
     coded, names = classes.indices(columns)
@@ -97,6 +114,27 @@ def from_long(table: Table, item: npt.NDArray[np.int64], label: Column, annotato
     answered = given >= 0
     votes[item[answered], who[answered]] = given[answered]
     return from_votes(votes, names, people)
+
+
+def soft_targets(
+    found: Annotations | None, wanted: bool, source: str, reading: Reading, keep: npt.NDArray[np.int64]
+) -> torch.Tensor | None:
+    """Soft targets of the samples that are kept, where they are asked for; where they are not, a note that there are.
+
+    Raises:
+        DataError: they are asked for and there is one label a sample.
+    """
+    if found is None and wanted:
+        raise DataError(
+            f"{source}: one label a sample is no soft target; --soft needs several annotators (--annotators a,b,c) or "
+            "a column of probabilities a class (--label 'p_*')"
+        )
+    if found is None:
+        return None
+    if not wanted and ((found.soft > 0).sum(axis=1) > 1).any():
+        what = "the majority" if found.votes is not None else "the most probable class"
+        reading.notes.append(f"each sample has the label of {what}; --soft trains on the shares of all classes")
+    return torch.from_numpy(found.soft[keep]).float() if wanted else None
 
 
 def _counts(votes: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from noiseproof.data.dataset import Inputs, Origin, Split, Texts, is_frame, offenders
+from noiseproof.data.readers.annotators import Annotations, from_shares, soft_targets
+from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.classes import NO_LABEL, in_order
+from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
 from noiseproof.data.reading import Reading, Skipped
 from noiseproof.errors import DataError
 
@@ -28,21 +31,30 @@ def arrays(
     classes: Sequence[str],
     source: str,
     reading: Reading,
-) -> Split:
+    options: ReadingOptions,
+) -> tuple[Split, Annotations | None]:
     """Samples of one or more blocks of inputs and labels.
 
     Args:
         inputs: features (N, D), pictures (N, H, W), (N, C, H, W) or (N, H, W, C), texts, paths or a frame, by block.
-        labels: of each block; classes are the values that occur, unless `classes` names them by number.
+        labels: of each block, (N,), or rows (N, K) that are one-hot or probabilities; classes are the values that
+            occur, unless `classes` names them by number.
         cleans: true labels of each block, or None.
         classes: names of the classes where labels are their numbers; may be empty.
         source: for messages.
         reading: where what is left out is written down.
+        options: whether soft targets are wanted.
+
+    Returns:
+        The samples; and the annotations, where labels are probabilities.
 
     Raises:
         DataError: shapes or values that cannot be; says which.
     """
     blocks = [inputs_of(values, where) for where, values in inputs]
+    found, labels = _of_rows(labels, classes, reading)
+    if found is not None:
+        classes = found.classes
     texts = [
         label_texts(values, where, classes, count=len(block))
         for (where, values), block in zip(labels, blocks, strict=True)
@@ -70,7 +82,32 @@ def arrays(
     if len(blank):
         reading.skipped += [Skipped(f"sample {place}", "samples have no label") for place in blank.tolist()]
         split = split.take(np.flatnonzero(given >= 0).tolist())
-    return split
+    kept = np.flatnonzero(given >= 0)
+    return replace(split, soft=soft_targets(found, options.soft, source, reading, kept)), found
+
+
+def _of_rows(
+    labels: Sequence[Named], classes: Sequence[str], reading: Reading
+) -> tuple[Annotations | None, Sequence[Named]]:
+    """Annotations of blocks whose labels are probabilities, and each block with one label a sample."""
+    rows = [label_rows(values, where) for where, values in labels]
+    known = [each for each in rows if each is not None]
+    if not known:
+        return None, labels
+    where, values = labels[0]
+    if len(known) < len(rows) or len({each.shape[1] for each in known}) > 1:
+        raise DataError(f"{where}: the parts have labels of different shapes; give all of them one label a sample")
+    names = row_names(values, classes, known[0].shape[1], where)
+    whole = np.concatenate(known)
+    if is_one_hot(whole):
+        reading.notes.append(f"labels are one-hot rows of {whole.shape[1]}, read as the column of the 1")
+        chosen = [np.array(names, object)[each.argmax(axis=1)] for each in known]
+        return None, [(where, list(each)) for (where, _), each in zip(labels, chosen, strict=True)]
+    found = from_shares(whole, names)
+    texts = np.array(found.classes, object)[found.consensus]
+    ends = np.cumsum([len(each) for each in known])[:-1]
+    pieces = np.split(texts, ends)
+    return found, [(where, list(each)) for (where, _), each in zip(labels, pieces, strict=True)]
 
 
 def label_texts(values: Any, where: str, classes: Sequence[str] = (), *, count: int | None = None) -> list[str]:
@@ -86,10 +123,10 @@ def label_texts(values: Any, where: str, classes: Sequence[str] = (), *, count: 
         DataError: they are no vector, too few or too many, or numbers that no class has.
     """
     found = _array(values, where)
+    if found.dtype.kind == "S":
+        found = np.char.decode(found, "utf-8")
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]  # how Keras stores them
-    if found.ndim == 2:
-        raise DataError(f"{where}: must be one label a sample, got shape {found.shape} (one-hot? save y.argmax(1))")
     if found.ndim != 1 or found.dtype.kind not in "iufbUO":
         raise DataError(f"{where}: must be integers of shape (N,) or texts, got {found.dtype} {found.shape}")
     if count is not None and len(found) != count:
@@ -119,7 +156,7 @@ def _text(value: object) -> str:
 
 
 def _array(values: Any, where: str) -> npt.NDArray[Any]:
-    if isinstance(values, Tensor):
+    if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         values = values.float() if values.dtype == torch.bfloat16 else values
         return np.asarray(values.numpy())
@@ -177,7 +214,7 @@ def _fits_in_memory(shape: tuple[int, int], where: str) -> int:
     return size
 
 
-def _numbers(found: npt.NDArray[Any], where: str) -> Tensor:
+def _numbers(found: npt.NDArray[Any], where: str) -> torch.Tensor:
     pictures = found.ndim in (3, 4) and found.dtype.kind in "uif" and found.size > 0
     if pictures and found.ndim == 4 and found.shape[1] not in (1, 3) and found.shape[3] not in (1, 3):
         pictures = False
@@ -192,12 +229,16 @@ def _numbers(found: npt.NDArray[Any], where: str) -> Tensor:
         raise DataError(
             f"{where}: must be features (N, D) or uint8 images (N, H, W), (N, C, H, W) or (N, H, W, C), "
             f"got {found.dtype} {found.shape}"
+            + ("; for mixed columns give a pandas frame" if found.dtype == object else "")
         )
     with np.errstate(over="ignore"):
         features = found.astype(np.float32)
     bad = np.asarray(~np.isfinite(features).all(axis=1))
     if bad.any():
-        raise DataError(f"{where}: numbers must be finite in float32; {offenders(bad, found.tolist())}")
+        raise DataError(
+            f"{where}: numbers must be finite in float32; {offenders(bad, found.tolist())}; gaps (NaN) are filled in a "
+            "frame: pandas.DataFrame(X)"
+        )
     return torch.from_numpy(features)
 
 

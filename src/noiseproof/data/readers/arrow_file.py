@@ -7,11 +7,11 @@ from typing import Any
 
 from noiseproof.data.io.archives import regular
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.frames import column_of
+from noiseproof.data.readers.frames import add_pictures, column_of, holds_pictures
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
 
-__all__ = ["read_arrow"]
+__all__ = ["class_names", "read_arrow"]
 
 
 def read_arrow(path: Path, options: ReadingOptions) -> Table:
@@ -23,13 +23,15 @@ def read_arrow(path: Path, options: ReadingOptions) -> Table:
         raise DataError(f"{path}: not a sound {path.suffix[1:]} file ({str(error)[:100]})") from None
     frame = table.to_pandas(ignore_metadata=True)
     form = "parquet" if path.suffix.lower() in (".parquet", ".pq") else "Arrow"
-    names = _class_names(table)
-    columns = [
-        column
-        for name in frame.columns
-        for column in column_of(str(name), frame[name], names.get(str(name)), str(path))
-    ]
-    return Table(str(path), form, columns, len(frame))
+    names = class_names(table)
+    found = Table(str(path), form, [], len(frame))
+    for name in frame.columns:
+        values = frame[name]
+        if values.dtype == object and holds_pictures(values[:100]) and holds_pictures(values):
+            add_pictures(found, str(name), list(values))
+        else:
+            found.columns += column_of(str(name), values, names.get(str(name)), str(path))
+    return found
 
 
 def _table(path: Path) -> Any:
@@ -45,7 +47,7 @@ def _table(path: Path) -> Any:
             return pa.ipc.open_stream(file).read_all()  # as Hugging Face's data sets are kept
 
 
-def _class_names(table: Any) -> dict[str, list[str]]:
+def class_names(table: Any) -> dict[str, list[str]]:
     """Names of classes that Hugging Face keeps in the schema."""
     import json
 

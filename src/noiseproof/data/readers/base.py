@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ __all__ = ["READERS", "Form", "Parts", "ReadingOptions", "reader"]
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What the user said about a source; what is left out is guessed, and the guess is said.
+    """Options of reading as the user gave them; others are guessed, and the guess is printed.
 
     Args:
         label: column of the labels.
@@ -29,6 +29,7 @@ class ReadingOptions:
         annotators: columns with one answer each, or the column that names the annotator.
         delimiter: character between the values of a row.
         encoding: of the characters of a text file, such as `latin-1`; UTF-8 unless given.
+        soft: give the losses the shares of the answers, or the probabilities, to train on; not only the consensus.
         strict: stop at the first item that cannot be used, instead of leaving it out.
         root: folder that picture paths are relative to.
     """
@@ -41,6 +42,7 @@ class ReadingOptions:
     annotators: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str | None = None
+    soft: bool = False
     strict: bool = False
     root: Path | None = None
 
@@ -60,12 +62,19 @@ class ReadingOptions:
 
 @dataclass(frozen=True)
 class Parts:
-    """Labelled samples as a reader hands them over: training, test and validation part, where the source has them."""
+    """Labelled samples as a reader hands them over: training, test and validation part, where the source has them.
+
+    Args:
+        train, test, validation: the parts.
+        annotations: votes or probabilities that the labels come from.
+        hashes: SHA-256 of the image files, by path, as they were when they were looked at.
+    """
 
     train: Split
     test: Split | None = None
     validation: Split | None = None
     annotations: Annotations | None = None
+    hashes: Mapping[str, bytes] = field(default_factory=dict)
 
 
 Read = Callable[[Path, ReadingOptions, Reading], Parts]

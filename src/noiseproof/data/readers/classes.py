@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from noiseproof.data.readers.table import Column
 
-__all__ = ["NO_LABEL", "in_order", "indices", "trimmed"]
+__all__ = ["NO_LABEL", "in_order", "indices", "is_nameable", "trimmed"]
 
 NO_LABEL = -1
+_LONGEST = 1024  # characters
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 
 
@@ -27,6 +28,16 @@ def in_order(names: Iterable[str]) -> list[str]:
     if all(_NUMBER.match(name) for name in found):
         found.sort(key=lambda name: (float(name), name))
     return found
+
+
+def is_nameable(name: str) -> bool:
+    """Test for a text that can be the name of a class: no control characters and not endless; any space may stand.
+
+    Example:
+        >>> is_nameable("two words"), is_nameable("two" + chr(10) + "lines")
+        (True, False)
+    """
+    return len(name) <= _LONGEST and re.sub(r"[^\S\n\r\t\x0b\x0c\x1c-\x1f\x85\u2028\u2029]", " ", name).isprintable()
 
 
 def trimmed(texts: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-from noiseproof.data.readers.records import as_text, only_label, table_of
+from noiseproof.data.readers.record_table import as_text, only_label, table_of
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
 

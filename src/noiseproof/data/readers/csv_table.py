@@ -14,7 +14,7 @@ import numpy.typing as npt
 from noiseproof.data.io.archives import MIB, read_bytes, regular
 from noiseproof.data.readers import dialect
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.names import role_of_name
+from noiseproof.data.readers.column_names import role_of_name
 from noiseproof.data.readers.numbers import MISSING, decimal_marks, is_missing
 from noiseproof.data.readers.packed import unpacked
 from noiseproof.data.readers.table import Column, Table, unique_names
@@ -54,11 +54,13 @@ def read_csv(path: Path, options: ReadingOptions, *, large: int = _LARGE) -> Tab
     rows = np.array(found.rows, np.int64)
     table = Table(str(path), _form(found.delimiter), [], len(rows), rows, found.delimiter)
     table.columns = [Column(name, column) for name, column in zip(named, columns, strict=True)]
+    table.skipped = [(f"row {row}", "rows stand above the header") for row in found.titles]
+    table.skipped += [(f"row {row}", "rows repeat the header") for row in found.repeated]
     return table
 
 
 def _form(delimiter: str) -> str:
-    kind = {",": "CSV", "\t": "a table with tabs"}.get(delimiter)
+    kind = {",": "CSV", "\t": "a table with tabs", " ": "a table with spaces"}.get(delimiter)
     return kind or f"CSV with {delimiter!r}"
 
 
@@ -67,7 +69,7 @@ def _plain_names(header: list[str]) -> list[str]:
 
 
 def _padded(header: list[str], columns: list[list[str]]) -> bool:
-    """Whether spaces around values belong to the layout of the file, and not to single values."""
+    """True if spaces around values belong to the layout of the file, and not to single values."""
     if any(name != name.strip() for name in header):
         return True
     return any(column and all(text != text.strip() for text in column) for column in columns)
@@ -102,6 +104,8 @@ def _through_arrow(path: Path, mark: str | None, options: ReadingOptions) -> Tab
         return None
     if table.num_rows != lines - 1:
         return None  # quoted values hold line ends: their rows are counted record by record
+    if _repeats_header(table, small.header):
+        return None
     again = _again(path, small.delimiter, len(names))
     made = [_column(name, table.column(place), again(place)) for place, name in enumerate(names)]
     rows = np.arange(2, table.num_rows + 2)
@@ -159,7 +163,7 @@ def _mark(name: str, sample: list[str], options: ReadingOptions) -> str:
 
 
 def _rising(sample: list[str]) -> bool:
-    """Whether the values may be a running number."""
+    """True if the values may be a running number."""
     if not all(text.isdigit() for text in sample):
         return False
     numbers = [int(text) for text in sample]
@@ -198,6 +202,17 @@ def _arrow(path: Path, delimiter: str, width: int, numeric: set[str], mark: str,
             if not at.isdigit() or f"c{at}" not in numeric:
                 raise _NotPlain(str(error)) from None
             numeric.discard(f"c{at}")
+
+
+def _repeats_header(table: Any, header: list[str]) -> bool:
+    """True if a row repeats the header: then its first column of texts holds its own name."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, column in zip(header, table.columns, strict=True):
+        if pa.types.is_string(column.type):
+            return bool(pc.any(pc.equal(column, name)).as_py())
+    return False
 
 
 def _again(path: Path, delimiter: str, width: int) -> Callable[[int], Callable[[], list[str]]]:

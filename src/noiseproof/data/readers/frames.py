@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from noiseproof.data.readers.records import as_text, table_of
+from noiseproof.data.io.unpack import kept_pictures
+from noiseproof.data.readers.record_table import as_text, table_of
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.errors import InputError
 
-__all__ = ["column_of", "table_of_frame", "table_of_hub", "table_of_mapping"]
+__all__ = ["add_pictures", "column_of", "holds_pictures", "table_of_frame", "table_of_hub", "table_of_mapping"]
 
 
 def table_of_frame(frame: Any, source: str = "the frame") -> Table:
     """A pandas frame as a table; an index that was set names the samples."""
     import pandas as pd
 
-    names = [str(name) for name in frame.columns]
+    names = [_name(name) for name in frame.columns]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise InputError(f"{source}: two columns are named {twice[0]!r}; rename one")
@@ -31,6 +32,11 @@ def table_of_frame(frame: Any, source: str = "the frame") -> Table:
         table.columns.insert(0, Column(name, [str(key) for key in frame.index]))
         table.known["id"] = name
     return table
+
+
+def _name(name: Any) -> str:
+    """The name of a column; of one with several levels, those that are not empty."""
+    return ".".join(str(level) for level in name if str(level)) if isinstance(name, tuple) else str(name)
 
 
 def table_of_mapping(columns: Mapping[str, Sequence[Any]], source: str = "the dictionary") -> Table:
@@ -56,20 +62,34 @@ def table_of_hub(dataset: Any, source: str = "the data set") -> Table:
     for name, feature in features.items():
         values = frame[name]
         if type(feature).__name__ == "Image":
-            paths = [value.get("path") or "" for value in values]
-            if not all(paths) or any(value.get("bytes") is not None for value in values):
-                raise InputError(
-                    f"{source}: the pictures of {name!r} lie in the data set itself; save them as files first "
-                    "(for i, row in enumerate(dataset): row['image'].save(f'{i}.png')) and give a list of paths"
-                )
-            table.columns.append(Column(name, paths))
-            table.known["path"] = name
+            add_pictures(table, name, list(values))
             continue
         names = list(feature.names) if type(feature).__name__ == "ClassLabel" else None
         table.columns += column_of(name, values, names, source)
         if names is not None and "label" not in table.known:
             table.known["label"] = name
     return table
+
+
+def holds_pictures(values: Sequence[Any]) -> bool:
+    """Test for the pictures of a Hugging Face image column: bytes, a path, or both."""
+    known = [value for value in values if value is not None]
+    return bool(known) and all(isinstance(value, dict) and value.keys() == {"bytes", "path"} for value in known)
+
+
+def add_pictures(table: Table, name: str, values: Sequence[Any]) -> None:
+    """Add a column of pictures; those that lie in the table itself get a file each in the user's cache folder."""
+    names = [(value or {}).get("path") or "" for value in values]
+    inside = [place for place, value in enumerate(values) if value is not None and value.get("bytes") is not None]
+    paths = list(names)
+    for place, path in zip(inside, kept_pictures(values[place]["bytes"] for place in inside), strict=True):
+        paths[place] = str(path)
+    table.columns.append(Column(name, paths))
+    table.known["path"] = name
+    if inside and "id" not in table.known:
+        unique = all(names) and len(set(names)) == len(names)
+        table.columns.append(Column("record", names if unique else [str(number) for number in range(len(names))]))
+        table.known["id"] = "record"
 
 
 def column_of(name: str, values: Any, names: Sequence[str] | None, source: str) -> list[Column]:
@@ -109,7 +129,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, str | list | dict):
-        return value
+        return str(value) if isinstance(value, str) else value  # without NumPy's own kind of text
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
         return None
     return (

@@ -1,4 +1,4 @@
-"""Where image files lie and what classes are called: listed once, checked all together."""
+"""Paths of image files and names of their classes: listed once, checked all together."""
 
 from __future__ import annotations
 

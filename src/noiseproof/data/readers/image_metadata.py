@@ -1,4 +1,4 @@
-"""Hugging Face image folders: a `metadata` file beside the pictures, in the folder or in the folder of each part."""
+"""A file beside the pictures, in the folder or in that of each part: Hugging Face's `metadata`, Roboflow's exports."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.listing import Folder
-from noiseproof.data.readers.partition import part_of
+from noiseproof.data.readers.part_names import part_of
 from noiseproof.data.readers.table import Column, Table
-from noiseproof.data.readers.tables import read_table
+from noiseproof.data.readers.table_files import read_table
 from noiseproof.errors import DataError
 
 __all__ = ["has_metadata", "read_metadata"]
 
-_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "_annotations.coco.json", "_classes.csv")
 
 
 def has_metadata(path: Path) -> bool:
@@ -40,7 +40,8 @@ def read_metadata(path: Path, options: ReadingOptions) -> Table:
         columns.append(Column(name, texts))
     homes = [home for (home, _), table in zip(files, tables, strict=True) for _ in range(table.count)]
     columns.append(Column("split", homes))
-    return Table(str(path), tables[0].form, columns, len(homes), None, known={"path": "file_name"})
+    known = {role: name for role, name in tables[0].known.items() if role != "id"}
+    return Table(str(path), tables[0].form, columns, len(homes), None, known=known)
 
 
 def _files(path: Path) -> list[tuple[str, str]]:
@@ -60,11 +61,12 @@ def _one(path: Path, home: str, options: ReadingOptions) -> Table:
     if len(siblings) > 1:
         raise DataError(f"{path.parent}: has {' and '.join(siblings)}; keep one of them")
     table = read_table(path, options)
-    if "file_name" not in table:
+    names = [name for name in ("file_name", "filename", "path") if name in table]
+    if not names:
         raise DataError(f"{path}: needs a column file_name with the path of each picture")
     table.form = "an image folder with metadata"
-    table.known["path"] = "file_name"
+    table.known["path"] = names[0]
     if home:
-        plain = [f"{home}/{text}" if text.strip() else "" for text in table["file_name"].texts]
-        table.columns = [Column("file_name", plain) if c.name == "file_name" else c for c in table.columns]
+        plain = [f"{home}/{text}" if text.strip() else "" for text in table[names[0]].texts]
+        table.columns = [Column(names[0], plain) if c.name == names[0] else c for c in table.columns]
     return table

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from noiseproof.data.io.archives import MIB
-from noiseproof.data.readers import argilla, coco, label_studio, prodigy
+from noiseproof.data.readers import argilla, coco, doccano, ground_truth, label_studio, prodigy
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.dialect import decode
+from noiseproof.data.readers.listing import is_picture
 from noiseproof.data.readers.packed import unpacked
-from noiseproof.data.readers.records import Record, table_of
+from noiseproof.data.readers.part_names import parts_of
+from noiseproof.data.readers.record_table import Record, table_of
 from noiseproof.data.readers.table import Table
 from noiseproof.errors import DataError
 
@@ -28,6 +30,8 @@ _TOOLS: tuple[Tool, ...] = (
     (label_studio.is_minimal, label_studio.minimal_table),
     (argilla.is_export, argilla.table),
     (prodigy.is_export, prodigy.table),
+    (doccano.is_export, doccano.table),
+    (ground_truth.is_export, ground_truth.table),
 )
 
 
@@ -69,19 +73,25 @@ def _table(records: Sequence[Record], path: Path, options: ReadingOptions, form:
     for is_export, table in _TOOLS:
         if records and is_export(records):
             found = table(records, str(path), options)
-            if lines is not None and found.rows is None and found.count == len(lines):
-                found.rows = np.array(lines, np.int64)
+            if lines is not None and found.rows is None and (found.index is not None or found.count == len(lines)):
+                found.rows = np.array(lines, np.int64)[slice(None) if found.index is None else found.index]
             return found
     return table_of(records, str(path), form, rows=None if lines is None else np.array(lines, np.int64))
 
 
 def _records(content: Any, path: Path) -> list[Record]:
     if isinstance(content, dict):
+        content = content.get("_via_img_metadata", content)  # a project of VGG's annotator
         lists = [
             value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)
         ]
-        if len(lists) == 1:
+        parts = parts_of(content) if len(lists) == len(content) > 1 else {}
+        if "train" in parts.values() and len(parts) == len(content):
+            content = [{**record, "split": part} for part, records in content.items() for record in records]
+        elif len(lists) == 1:
             content = lists[0]  # {"data": [...]}, as services wrap it
+        elif isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):  # orient="split"
+            content = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
         elif content and all(isinstance(value, list) for value in content.values()):
             if len({len(value) for value in content.values()}) == 1:
                 content = [dict(zip(content, values, strict=True)) for values in zip(*content.values(), strict=True)]
@@ -89,6 +99,10 @@ def _records(content: Any, path: Path) -> list[Record]:
             keys = [list(value) for value in content.values()]
             if all(key == keys[0] for key in keys) and len(content) < len(keys[0]):  # DataFrame.to_json()
                 content = [{name: column[key] for name, column in content.items()} for key in keys[0]]
+            else:  # a record by its name
+                content = [{"id": name, **record} for name, record in content.items()]
+        elif len(content) > 1 and all(isinstance(value, str) and is_picture(name) for name, value in content.items()):
+            content = [{"path": name, "label": label} for name, label in content.items()]
     if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
         raise DataError(f'{path}: must be a list of objects such as [{{"text": ..., "label": ...}}]')
     return content

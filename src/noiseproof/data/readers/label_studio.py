@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.readers.records import Record, as_text, only_label, table_of
+from noiseproof.data.readers.record_table import Record, as_text, only_label, table_of
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.errors import DataError
 
@@ -34,9 +34,10 @@ def table(records: Sequence[Record], source: str, options: ReadingOptions) -> Ta
     """One record a task; one an annotation where a task has several. Predictions are no labels."""
     rows: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
+    places: list[int] = []
     label = _control(records, source, options)
     several = False
-    for task in records:
+    for number, task in enumerate(records):
         item = {"id": task.get("id"), **{name: _location(value) for name, value in task["data"].items()}}
         answers = []
         cancelled = False
@@ -53,9 +54,10 @@ def table(records: Sequence[Record], source: str, options: ReadingOptions) -> Ta
             skipped.append((f"task {task.get('id')} ({first[:80]})", "tasks were skipped by the annotator"))
             continue
         rows += [{**item, label: answer, "annotator": person} for person, answer in answers or [("", "")]]
+        places += [number] * (len(answers) or 1)
     if not several:
         rows = [{name: value for name, value in row.items() if name != "annotator"} for row in rows]
-    found = table_of(rows, source, "a Label Studio export", known={"label": label, "id": "id"})
+    found = table_of(rows, source, "a Label Studio export", known={"label": label, "id": "id"}, places=places)
     found.skipped = skipped
     return found
 
@@ -78,6 +80,8 @@ def trimmed(found: Table) -> Table:
 
 
 def _plain(column: Column, source: str) -> Column:
+    if any(text.startswith("/data/") for text in column.different):
+        return Column(column.name, [_location(text) for text in column.texts])
     if not any(text.startswith('{"choices"') for text in column.different):
         return column
 
@@ -124,9 +128,11 @@ def _choice(annotation: Record, label: str, where: str) -> str:
 
 
 def _location(value: Any) -> Any:
-    """The path in a link of the local file storage, `/data/local-files/?d=dir/x.jpg`; anything else as it is."""
+    """The path in a link to a file: `/data/local-files/?d=dir/x.jpg`, `/data/upload/1/x.jpg`; others as they are."""
     if isinstance(value, str) and "?d=" in value:
         return urllib.parse.unquote(value.partition("?d=")[2])
+    if isinstance(value, str) and value.startswith("/data/upload/"):
+        return urllib.parse.unquote(value.rpartition("/")[2])
     return value
 
 

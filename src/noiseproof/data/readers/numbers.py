@@ -9,15 +9,18 @@ from math import inf, nan
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MISSING", "decimal_marks", "is_missing", "to_numbers"]
+__all__ = ["MISSING", "decimal_marks", "is_missing", "to_numbers", "without_unit"]
 
 # texts that stand for a gap among numbers; among labels they are names
-MISSING = frozenset(["", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", ".", "<na>", "missing"])
+MISSING = frozenset(["", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", ".", "<na>", "missing", "\\n"])
+_UNITS = frozenset("%\u2030$\u20ac\u00a3\u00a5\u20b9")  # per cent, per mille, dollar, euro, pound, yen, rupee
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 _POINT = re.compile(
-    rf"[+-]?(?:\d+\.?\d*|\.\d+|\d{{1,3}}(?:[,' \u00a0\u202f]\d{{3}})+(?:\.\d+)?){_EXPONENT}\Z", re.ASCII
+    rf"[+-]?(?:\d+\.?\d*|\.\d+|(?:\d{{1,3}}(?:[,' \u00a0\u202f]\d{{3}})+|\d{{1,2}}(?:,\d\d)+,\d{{3}})(?:\.\d+)?)"
+    rf"{_EXPONENT}\Z",
+    re.ASCII,
 )
 _COMMA = re.compile(rf"[+-]?(?:\d+,?\d*|,\d+|\d{{1,3}}(?:[.' \u00a0\u202f]\d{{3}})+(?:,\d+)?){_EXPONENT}\Z", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(inity)?\Z", re.IGNORECASE)
@@ -31,6 +34,21 @@ def is_missing(text: str) -> bool:
         (True, False)
     """
     return text.strip().casefold() in MISSING
+
+
+def without_unit(texts: Sequence[str]) -> Sequence[str]:
+    """Texts without the sign of per cent or money that every one of them has, gaps apart.
+
+    Example:
+        >>> without_unit(["12%", "", "3.5 %"]), without_unit(["$1,200", "-$3"]), without_unit(["12%", "0.12"])
+        (['12', '', '3.5'], ['1,200', '-3'], ['12%', '0.12'])
+    """
+    known = [text.strip() for text in texts if not is_missing(text)]
+    first = known[0].lstrip("+-(")[:1] + known[0][-1:] if known else ""
+    for sign in _UNITS & set(first):
+        if all(text.count(sign) == 1 and (text.endswith(sign) or text.lstrip("+-").startswith(sign)) for text in known):
+            return [text if is_missing(text) else text.replace(sign, "").strip() for text in texts]
+    return texts
 
 
 def decimal_marks(texts: Iterable[str]) -> set[str]:

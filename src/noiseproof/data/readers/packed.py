@@ -50,7 +50,7 @@ def unpacked(path: Path, limit: int) -> bytes:
 
 def members(path: Path, limit: int) -> dict[str, bytes]:
     """The files of a zip archive by name, without the leftovers of file managers."""
-    found = zip_members(path, limit)
+    found = zip_members(path, limit, text=True)
     return {
         name: blob
         for name, blob in found.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from noiseproof.data.dataset import Inputs, Origin, Split, Texts
+from noiseproof.data.dataset import Files, Inputs, Origin, Split, Texts
 from noiseproof.data.readers import annotators, classes
 from noiseproof.data.readers.annotators import Annotations
 from noiseproof.data.readers.base import Parts, ReadingOptions
-from noiseproof.data.readers.features import features
-from noiseproof.data.readers.partition import part_of
-from noiseproof.data.readers.pictures import Pictures, broken
-from noiseproof.data.readers.roles import Roles, assign
+from noiseproof.data.readers.feature_columns import features
+from noiseproof.data.readers.part_names import part_in
+from noiseproof.data.readers.role_assignment import Roles, assign
 from noiseproof.data.readers.table import Column, Table
-from noiseproof.data.reading import CANNOT, Reading, Skipped, near_equal
+from noiseproof.data.readers.table_pictures import Pictures, look_at, why
+from noiseproof.data.reading import Reading, Skipped, near_equal
 from noiseproof.errors import DataError, DataMissingError
 
 __all__ = ["labelled", "parts"]
@@ -54,15 +55,18 @@ def labelled(table: Table, options: ReadingOptions, reading: Reading, home: Path
     _limits(table, given, names)
     keep, skipped = _usable(table, given)
     paths: dict[int, tuple[str, str]] = {}
+    hashes: dict[str, bytes] = {}
     if roles.path is not None:
-        paths, missing = _paths(table, roles, pictures, keep)
+        paths, missing, hashes = _paths(table, roles, pictures, keep)
         skipped |= missing
         if not paths:
             raise DataMissingError(_none_found(table, roles, pictures, missing))
         keep = np.array(sorted(paths), np.int64)
     if skipped and options.strict:
-        what, why = next(iter(skipped.values()))
-        raise DataError(f"{table.source}: {what}: {why}; without --strict it is left out")
+        what, reason = next(iter(skipped.values()))
+        raise DataError(
+            f"{table.source}: {what}: {reason}; without --strict it is left out; noiseproof data check lists them all"
+        )
     reading.skipped += [Skipped(what, why) for what, why in skipped.values()]
     inputs = _inputs(table, roles, reading, keep, paths)
     whole = Split(
@@ -71,12 +75,14 @@ def labelled(table: Table, options: ReadingOptions, reading: Reading, home: Path
         None if clean is None or (clean[keep] < 0).any() else torch.from_numpy(clean[keep]),
         tuple(names),
         _origin(table, roles, keep, paths),
+        annotators.soft_targets(found, options.soft, table.source, reading, keep),
     )
     _account(table, roles, reading)
+    reading.notes += _giveaways(table, roles, given)
     if table.delimiter not in (None, ",") and options.delimiter is None:
         reading.assumed = {"--delimiter": str(table.delimiter), **reading.assumed}
     made = parts(whole, _parts_of(table, roles, keep), reading)
-    return replace(made, annotations=found)
+    return replace(made, annotations=found, hashes=hashes)
 
 
 def parts(whole: Split, names: list[str] | None, reading: Reading) -> Parts:
@@ -86,7 +92,8 @@ def parts(whole: Split, names: list[str] | None, reading: Reading) -> Parts:
     reading.counts = {name: int(count) for name, count in zip(whole.classes, counts, strict=True)}
     if len(single := [name for name, count in reading.counts.items() if count == 1]):
         shown = ", ".join(single[:5])
-        reading.notes.append(f"{len(single)} of {len(whole.classes)} classes have a single sample ({shown})")
+        has = "has" if len(single) == 1 else "have"
+        reading.notes.append(f"{len(single)} of {len(whole.classes)} classes {has} a single sample ({shown})")
     if names is None:
         reading.samples = {"all": len(whole)}
         return Parts(whole)
@@ -106,7 +113,12 @@ def parts(whole: Split, names: list[str] | None, reading: Reading) -> Parts:
 def _collapsed(table: Table, roles: Roles, options: ReadingOptions) -> tuple[Table, Annotations]:
     """One record an item, of a table with one answer a record."""
     label = roles.label if roles.label is not None else "label"
-    keys = [name for name in (roles.id, roles.path, roles.text) if name is not None and _repeats(table[name])]
+    ids = [
+        roles.item,
+        roles.id,
+        *(name for name, why in roles.ignored.items() if why == "an id" and name != roles.annotator),
+    ]
+    keys = [name for name in (*ids, roles.path, roles.text) if name is not None and _repeats(table[name])]
     keys = keys or [name for name in table.names if name not in (roles.annotator, label) and _repeats(table[name])]
     if not keys:
         raise DataError(
@@ -120,7 +132,8 @@ def _collapsed(table: Table, roles: Roles, options: ReadingOptions) -> tuple[Tab
     found = annotators.from_long(table, item, table[label], table[roles.annotator])
     rows = None if table.rows is None else table.rows[where]
     kept = [column.take(where) for column in table if column.name not in (label, roles.annotator)]
-    small = replace(table, columns=kept, count=len(where), rows=rows, index=None)
+    index = None if table.index is None else table.index[where]
+    small = replace(table, columns=kept, count=len(where), rows=rows, index=index)
     roles.label = None
     roles.features = [name for name in roles.features if name in small.names]
     if roles.id is None and roles.path != keys[0] and roles.text != keys[0]:
@@ -144,13 +157,14 @@ def _labels(
         found = _soft(table, roles)
     if found is not None:
         if found.ties:
-            reading.notes.append(f"{found.ties:,} items have a tie between annotators, decided by their agreement")
+            items = "items have" if found.ties > 1 else "item has"
+            reading.notes.append(f"{found.ties:,} {items} a tie between annotators, decided by their agreement")
         if found.votes is not None:
-            told = ", ".join(
+            agreement = ", ".join(
                 f"{name} {share:.0%}" for name, share in list(zip(found.annotators, found.quality, strict=False))[:8]
             )
             reading.notes.append(
-                f"labels by majority of {len(found.annotators)} annotators; they agree with it: {told}"
+                f"labels by majority of {len(found.annotators)} annotators; they agree with it: {agreement}"
             )
         return found.consensus, None, list(found.classes), found
     assert roles.label is not None
@@ -160,18 +174,20 @@ def _labels(
 
 
 def _soft(table: Table, roles: Roles) -> Annotations:
-    names = [re_prefix(name) for name in roles.soft]
-    columns = [features(table, [name])[0] for name in roles.soft]
-    soft = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
-    empty = np.zeros(0)
-    return Annotations((), None, soft, soft.argmax(axis=1), empty, empty.astype(np.int64), 0, tuple(names))
+    plain = [re_prefix(name) for name in roles.soft]
+    prefixes = {name[: name.rfind(end)] for name, end in zip(roles.soft, plain, strict=True)}
+    names = plain if len(prefixes) == 1 else list(roles.soft)  # `p_cat, p_dog`, or a column called as each class
+    columns = {each: features(table, [name])[0] for each, name in zip(names, roles.soft, strict=True)}
+    names = classes.in_order(names)
+    return annotators.from_shares(np.stack([np.asarray(columns[name], np.float64) for name in names], axis=1), names)
 
 
 def re_prefix(name: str) -> str:
-    """The class that a column of probabilities is named after: `p_cat` is cat."""
+    """The class that a column of probabilities is named after: `p_cat` and `p[cat]` are cat."""
     import re
 
-    return re.sub(r"\A[A-Za-z]+[ _.:-]+", "", name.strip())
+    listed = re.fullmatch(r"[^\[]*\[(.+)\]", name.strip())
+    return listed[1] if listed else re.sub(r"\A[A-Za-z]+[ _.:-]+", "", name.strip())
 
 
 def _limits(table: Table, given: Labels, names: list[str]) -> None:
@@ -186,7 +202,7 @@ def _limits(table: Table, given: Labels, names: list[str]) -> None:
             "are no classes; say which column is the label with --label"
         )
     for name in names:
-        if not name.isprintable() or len(name) > 1024:
+        if not classes.is_nameable(name):
             raise DataError(f"{table.source}: {name[:80]!r} cannot be the name of a class")
 
 
@@ -201,12 +217,14 @@ def _usable(table: Table, given: Labels) -> tuple[npt.NDArray[np.int64], dict[in
 
 def _paths(
     table: Table, roles: Roles, pictures: Pictures | None, keep: npt.NDArray[np.int64]
-) -> tuple[dict[int, tuple[str, str]], dict[int, tuple[str, str]]]:
-    """File and name of each record's picture, by position; and the records whose picture cannot be used."""
+) -> tuple[dict[int, tuple[str, str]], dict[int, tuple[str, str]], dict[str, bytes]]:
+    """File and name of each record's picture, by position; the records whose picture cannot be used; hashes by path."""
     assert roles.path is not None
-    if pictures is None:
-        raise DataError(f"{table.source}: pictures need a folder that their paths are relative to")
     texts = table[roles.path].texts
+    if pictures is None and all(map(os.path.isabs, texts)):
+        pictures = Pictures(Path(os.sep))
+    if pictures is None:
+        raise DataError(f"{table.source}: pictures need a folder that their paths are relative to; give root=FOLDER")
     found: dict[int, tuple[str, str]] = {}
     missing: dict[int, tuple[str, str]] = {}
     for place in keep.tolist():
@@ -217,17 +235,14 @@ def _paths(
                 "write the path from the folder of the list"
             )
         if fits:
-            found[place] = (f"{pictures.root}/{fits[0]}", fits[0])
+            found[place] = (os.path.join(pictures.root, fits[0]), fits[0])
         else:
             missing[place] = (f"{table.place(place)}: {texts[place][:80]}", f"files are not in {pictures.root}")
     places = list(found)
-    for number, reason in broken([found[place][0] for place in places]).items():
-        missing[places[number]] = (found.pop(places[number])[1], f"{CANNOT} ({_short(reason)})")
-    return found, missing
-
-
-def _short(reason: str) -> str:
-    return "damaged or no picture" if "cannot be decoded" in reason else reason.partition(": ")[2] or reason
+    seen = look_at([found[place][0] for place in places])
+    for number, reason in seen.broken.items():
+        missing[places[number]] = (found.pop(places[number])[1], why(reason))
+    return found, missing, seen.hashes
 
 
 def _none_found(table: Table, roles: Roles, pictures: Pictures | None, missing: dict[int, tuple[str, str]]) -> str:
@@ -244,12 +259,13 @@ def _inputs(
 ) -> Inputs:
     everything = len(keep) == table.count
     if roles.path is not None:
-        return tuple(Path(paths[place][0]) for place in keep.tolist())
+        return Files(paths[place][0] for place in keep.tolist())
     if roles.text is not None:
         texts = table[roles.text].texts
         empty = [place for place in keep.tolist() if not texts[place].strip()]
         if empty:
-            reading.notes.append(f"{len(empty):,} texts are empty ({table.place(empty[0])}, ...); they stay")
+            are = "texts are" if len(empty) > 1 else "text is"
+            reading.notes.append(f"{len(empty):,} {are} empty ({table.place(empty[0])}, ...); they stay")
         return Texts(texts if everything else (texts[place] for place in keep.tolist()))
     columns = features(table, roles.features)
     if any(column.dtype == object or np.isnan(column).any() for column in columns):
@@ -297,7 +313,7 @@ def _parts_of(table: Table, roles: Roles, keep: npt.NDArray[np.int64]) -> list[s
     if roles.split is None:
         return None
     texts, codes = table[roles.split].coded
-    named = [part_of(text) if text.strip() else "train" for text in texts]
+    named = [part_in(roles.split, text) if text.strip() else "train" for text in texts]
     named = ["train" if part == "unlabelled" else part for part in named]
     bad = np.array([not part for part in named])[codes]
     if bad.any():
@@ -308,6 +324,22 @@ def _parts_of(table: Table, roles: Roles, keep: npt.NDArray[np.int64]) -> list[s
         )
     found = [named[code] for code in codes[keep].tolist()]
     return None if set(found) == {"train"} else found
+
+
+def _giveaways(table: Table, roles: Roles, given: Labels) -> list[str]:
+    """Notes on columns of words each of whose values goes with one label: they may have been made from it."""
+    found = []
+    for name in roles.features:
+        if table[name].numbers is not None:
+            continue
+        texts, codes = table[name].coded
+        known = given >= 0
+        pairs = np.unique(np.stack([codes[known], given[known]]), axis=1)
+        labels = len(np.unique(pairs[1]))
+        if labels >= 2 and pairs.shape[1] == len(np.unique(pairs[0])) <= max(2 * labels, len(texts) // 20):
+            say = f"the column {name!r} says the label, for each of its values goes with one"
+            found.append(f"{say}; if it was made from the labels, leave it out with --drop {name!r}")
+    return found
 
 
 def _account(table: Table, roles: Roles, reading: Reading) -> None:

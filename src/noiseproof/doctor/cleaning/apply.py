@@ -44,8 +44,8 @@ class Cleaned:
 
     def __str__(self) -> str:
         words = {"keep": "kept as it is", "drop": "dropped", "relabel": "relabelled", "weight": "weighted"}
-        told = ", ".join(f"{count:,} {words[name]}" for name, count in self.counts.items() if count)
-        lines = [f"wrote {self.out}: {told}", f"wrote {self.log}, which reverses it (noiseproof clean --undo)"]
+        counted = ", ".join(f"{count:,} {words[name]}" for name, count in self.counts.items() if count)
+        lines = [f"wrote {self.out}: {counted}", f"wrote {self.log}, which reverses it (noiseproof clean --undo)"]
         return "\n".join([*lines, *self.notes])
 
 
@@ -78,6 +78,8 @@ def clean(
             raise InputError(f"{place} exists already; choose another name, nothing is overwritten")
     found = load(data, **reading)
     split = found.everything()
+    if found.reading is not None:
+        _writable(Path(found.reading.source), found.reading, [one.decision for one in decisions])
     changes, notes = changes_of(split, decisions, found, also_test=also_test)
     assert found.reading is not None
     source = Path(found.reading.source)
@@ -98,6 +100,29 @@ def clean(
     if source.is_file() and split.origin.paths is not None and source.parent.resolve() != out.parent.resolve():
         notes.append(f"the paths in {out.name} are relative to {source.parent}: keep the new file there, too")
     return Cleaned(out, log, counts, (*notes, *warnings(decisions, labels)))
+
+
+def _writable(source: Path, reading: Reading, decided: Sequence[str]) -> None:
+    """Refuse a source of which no cleaned copy can be written; says what to do instead.
+
+    Raises:
+        InputError: an archive of several files, several tables, or new labels where several columns hold the label.
+    """
+    folders = reading.form.startswith("class folders")
+    if source.is_file() and (folders or " files of " in reading.form or reading.form == "WebDataset"):
+        raise InputError(f"{source}: unpack the archive, and clean the folder that comes out of it")
+    several = " files of " in reading.form or reading.form == "WebDataset" or "beside one of labels" in reading.form
+    if source.is_dir() and several:
+        raise InputError(f"{source}: holds several files; clean each of them by its own diagnosis")
+    if source.is_dir() and "relabel" in decided and not folders and "CVAT" not in reading.form:
+        raise InputError(f"{source}: the labels stand in a file in it; diagnose and clean that file (CSV, JSON, ...)")
+    if reading.form == "a list":
+        raise InputError(f"{source}: a list without a header is read but not written; save it as CSV with a header")
+    label = reading.assumed.get("--label", "")
+    if "relabel" in decided and (label.endswith("*") or "," in label):
+        raise InputError(
+            f"{source}: its labels stand in several columns ({label}); drop or weight the suspects instead"
+        )
 
 
 def changes_of(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from noiseproof.data.dataset import Origin
 from noiseproof.data.io.archives import MIB, read_bytes
+from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.excel import read_excel
 from noiseproof.errors import DataError, InputError
 
 __all__ = ["KEYS", "Matcher", "read_rows"]
@@ -24,6 +26,8 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
         DataError: a needed column is missing, or a row has more or fewer values than the header.
     """
     raw = read_bytes(path, _LONGEST)
+    if raw.startswith(b"PK"):
+        return _of_workbook(path, needed)
     try:
         text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
@@ -35,12 +39,22 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     if not table:
         raise DataError(f"{path}: is empty")
     header = [name.strip() for name in table[0]]
-    if missing := [name for name in needed if name not in header]:
-        raise DataError(f"{path}: needs the column {missing[0]!r}; found {', '.join(header[:10])[:120]}")
+    _has(header, needed, path)
     for number, record in enumerate(table[1:], 2):
         if len(record) != len(header):
             raise DataError(f"{path}, row {number}: {len(record)} values, the header has {len(header)}")
     return [dict(zip(header, record, strict=True)) for record in table[1:]]
+
+
+def _of_workbook(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
+    table = read_excel(path, ReadingOptions())
+    _has(table.names, needed, path)
+    return [dict(zip(table.names, record, strict=True)) for record in zip(*(c.texts for c in table), strict=True)]
+
+
+def _has(header: Sequence[str], needed: Sequence[str], path: Path) -> None:
+    if missing := [name for name in needed if name not in header]:
+        raise DataError(f"{path}: needs the column {missing[0]!r}; found {', '.join(header[:10])[:120]}")
 
 
 class Matcher:
@@ -79,6 +93,9 @@ class Matcher:
             return []
         key = self.key_of(list(rows[0]), where)
         place = {value: position for position, value in enumerate(self.columns[key])}
+        plain = {value.lstrip("0"): position for value, position in place.items() if value.isdigit()}
+        if len(plain) == len(place):  # a spreadsheet takes the zeros off 007; nothing else is 7 here
+            place = {**{value or "0": position for value, position in plain.items()}, **place}
         found = [place.get(row[key].strip(), place.get(row[key])) for row in rows]
         known = [position for position in found if position is not None]
         if not known:

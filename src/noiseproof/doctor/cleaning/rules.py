@@ -17,18 +17,20 @@ __all__ = ["Issue", "decide", "read_issues", "warnings"]
 _ACTIONS = ("drop", "relabel", "weight")
 _LEAST_WEIGHT = 0.01
 _OWN = ("given", "likely", "suspicion", "is_issue")
+_TRUE = ("true", "1", "1.0", "yes", "wahr", "vrai", "verdadero", "vero", "waar", "verdadeiro", "prawda", "истина")
+_FALSE = ("false", "0", "0.0", "no", "falsch", "faux", "falso", "onwaar", "fałsz", "ложь")  # as spreadsheets save them
 _MANY = 0.1  # share of a class from which dropping it is worth a warning
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One row of an issues file."""
+    """One row of an issues file; `is_issue` is None where that column was taken out."""
 
     key: dict[str, str]
     given: str
     likely: str
     suspicion: float
-    is_issue: bool
+    is_issue: bool | None
 
 
 def read_issues(path: str | Path) -> list[Issue]:
@@ -42,16 +44,17 @@ def read_issues(path: str | Path) -> list[Issue]:
     for number, row in enumerate(read_rows(path, ["given", "likely", "suspicion"]), 2):
         text = row["suspicion"].strip().replace(",", ".")
         try:
-            suspicion = float(text)
+            suspicion = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         except ValueError:
             suspicion = -1.0
         if not 0 <= suspicion <= 1:
             raise DataError(f"{path}, row {number}: suspicion must lie in [0, 1], got {text!r}")
-        flag = row.get("is_issue", "true").strip().lower()
-        if flag not in ("true", "false", "1", "0", "yes", "no", "wahr", "falsch"):
+        flag = row.get("is_issue", "").strip().lower()
+        if "is_issue" in row and flag not in (*_TRUE, *_FALSE):
             raise DataError(f"{path}, row {number}: is_issue must be true or false, got {flag!r}")
         key = {name: value for name, value in row.items() if name not in _OWN}
-        issues.append(Issue(key, row["given"], row["likely"], suspicion, flag in ("true", "1", "yes", "wahr")))
+        flagged = flag in _TRUE if "is_issue" in row else None
+        issues.append(Issue(key, row["given"], row["likely"], suspicion, flagged))
     return sorted(issues, key=lambda issue: -issue.suspicion)
 
 
@@ -82,12 +85,15 @@ def decide(
             "relabelling without a review needs a threshold: --score 0.9, or --top N; "
             "or decide one by one on the review page and give --review"
         )
+    if top is None and score is None and any(issue.is_issue is None for issue in issues):
+        raise InputError("the issues have no column is_issue to say which are meant; add --score 0.5 or --top N")
     chosen = list(issues) if top is not None or score is not None else [issue for issue in issues if issue.is_issue]
     if score is not None:
         chosen = [issue for issue in chosen if issue.suspicion >= score]
     chosen = chosen[:top]
+    without = [issue for issue in chosen if not issue.likely.strip()] if action == "relabel" else []
     if action == "relabel":
-        chosen = [issue for issue in chosen if issue.likely != issue.given]
+        chosen = [issue for issue in chosen if issue.likely.strip() and issue.likely != issue.given]
     if not chosen:
         raise InputError("no sample is that suspect; nothing to do")
     rule = f"{action}, " + (f"suspicion from {score:g}" if score is not None else "flagged" if top is None else "")
@@ -106,6 +112,8 @@ def decide(
         for issue in chosen
     ]
     notes = []
+    if without:
+        notes.append(f"{len(without):,} suspects without a likely label keep the one that they have")
     mistaken = sum(1 - issue.suspicion for issue in chosen)
     if action == "relabel":
         notes.append(
@@ -118,7 +126,7 @@ def decide(
 
 
 def warnings(decisions: Sequence[Decision], labels: Sequence[str]) -> list[str]:
-    """Warnings about classes that lose all their samples, or more than a tenth of them.
+    """Warnings about classes that are new, and those that lose all their samples or more than a tenth of them.
 
     Args:
         decisions: drops and relabels.
@@ -128,7 +136,12 @@ def warnings(decisions: Sequence[Decision], labels: Sequence[str]) -> list[str]:
     lost = Counter(one.given for one in decisions if one.decision in ("drop", "relabel"))
     gained = Counter(one.label for one in decisions if one.decision == "relabel")
     dropped = Counter(one.given for one in decisions if one.decision == "drop")
+    new = Counter(one.label for one in decisions if one.decision == "relabel" and one.label not in before)
     found = [
+        f"{name!r} is the new label of {count:,} samples and no class of the data so far; is it spelled right?"
+        for name, count in new.items()
+    ]
+    found += [
         f"class {name!r} will be empty: all its {count:,} samples are dropped or relabelled"
         for name, count in before.items()
         if count - lost[name] + gained[name] <= 0

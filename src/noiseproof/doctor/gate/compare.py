@@ -83,10 +83,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The suspects of an earlier diagnosis, and its estimated rate."""
+    """The suspects of an earlier diagnosis, keys of some other samples, and its estimated rate."""
 
     suspects: tuple[Suspect, ...]
     rate: float
+    others: tuple[Mapping[str, str], ...] = ()
 
 
 def read_baseline(path: str | Path) -> Baseline:
@@ -108,30 +109,32 @@ def read_baseline(path: str | Path) -> Baseline:
             )
             for one in listed
         ]
+        others = tuple({name: str(value) for name, value in one.items()} for one in content.get("unsuspected", ()))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
             f"{path}: not a diagnosis that can be compared ({error}); write one with noiseproof diagnose DATA --out DIR"
         ) from None
-    return Baseline(tuple(found), rate)
+    return Baseline(tuple(found), rate, others)
 
 
 def compare(before: Baseline, now: Diagnosis) -> Comparison:
     """Compare by the first key column that both have.
 
     Raises:
-        InputError: they have no key in common, or no suspect of the earlier one is about this data.
+        InputError: they have no key in common, or no sample of the earlier one is in this data.
     """
     found = suspects(now)
     columns = {name: list(map(str, values)) for name, values in now.origin.columns().items()}
-    key = next((name for name in columns if all(name in one.key for one in before.suspects)), None)
+    earlier = [*(one.key for one in before.suspects), *before.others]
+    key = next((name for name in columns if all(name in one for one in earlier)), None)
     if key is None:
         raise InputError(
-            f"the earlier diagnosis names its samples by {', '.join(before.suspects[0].key)}, this one by "
+            f"the earlier diagnosis names its samples by {', '.join(earlier[0])}, this one by "
             f"{', '.join(columns)}; give both the same --id"
         )
     place = {value: position for position, value in enumerate(columns[key])}
-    if before.suspects and not any(one.key[key] in place for one in before.suspects):
-        raise InputError(f"no suspect of the earlier diagnosis is in this data (by {key!r}); is it of other data?")
+    if earlier and not any(one[key] in place for one in earlier):
+        raise InputError(f"no sample of the earlier diagnosis is in this data (by {key!r}); is it of other data?")
     flagged = {one.key[key]: one for one in found}
     labels = [now.classes[int(label)] for label in now.issues.given]
     fixed, still, gone = [], [], []

@@ -39,7 +39,7 @@ def sarif(diagnosis: Diagnosis, base: Path | None = None) -> dict[str, Any]:
         base: folder that locations are relative to; the working folder unless given.
     """
     found = suspects(diagnosis)
-    driver = {"name": "noiseproof", "version": __version__, "informationUri": "https://pypi.org/project/noiseproof/"}
+    driver = {"name": "noiseproof", "version": __version__}
     low, high = diagnosis.rate_interval
     properties = {"rate": diagnosis.rate, "rateInterval": [low, high], "suspects": len(found)}
     results = [_result(diagnosis, one, base or Path.cwd()) for one in found[:_MOST]]

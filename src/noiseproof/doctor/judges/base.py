@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -12,15 +13,18 @@ from noiseproof import rng
 from noiseproof.doctor.probabilities import Labels, Probabilities
 from noiseproof.errors import InputError
 
-__all__ = ["Judge", "Targets", "Task", "Vectors", "folds_of", "one_hot"]
+__all__ = ["MANY", "Judge", "Targets", "Task", "Vectors", "folds_of", "one_hot"]
 
 Vectors = npt.NDArray[np.float32]  # (N, D)
 Targets = npt.NDArray[np.float32]  # (N, K), rows add up to 1
 
+MANY = 20_000  # samples from which on every judge learns from some of them, so that the work hardly grows
+_LEARNED = 10_000  # of them by one model; more of wide vectors
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is to be judged.
+    """Inputs and labels that a judge learns from and judges.
 
     Attributes:
         vectors: float32 (N, D); columns standardised (mean 0, deviation 1) unless they are `scaled` on purpose.
@@ -45,6 +49,18 @@ class Task:
     def is_soft(self) -> bool:
         """True in the second round, where targets are posteriors."""
         return bool((self.targets.max(1) < 1).any())
+
+    @cached_property
+    def order(self) -> Labels:
+        """A random order of the samples."""
+        return rng.permutation(len(self.given), self.seed, "diagnose", "order")
+
+    def learned(self, fold: int) -> Labels:
+        """Samples that the model which judges this fold learns from: all others, of many a random part."""
+        if len(self.given) <= MANY:
+            return np.flatnonzero(self.fold != fold)
+        most = max(_LEARNED, 20 * self.vectors.shape[1])
+        return np.sort(self.order[self.fold[self.order] != fold][:most])
 
 
 class Judge(Protocol):

@@ -26,7 +26,7 @@ def judged_by_estimator(estimator: Any, inputs: Any, given: Labels, classes: int
         fold: of each sample.
 
     Raises:
-        InputError: it has no `predict_proba`, or cannot be copied.
+        InputError: it has no `predict_proba`, cannot be copied, or cannot be fitted to these samples.
     """
     if not hasattr(estimator, "fit") or not hasattr(estimator, "predict_proba"):
         raise InputError(
@@ -45,8 +45,13 @@ def judged_by_estimator(estimator: Any, inputs: Any, given: Labels, classes: int
             model = clone(estimator)
         except TypeError as error:
             raise InputError(f"judge cannot be copied for each fold: {error}") from None
-        model.fit(_some(samples, ~held_out), given[~held_out])
-        p[np.ix_(held_out, np.asarray(model.classes_, dtype=np.int64))] = model.predict_proba(_some(samples, held_out))
+        try:
+            model.fit(_some(samples, ~held_out), given[~held_out])
+            judged = model.predict_proba(_some(samples, held_out))
+        except (TypeError, ValueError) as error:
+            why = str(error).partition("\n")[0]
+            raise InputError(f"judge {type(estimator).__name__} cannot be fitted to these samples: {why}") from error
+        p[np.ix_(held_out, np.asarray(model.classes_, dtype=np.int64))] = judged
     return clipped(p)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,17 @@ from joblib import Parallel, delayed
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
 from noiseproof import rng
-from noiseproof.doctor.judges.base import Task
+from noiseproof.doctor.judges.base import MANY, Task
 from noiseproof.doctor.probabilities import Probabilities, clipped, given_column
 
 __all__ = ["ExtraTrees", "RandomForest"]
 
 _LEAVES = (1, 3, 10)  # smallest leaves that are tried
+_LEAF = 5  # of many samples
 _FIRST, _LAST, _SOFT = 40, 120, 100  # trees of each leaf size, then of the best, and of the second round
-_MANY = 20_000  # samples from which on the work stays the same
-_DRAWN = 10_000  # samples a tree draws at most
+_MANY_TREES = 70  # times MANY / N, of many samples
+_MANY_CLASSES = 200  # from which on trees, whose cost grows with the classes, become fewer
+_DRAWN, _FEW = 10_000, 5_000  # samples a tree draws at most, and of many samples
 
 
 class RandomForest:
@@ -32,6 +35,9 @@ class RandomForest:
         self._leaf: int | None = None
 
     def judge(self, task: Task) -> Probabilities:
+        if self._leaf is None and len(task.given) > MANY:
+            self._leaf = _LEAF
+            return self._grown(task, _Votes(task, _LEAF), _MANY_TREES).probabilities()
         if self._leaf is not None:
             return self._grown(task, _Votes(task, self._leaf), _SOFT).probabilities()
         tried = [self._grown(task, _Votes(task, leaf), _FIRST) for leaf in _LEAVES]
@@ -40,16 +46,18 @@ class RandomForest:
         return self._grown(task, best, _LAST).probabilities()
 
     def seconds(self, samples: int, columns: int, classes: int) -> float:
-        grow = 2e-4 * min(samples, _DRAWN) * float(np.sqrt(columns))
-        return 1e-3 * _trees_for(len(_LEAVES) * _FIRST + _LAST, samples) * (0.5 + grow + 1e-4 * samples)
+        grow = 2e-4 * _drawn(samples) * float(np.sqrt(columns))
+        return 1e-3 * _trees_for(len(_LEAVES) * _FIRST + _LAST, samples, classes) * (0.5 + grow + 1e-4 * samples)
 
     def _grown(self, task: Task, votes: _Votes, trees: int) -> _Votes:
         kind = self._trees[int(task.is_soft)]
         threads = Parallel(n_jobs=min(trees, os.cpu_count() or 1), require="sharedmem", return_as="generator")
-        first, trees = votes.trees, _trees_for(trees, len(task.given))
+        first, trees = votes.trees, _trees_for(trees, len(task.given), task.classes)
         work = (delayed(_one)(kind, task, votes.leaf, f"{self.name} {first + i}") for i in range(trees))
-        for rows, p in threads(work):
-            votes.add(rows, p)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes")  # many classes are no regression
+            for rows, p in threads(work):
+                votes.add(rows, p)
         return votes
 
 
@@ -60,10 +68,15 @@ class ExtraTrees(RandomForest):
     _trees = (ExtraTreeClassifier, ExtraTreeRegressor)
 
 
-def _trees_for(trees: int, samples: int) -> int:
-    """Trees that leave each sample out as often as `trees` bootstraps do; fewer still where samples are very many."""
+def _drawn(samples: int) -> int:
+    return min(samples, _DRAWN) if samples <= MANY else _FEW
+
+
+def _trees_for(trees: int, samples: int, classes: int) -> int:
+    """Trees that leave each sample out as often as `trees` bootstraps do; fewer of very many samples or classes."""
     left_out = float(np.exp(-min(samples, _DRAWN) / samples))
-    return max(4, int(np.ceil(trees * np.exp(-1) / left_out * min(1, _MANY / samples))))
+    share = min(1, MANY / samples, _MANY_CLASSES / classes)
+    return max(4, int(np.ceil(trees * np.exp(-1) / left_out * share)))
 
 
 class _Votes:
@@ -86,18 +99,19 @@ class _Votes:
         return float(-np.log(given_column(self.probabilities(), self._given)).mean())
 
 
-def _one(kind: type[Any], task: Task, leaf: int, name: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
+def _one(kind: type[Any], task: Task, leaf: int, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The rows that one tree did not draw, and its predictions for them."""
     samples = len(task.given)
     random = np.random.default_rng(rng.key(task.seed, "diagnose", name))
-    counts = np.bincount(random.integers(samples, size=min(samples, _DRAWN)), minlength=samples)
+    counts = np.bincount(random.integers(samples, size=_drawn(samples)), minlength=samples)
     drawn, out_of_bag = np.flatnonzero(counts), np.flatnonzero(counts == 0)
     model = kind(min_samples_leaf=leaf, max_features="sqrt", random_state=int(random.integers(2**31)))
     model.fit(task.vectors[drawn], (task.targets if task.is_soft else task.given)[drawn], sample_weight=counts[drawn])
     if not len(out_of_bag):
         return out_of_bag, np.empty((0, task.classes))
+    judged = task.vectors[out_of_bag]
     if task.is_soft:
-        return out_of_bag, model.predict(task.vectors[out_of_bag]).reshape(len(out_of_bag), -1)
-    p = np.zeros((len(out_of_bag), task.classes))
-    p[:, model.classes_] = model.predict_proba(task.vectors[out_of_bag])
+        return out_of_bag, model.predict(judged, check_input=False).reshape(len(judged), -1)
+    p = np.zeros((len(judged), task.classes), np.float32)
+    p[:, model.classes_] = model.predict_proba(judged, check_input=False)
     return out_of_bag, p

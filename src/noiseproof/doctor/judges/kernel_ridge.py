@@ -9,17 +9,16 @@ import numpy.typing as npt
 from scipy.linalg import eigh
 
 from noiseproof import rng
-from noiseproof.doctor.judges.base import Targets, Task, Vectors
-from noiseproof.doctor.probabilities import Probabilities, best_exponent, clipped, given_column, raised
+from noiseproof.doctor.judges.base import MANY, Targets, Task, Vectors
+from noiseproof.doctor.probabilities import Labels, Probabilities, best_exponent, clipped, given_column, raised
 
 __all__ = ["KernelRidge"]
 
 Float32 = npt.NDArray[np.float32]
 
 _EXACT = 3_000  # samples up to which the whole kernel is decomposed
-_LANDMARKS, _FEW_LANDMARKS = 1_000, 500  # beyond: columns of the kernel it is approximated by
-_MANY = 20_000  # samples from which on few landmarks have to do
-_FOR_WIDTH = 400  # samples that the width is chosen by
+_LANDMARKS, _FEW_LANDMARKS = 1_000, 200  # beyond: columns of the kernel it is approximated by, and of many samples
+_FOR_WIDTH, _FOR_PENALTY = 400, 5_000  # samples that the width is chosen by, and of many samples the penalty
 _WIDTHS = (0.3, 1.0, 3.0)  # over the median squared distance
 _PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -31,17 +30,18 @@ class _Basis:
     vectors: Float32
     values: Float32
 
-    def leave_one_out(self, targets: Targets, penalty: float) -> Float32:
-        """Predictions (N, K), each without the sample's own target: Y - A (Y - mean Y) / diag A, A the residual maker.
+    def leave_one_out(self, targets: Targets, penalty: float, rows: Labels | slice = slice(None)) -> Float32:
+        """Predictions of all rows or some, each without its own target: Y - A (Y - mean Y) / diag A, A residual maker.
 
         Source: the leave-one-out formula of linear smoothers (Wahba 1990, section 4.2).
         """
         shrink = self.values / (self.values + np.float32(penalty))
-        weighted = self.vectors * shrink
+        vectors = self.vectors[rows]
+        weighted = vectors * shrink
         centred = targets - targets.mean(0)
-        residual = centred - weighted @ (self.vectors.T @ centred)
-        leverage = np.minimum(np.einsum("nm,nm->n", weighted, self.vectors), 0.999)
-        return np.asarray(targets - residual / (1 - leverage)[:, None], dtype=np.float32)
+        residual = centred[rows] - weighted @ (self.vectors.T @ centred)
+        leverage = np.minimum(np.einsum("nm,nm->n", weighted, vectors), 0.999)
+        return np.asarray(targets[rows] - residual / (1 - leverage)[:, None], dtype=np.float32)
 
 
 class KernelRidge:
@@ -55,25 +55,28 @@ class KernelRidge:
     def judge(self, task: Task) -> Probabilities:
         if self._basis is None:
             self._basis = _basis(task.vectors, _width(task), task.seed)
-        fits = [_probabilities(self._basis, task, penalty) for penalty in _PENALTIES]
-        return max(fits, key=lambda one: one[0])[1]
+        basis, samples = self._basis, len(task.given)
+        if samples <= MANY:
+            return max((_probabilities(basis, task, one) for one in _PENALTIES), key=lambda fit: fit[0])[1]
+        few = np.sort(task.order[:_FOR_PENALTY])
+        best = max(_PENALTIES, key=lambda one: _probabilities(basis, task, one, few)[0])
+        return _probabilities(basis, task, best)[1]
 
     def seconds(self, samples: int, columns: int, classes: int) -> float:
         size = samples if samples <= _EXACT else _landmarks(samples)
         return 0.1 + 1e-10 * samples * size * (size / 3 + 6 * classes)
 
 
-def _probabilities(basis: _Basis, task: Task, penalty: float) -> tuple[float, Probabilities]:
+def _probabilities(
+    basis: _Basis, task: Task, penalty: float, rows: Labels | slice = slice(None)
+) -> tuple[float, Probabilities]:
     """The mean log-likelihood of the given labels, or the expected one under soft targets, and the probabilities."""
-    predicted = basis.leave_one_out(task.targets, penalty)
-    sharpness = best_exponent(np.exp(predicted), task.given)
+    predicted = basis.leave_one_out(task.targets, penalty, rows)
+    given, targets = task.given[rows], task.targets[rows]
+    sharpness = best_exponent(np.exp(predicted), given)
     p = clipped(raised(predicted, sharpness))
     log_p = np.log(p)
-    fit = (
-        np.einsum("nk,nk->", task.targets, log_p) / len(p)
-        if task.is_soft
-        else np.log(given_column(p, task.given)).mean()
-    )
+    fit = np.einsum("nk,nk->", targets, log_p) / len(p) if task.is_soft else np.log(given_column(p, given)).mean()
     return float(fit), p
 
 
@@ -103,14 +106,19 @@ def _basis(vectors: Vectors, width: float, seed: int) -> _Basis:
 
 
 def _landmarks(samples: int) -> int:
-    return _LANDMARKS if samples < _MANY else _FEW_LANDMARKS
+    return _LANDMARKS if samples <= MANY else _FEW_LANDMARKS
 
 
 def _kernel(left: Vectors, right: Vectors, width: float) -> Float32:
-    return np.asarray(np.exp(np.float32(-width) * _squared_distances(left, right)), dtype=np.float32)
+    kernel = _squared_distances(left, right)
+    kernel *= np.float32(-width)
+    np.exp(kernel, out=kernel)
+    return kernel
 
 
 def _squared_distances(left: Vectors, right: Vectors) -> Float32:
-    squares = np.einsum("nd,nd->n", left, left)[:, None] + np.einsum("nd,nd->n", right, right)
-    squares -= 2 * left @ right.T
-    return np.asarray(np.maximum(squares, 0), dtype=np.float32)
+    squares: Float32 = left @ (-2 * right.T)
+    squares += np.einsum("nd,nd->n", left, left)[:, None]
+    squares += np.einsum("nd,nd->n", right, right)
+    np.maximum(squares, 0, out=squares)
+    return squares

@@ -32,9 +32,10 @@ class LogisticRegression:
         found = {strength: np.empty_like(task.targets) for strength in strengths}
         for number in range(folds):
             held_out = task.fold == number
-            start = None
+            learned, start = task.learned(number), None
+            vectors, targets = task.vectors[learned], task.targets[learned]
             for strength in found:
-                start = fit_logistic(task.vectors[~held_out], task.targets[~held_out], strength, start)
+                start = fit_logistic(vectors, targets, strength, start)
                 found[strength][held_out] = clipped(predict(task.vectors[held_out], start))
             if len(found) > 1 and (not few or number == folds - 1):
                 seen = task.fold <= number

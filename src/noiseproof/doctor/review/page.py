@@ -6,21 +6,18 @@ that lie in it or beside it. Values enter as JSON; the script writes them as tex
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from noiseproof.data.dataset import Origin, Split, Texts, is_frame
+from noiseproof.data.dataset import Origin, Split
 from noiseproof.doctor.issues import LabelIssues
+from noiseproof.doctor.samples_shown import shown
 from noiseproof.escaping import page_policy, visible
 
 __all__ = ["review_page"]
@@ -29,11 +26,11 @@ Columns = Mapping[str, Sequence[Any]]
 
 _SIDE = 320  # pixels of a picture
 _MOST = 600  # suspects on a page
-_TEXT = 2_000  # characters of a text that are shown
-_COLUMNS = 40
 
 
-def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *, most: int = _MOST) -> str:
+def review_page(
+    name: str, split: Split, issues: LabelIssues, origin: Origin, names: Sequence[str] = (), *, most: int = _MOST
+) -> str:
     """The page as text.
 
     Args:
@@ -41,6 +38,7 @@ def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *,
         split: the samples that were judged.
         issues: what was found about them.
         origin: where each sample came from.
+        names: of the columns of vectors; numbered where they have none.
         most: suspects on the page, the most suspect; the page says how many there are.
     """
     flagged = [i for i in issues.ranking.tolist() if issues.is_issue[i]]
@@ -58,7 +56,7 @@ def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *,
         "rate": issues.rate,
         "restSum": float(rest.sum()),
         "restNext": [float(value) for value in rest[:100]],
-        "suspects": [_suspect(split, issues, origin, columns, i) for i in chosen],
+        "suspects": [_suspect(split, issues, origin, columns, names, i) for i in chosen],
     }
     style, script = (_file(name) for name in ("review.css", "review.js"))
     values = {
@@ -71,49 +69,17 @@ def review_page(name: str, split: Split, issues: LabelIssues, origin: Origin, *,
     return re.sub(r"%([A-Z]+)%", lambda match: values[match[1]], _file("review.html"))
 
 
-def _suspect(split: Split, issues: LabelIssues, origin: Origin, columns: Columns, i: int) -> dict[str, Any]:
-    item = split.inputs
-    shown: dict[str, Any] = {}
-    if isinstance(item, Texts):
-        shown["text"] = item[i][:_TEXT]
-    elif is_frame(item):
-        row = item.iloc[i]
-        shown["columns"] = [[str(name), str(row[name])[:200]] for name in item.columns[:_COLUMNS]]
-    elif isinstance(item, torch.Tensor) and item.dim() == 2:
-        shown["columns"] = [[str(j), f"{value:.6g}"] for j, value in enumerate(item[i][:_COLUMNS].tolist())]
-    else:
-        shown["picture"] = _picture(item[i])
-        if isinstance(item[i], Path):
-            shown["file"] = item[i].resolve().as_uri()
+def _suspect(
+    split: Split, issues: LabelIssues, origin: Origin, columns: Columns, names: Sequence[str], i: int
+) -> dict[str, Any]:
     return {
         "key": [str(values[i]) for values in columns.values()],
         "name": visible(origin.name(i)),
         "given": int(issues.given[i]),
         "likely": int(issues.likely[i]),
         "suspicion": round(float(issues.score[i]), 6),
-        **shown,
+        **shown(split, i, names, side=_SIDE),
     }
-
-
-def _picture(source: Path | torch.Tensor) -> str | None:
-    """A small JPEG or PNG as a data URL; None for a file that cannot be read any more."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if isinstance(source, Path):
-        try:
-            with Image.open(source) as opened:
-                image = ImageOps.exif_transpose(opened).convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError):
-            return None
-    else:
-        pixels = source.numpy()
-        image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0).copy())
-    memory = io.BytesIO()
-    if max(image.size) > _SIDE:
-        image.thumbnail((_SIDE, _SIDE))
-    kind = "PNG" if max(image.size) <= 64 else "JPEG"
-    image.save(memory, format=kind, **({"quality": 80} if kind == "JPEG" else {}))
-    return f"data:image/{kind.lower()};base64," + base64.b64encode(memory.getvalue()).decode()
 
 
 def _file(name: str) -> str:

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ReviewProgress", "review_progress"]
+from noiseproof.doctor.cleaning.decisions import Decision
+from noiseproof.doctor.cleaning.rules import Issue
+from noiseproof.errors import InputError
+
+__all__ = ["ReviewProgress", "progress_of", "review_progress"]
 
 _STEP = 100
 
 
 @dataclass(frozen=True)
 class ReviewProgress:
-    """What the reviewed samples tell.
+    """Estimates from the reviewed samples.
 
     Attributes:
         reviewed: number of samples decided about.
@@ -38,7 +42,8 @@ class ReviewProgress:
     def __str__(self) -> str:
         if not self.reviewed:
             return "nothing reviewed yet"
-        following = f"; the next {_STEP} suspects hold about {self.yields[0]:.0f} more" if self.yields else ""
+        counts = ", ".join(f"{count:.0f}" for count in self.yields[:5])
+        following = f"; each next {_STEP} samples hold about {counts} more wrong labels" if self.yields else ""
         return (
             f"reviewed {self.reviewed:,}: {self.wrong:,} were wrong ({self.wrong / self.reviewed:.0%}); "
             f"corrected rate {self.rate:.1%}{following}"
@@ -53,6 +58,32 @@ class ReviewProgress:
             "rate": self.rate,
             "yields": list(self.yields),
         }
+
+
+def progress_of(issues: Sequence[Issue], decisions: Sequence[Decision]) -> ReviewProgress:
+    """Progress of a review from its files: every sample's suspicion, and what people decided.
+
+    A label that was corrected or dropped was wrong, one that is kept was right; weights say neither.
+
+    Raises:
+        InputError: the two files name their samples by different columns.
+    """
+    if not issues or not decisions:
+        return review_progress(np.array([one.suspicion for one in issues] or [0.0]), [])
+    names = [name for name in issues[0].key if all(name in one.key for one in decisions)]
+    key = next((name for name in names if len({one.key[name] for one in issues}) == len(issues)), None)
+    if key is None:
+        raise InputError(
+            f"the decisions name their samples by {', '.join(decisions[0].key)}, the issues by "
+            f"{', '.join(issues[0].key)}; are they of the same diagnosis?"
+        )
+    place = {one.key[key]: position for position, one in enumerate(issues)}
+    decided = [
+        (place[one.key[key]], one.decision in ("drop", "relabel"))
+        for one in decisions
+        if one.decision != "weight" and one.key[key] in place
+    ]
+    return review_progress(np.array([one.suspicion for one in issues]), decided)
 
 
 def review_progress(suspicion: npt.NDArray[np.floating[Any]], decided: Sequence[tuple[int, bool]]) -> ReviewProgress:

@@ -1,4 +1,4 @@
-"""What every executor is to the driver: slots that compute calls, and a stream of what happened.
+"""Interface of executors: slots that compute calls, and a stream of events.
 
 A call is a pickled function of one keyword, `progress`, that a worker calls with whatever it has to tell. Each
 attempt at a call has a ticket of its own; what comes back carries it, so that a reply from an attempt that was
@@ -77,7 +77,7 @@ class Pool(Protocol):
         """Begin an attempt; at most `slots` at a time."""
 
     def events(self, timeout: float) -> list[Event]:
-        """What has happened since the last time; waits up to `timeout` seconds for the first event."""
+        """Events since the last call; waits up to `timeout` seconds for the first one."""
 
     def close(self) -> None:
         """End all workers, whatever they are at."""

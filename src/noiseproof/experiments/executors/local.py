@@ -19,7 +19,7 @@ from multiprocessing import Pipe
 from typing import Any
 
 from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised, Stalled
-from noiseproof.experiments.executors.patience import AwakeClock, Patience
+from noiseproof.experiments.executors.stuck import AwakeClock, Patience
 from noiseproof.runtime.machine import cores, free_memory
 from noiseproof.storage.process import safe_environment
 
@@ -30,7 +30,7 @@ _QUIET = 300.0  # seconds without a beat after which a worker counts as hung
 
 
 def sensible_workers(runs: int, gpus: int = 0) -> int:
-    """How many workers to use: one a GPU, else one a core as far as the memory reaches, and no more than runs."""
+    """Number of workers to use: one a GPU, else one a core as far as the memory reaches, and no more than runs."""
     if gpus:
         return max(1, min(runs, gpus))
     return max(1, min(runs, cores(), free_memory() // _MEMORY))
@@ -50,7 +50,7 @@ class _Worker:
         number = theirs.fileno()
         program = f"from noiseproof.experiments.executors.worker import main; main{(number, *modules)}"
         with theirs:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 - this interpreter, on the package's own module
                 [sys.executable, "-c", program],
                 env=environment,
                 pass_fds=[number],
@@ -75,7 +75,7 @@ class _Worker:
         # A thread of its own, because a worker that is stopped in the middle of a message would hold up the rest.
         try:
             while True:
-                message = pickle.loads(self.connection.recv_bytes())
+                message = pickle.loads(self.connection.recv_bytes())  # noqa: S301 - from the process's own child, never a file
                 self.heard = self.clock.now()
                 inbox.put((self, message))
         except (EOFError, OSError, pickle.UnpicklingError):

@@ -18,16 +18,16 @@ from typing import Any
 
 from noiseproof.errors import InputError, MachineError
 from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised, Stalled
-from noiseproof.experiments.executors.patience import AwakeClock, Patience
+from noiseproof.experiments.executors.stuck import AwakeClock, Patience
 from noiseproof.experiments.executors.worker import BEAT, portable
-from noiseproof.runtime import pulse
+from noiseproof.runtime import progress_signal
 from noiseproof.runtime.machine import cores
 from noiseproof.storage.process import Process, this_process
 
-__all__ = ["RayPool"]
+__all__ = ["RayPool", "knock"]
 
 _QUIET = 300.0  # seconds without a sign of life after which a task counts as hung
-_ANSWER = 8.0  # seconds that a cluster may take to answer
+_ANSWER = 4.5  # seconds that a cluster may take to answer each of two questions
 _OLDEST = (2, 52)  # CVE-2025-62593: until then a web page could reach a local cluster
 
 
@@ -57,8 +57,8 @@ def _serve(ticket: int, packed: bytes, mailbox: Any) -> tuple[str, Any]:
         _import_ray().get(mailbox.put.remote(ticket, "alive", process), timeout=60)
     threading.Thread(target=beat, daemon=True).start()
     try:
-        call = pickle.loads(packed)
-        with pulse.heard_by(lambda: mailbox.put.remote(ticket, "pulse", None)):
+        call = pickle.loads(packed)  # noqa: S301 - calls that the driver gave to Ray
+        with progress_signal.heard_by(lambda: mailbox.put.remote(ticket, "pulse", None)):
             value = call(progress=lambda content: mailbox.put.remote(ticket, "progress", content))
         return "value", value
     except Exception as error:
@@ -100,7 +100,7 @@ class RayPool:
             silent |= {"num_cpus": slots or cores(), "include_dashboard": False}
         else:
             where = f"cannot reach a Ray cluster at {address}"
-            _knock(address)
+            knock(address)
         if not address.startswith("ray://"):
             # Ray puts the driver's working folder first on the tasks' path, unless the job is a client's.
             silent["job_config"] = ray.job_config.JobConfig(_client_job=True)
@@ -110,7 +110,7 @@ class RayPool:
         except ImportError as error:
             raise InputError(f"--ray {address} needs more of Ray ({error}); type: pip install 'ray[client]'") from None
         except Exception as error:  # Ray raises all kinds, plain Exception too
-            raise MachineError(f"{where}: {error}") from None
+            raise MachineError(f"{where}: {str(error).strip().rpartition(chr(10))[2]}") from None
         have = ray.cluster_resources()
         there = have.get("GPU", 0.0) if gpus else 0.0
         self.slots = slots or max(1, int(there or have.get("CPU", 1)))
@@ -134,8 +134,8 @@ class RayPool:
 
     def events(self, timeout: float) -> list[Event]:
         finished, _ = self._ray.wait(list(self._flying), num_returns=1, timeout=timeout)
-        told = self._letters()  # before the ends, so that nothing is told of a run that has ended
-        return [*told, *(self._end(reference) for reference in finished), *self._silent()]
+        letters = self._letters()  # before the ends, so that no letter comes of a run that has ended
+        return [*letters, *(self._end(reference) for reference in finished), *self._silent()]
 
     def close(self) -> None:
         for reference in self._flying:
@@ -217,13 +217,20 @@ _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]
 _SETTINGS = 4  # type of the frame that has to be the first answer
 
 
-def _knock(address: str) -> None:
-    """See whether a server of Ray's kind answers there; Ray itself would try for minutes."""
+def knock(address: str) -> None:
+    """See whether a server of Ray's kind answers there; Ray itself would try for minutes.
+
+    Raises:
+        InputError: the address is none.
+        MachineError: nothing answers within 10 seconds, or something else does.
+    """
+    if address == "local":
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdigit()):
         raise InputError(f"--ray takes local, HOST:PORT or ray://HOST:PORT, got {address!r}")
     try:
-        with socket.create_connection((host, int(port)), timeout=_ANSWER) as connection:
+        with socket.create_connection((host, int(port)), timeout=_ANSWER) as connection:  # noqa: TID251 - the address that the user typed
             if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
                 return
             connection.sendall(_HELLO)
@@ -232,6 +239,35 @@ def _knock(address: str) -> None:
         raise MachineError(f"cannot reach a Ray cluster at {address}: {error}") from None
     if len(answer) < 4 or answer[3] != _SETTINGS:
         raise MachineError(f"cannot reach a Ray cluster at {address}: something else answers there")
+    _ask(address)
+
+
+# A question that the server behind each kind of address knows.
+_QUESTIONS = {True: "/ray.rpc.RayletDriver/ClusterInfo", False: "/ray.rpc.NodeInfoGcsService/CheckAlive"}
+
+
+def _ask(address: str) -> None:
+    """Refuse a server that speaks HTTP/2 and does not know Ray's questions, such as the other port of a cluster."""
+    try:
+        import grpc
+    except ImportError:  # Ray's own attempts take half a minute, then
+        return
+    client = address.startswith("ray://")
+    with grpc.insecure_channel(address.removeprefix("ray://")) as channel:
+        ask = channel.unary_unary(_QUESTIONS[client])
+        try:
+            ask(b"", timeout=_ANSWER)
+        except grpc.RpcError as error:
+            code, why = error.code(), ""
+            if code is grpc.StatusCode.UNIMPLEMENTED:
+                other = "HOST:PORT without ray:// for the main port" if client else "ray://HOST:PORT for a client port"
+                why = f"something else answers there (of a Ray cluster, give {other})"
+            elif code is grpc.StatusCode.DEADLINE_EXCEEDED or code is grpc.StatusCode.UNAVAILABLE:
+                why = f"no answer within {_ANSWER:g} s"
+            elif code is grpc.StatusCode.UNAUTHENTICATED and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+                why = "it asks for a token; set RAY_AUTH_MODE=token, with the cluster's token where Ray looks for it"
+            if why:
+                raise MachineError(f"cannot reach a Ray cluster at {address}: {why}") from None
 
 
 def _import_ray(private: bool = False) -> Any:

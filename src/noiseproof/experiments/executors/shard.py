@@ -36,7 +36,7 @@ class Shard(NamedTuple):
         raise InputError(f"a shard is I/N with I from 1 to N, such as 2/8; got {text!r}")
 
     def holds(self, run_id: str) -> bool:
-        """Whether the run belongs to this part.
+        """True if the run belongs to this part.
 
         Example:
             >>> [Shard(number, 3).holds("00" * 31 + "05") for number in (1, 2, 3)]

@@ -1,4 +1,4 @@
-"""What a worker process does: compute what the pool sends it.
+"""Worker process: computes the calls that the pool sends.
 
 It hears on one connection and answers on it: progress, a value or an error, a beat every few seconds that says the
 process is alive, and a pulse from the computation itself that says it moves. When the other end goes away it ends at
@@ -22,7 +22,7 @@ from typing import Any
 
 from noiseproof.errors import MachineError, NoiseproofError
 from noiseproof.experiments.executors.base import OutOfMemory
-from noiseproof.runtime import pulse
+from noiseproof.runtime import own_parts, progress_signal
 
 __all__ = ["BEAT", "Failure", "main", "portable"]
 
@@ -30,7 +30,7 @@ BEAT = 2.0  # seconds
 
 
 class Failure(Exception):
-    """What a computation raised, as text, where the exception itself cannot travel."""
+    """Text of an exception that cannot travel between processes itself."""
 
 
 # What the system refuses whoever asks; the same call may work later or elsewhere.
@@ -41,7 +41,7 @@ def portable(error: Exception) -> Exception:
     """An exception that another process can read, and that tells the machine's trouble from the run's own fault.
 
     Errors of noiseproof stay as they are; a lack of memory, a disk that fails and a missing package become a
-    `MachineError`; any other one its text.
+    `MachineError`; any other one its text, with file and line where it comes from a part of the user's own.
 
     Example:
         >>> portable(ValueError("no such thing"))
@@ -58,7 +58,7 @@ def portable(error: Exception) -> Exception:
         return OutOfMemory(f"out of memory{f': {text}' if str(error) else ''}")
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         return MachineError(f"the system refused: {text}")
-    return Failure(text)
+    return Failure(own_parts.in_own_code(error) or text)
 
 
 def _lacks_memory(error: Exception) -> bool:
@@ -107,9 +107,9 @@ def main(descriptor: int, *modules: str) -> None:
         message = line.calls.get()
         ticket = -1
         try:
-            ticket, packed = pickle.loads(message)
-            call = pickle.loads(packed)  # imports what the call needs, so it may fail on its own
-            with pulse.heard_by(partial(line.send, "pulse", ticket)):
+            ticket, packed = pickle.loads(message)  # noqa: S301 - from the parent process, over its own pipe
+            call = pickle.loads(packed)  # noqa: S301 - imports what the call needs, so it may fail on its own
+            with progress_signal.heard_by(partial(line.send, "pulse", ticket)):
                 value = call(progress=lambda content, ticket=ticket: line.send("progress", ticket, content))
             line.send("value", ticket, value)
         except Exception as error:

@@ -14,14 +14,16 @@ from functools import cache
 import torch
 from torch import Tensor, float32, int64, is_grad_enabled, strided
 
-from noiseproof.losses._kernels import blocks, closed, cpu
+from noiseproof.losses._kernels import cpu, formula_blocks, torch_fallback
 from noiseproof.losses._kernels.autograd import LabelOutOfRangeError, apply
-from noiseproof.losses._kernels.context import transforms_are_active
+from noiseproof.losses._kernels.context import is_compiling, transforms_are_active
+from noiseproof.losses._kernels.node import build_node, load
 from noiseproof.losses._kernels.plan import AnyLoss, Call, Kernel, plan
 
-__all__ = ["Prepared", "answer", "are_plain", "enabled", "prepare", "transforms_are_active"]
+__all__ = ["Prepared", "answer", "are_plain", "build_node", "cpp_node", "enabled", "prepare", "transforms_are_active"]
 
 enabled = os.environ.get("NOISEPROOF_KERNEL", "1") != "0"
+cpp_node = load()  # None: not compiled
 
 Prepared = tuple[Tensor, Tensor, Tensor | None, Call, Kernel]
 
@@ -33,6 +35,10 @@ _REDUCTIONS = ("mean", "sum", "none")
 
 def answer(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
     """The loss of the given labels, with its gradient made at once; None where the formula must answer."""
+    if cpp_node is not None and enabled and not is_compiling():
+        value = cpp_node(loss, input, target)
+        if value is not None:
+            return value
     if not are_plain(input, target):
         return None
     if input.dim() > 2:
@@ -44,10 +50,10 @@ def answer(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
     if not (scores.requires_grad and is_grad_enabled()):
         return kernel.run(call, scores, labels, weight, None)
     try:
-        value: Tensor = apply(*prepared)
+        made: Tensor = apply(*prepared)
     except LabelOutOfRangeError:
         return None  # the formula says so in torch's words
-    return value
+    return made
 
 
 def _answer_flat(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
@@ -62,7 +68,7 @@ def _answer_flat(loss: AnyLoss, input: Tensor, target: Tensor) -> Tensor | None:
 
 
 def prepare(loss: AnyLoss, input: Tensor, target: Tensor) -> Prepared | None:
-    """What a kernel is called with: (N, K) scores, labels, class weights, settings, and the kernel that takes them.
+    """Arguments of a kernel: (N, K) scores, labels, class weights, settings; and the kernel that takes them.
 
     With few rows this is a good part of the whole, so each look is the cheapest there is.
     """
@@ -108,12 +114,12 @@ def _kernel(call: Call, input: Tensor, target: Tensor) -> Kernel | None:
         if input.is_cpu and cpu.kernel is not None:
             return cpu
         if call.label_smoothing == 0 and input.dtype is not torch.float64 and not target.is_floating_point():
-            return closed if input.is_cpu else _gpu() if input.is_cuda else None
-    return blocks if blocks.worth_it(input) else None
+            return torch_fallback if input.is_cpu else _gpu() if input.is_cuda else None
+    return formula_blocks if formula_blocks.worth_it(input) else None
 
 
 def are_plain(input: Tensor, target: Tensor) -> bool:
-    """Whether the fast path is on and the tensors are torch's own, looked at by nobody."""
+    """True if the fast path is on and the tensors are torch's own, without tracing or transforms."""
     return enabled and type(input) in _PLAIN and type(target) in _PLAIN and not transforms_are_active()
 
 

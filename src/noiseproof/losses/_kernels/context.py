@@ -1,4 +1,4 @@
-"""What surrounds a call: tracing, transforms and modes that look at every operation, and the graph that runs."""
+"""Context of a call: tracing, transforms and modes that see every operation, and the graph that runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 from torch.compiler import is_compiling
 
-__all__ = ["graph_is_kept", "is_batched", "small_graph", "transforms_are_active"]
+__all__ = ["graph_is_kept", "is_batched", "is_compiling", "small_graph", "transforms_are_active"]
 
 _functorch_is_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
@@ -21,11 +21,11 @@ _graph_task: Callable[[], int] = torch._C._current_graph_task_id
 _keeps_graph: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
 
 is_batched: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
-"""Whether these are the rows of a Jacobian, all at once."""
+"""True if these are the rows of a Jacobian, all at once."""
 
 
 def transforms_are_active() -> bool:
-    """Whether something looks at every operation: torch.compile or .jit.trace, torch.func, forward AD, modes."""
+    """True if something sees every operation: torch.compile or .jit.trace, torch.func, forward AD, modes."""
     return (
         is_compiling()
         or _functorch_is_active()
@@ -36,7 +36,7 @@ def transforms_are_active() -> bool:
 
 
 def graph_is_kept() -> bool:
-    """Whether backward may be called again on the graph that runs now."""
+    """True if backward may be called again on the graph that runs now."""
     return _graph_task() < 0 or _keeps_graph()
 
 

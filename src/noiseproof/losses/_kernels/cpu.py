@@ -11,14 +11,16 @@ from torch import Tensor, empty_like, float32, float64, get_num_threads
 
 from noiseproof.losses._kernels.plan import Call
 
-__all__ = ["kernel", "run", "scale"]
+__all__ = ["has_pairs", "kernel", "run", "run_pairs", "scale"]
 
 try:
     kernel: Any = import_module("noiseproof.losses._kernels._kernel")
 except ImportError:  # installed without a C compiler
     kernel = None
 
+has_pairs = hasattr(kernel, "run_pairs")  # not in a library that was compiled before it
 _CALL = struct.Struct("7P7qd4i").pack  # the `Call` of call.h
+_PAIRS = struct.Struct("6P6qd4i").pack  # the `PairCall` of pairs.h
 _DTYPE = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}
 _REDUCTION = {"none": 0, "mean": 1, "sum": 2}
 _VALUE = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in (float32, float64)}
@@ -79,6 +81,49 @@ def run(
         0,
     )
     return value if kernel.run(call.plan.packed, packed) < 0 else None
+
+
+def run_pairs(
+    packed: bytes,
+    scores: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    pos_weight: Tensor | None,
+    grad: Tensor | None,
+    reduction: str,
+) -> Tensor | None:
+    """The sigmoid form of a loss; fills `grad`, of the scores' shape. None where a score is infinite or NaN.
+
+    Args:
+        packed: the loss's program.
+        scores: float32 or float64.
+        target: of the scores' shape and dtype, as all others are.
+        weight: factor of each entry.
+        pos_weight: factor of the positive part of each entry.
+        grad: contiguous.
+        reduction: as in `binary_cross_entropy_with_logits`.
+    """
+    columns = scores.shape[-1] if scores.dim() else 1
+    shape = (scores.numel() // columns, columns)
+    scores, target = scores.contiguous().resolve_neg(), target.contiguous().resolve_neg()
+    factors = [None if each is None else each.to(scores.dtype).resolve_neg() for each in (weight, pos_weight)]
+    rows = [None if each is None else each.expand(scores.shape).reshape(shape) for each in factors]
+    value = torch.empty_like(scores) if reduction == "none" else empty_like(_VALUE[scores.dtype])
+    call = _PAIRS(
+        scores.data_ptr(),
+        target.data_ptr(),
+        *(0 if each is None else each.data_ptr() for each in rows),
+        0 if grad is None else grad.data_ptr(),
+        value.data_ptr(),
+        *shape,
+        *(stride for each in rows for stride in ((0, 0) if each is None else each.stride())),
+        1 / scores.numel() if reduction == "mean" else 1.0,
+        _DTYPE[scores.dtype],
+        0 if reduction == "none" else 1,
+        get_num_threads(),
+        0,
+    )
+    return value if kernel.run_pairs(packed, call) else None
 
 
 def scale(grad: Tensor, upstream: Tensor) -> None:

@@ -17,9 +17,30 @@ INLINE int program_reads(const Program *program, int statistic) {
     return reads;
 }
 
-/* Whether a register is the same for every class. */
-INLINE int is_constant(const Program *program, int at) {
-    return at == K || (at >= STATISTICS && program->steps[at - STATISTICS].operation == CONSTANT);
+enum { ALONE, FIRST_OF_TWO, LATER };
+
+/* Of a program that runs once for each class: */
+typedef struct {
+    unsigned char uniform[REGISTERS];  /* the register is the same for every class */
+    unsigned char quotient[REGISTERS]; /* of each step that divides: whether a neighbour divides by the same register */
+} Steps;
+
+INLINE Steps read_steps(const Program *program) {
+    Steps steps = {{0}, {0}};
+    steps.uniform[K] = 1;
+    int last = -1; /* the last step that divides by what differs between classes */
+    for (int s = 0; s < program->count; s++) {
+        const Step *step = program->steps + s;
+        const int is_constant = step->operation == CONSTANT;
+        steps.uniform[STATISTICS + s] = is_constant || (steps.uniform[step->left] && steps.uniform[step->right]);
+        if (step->operation != DIVIDE || steps.uniform[step->right]) continue;
+        if (last >= 0 && program->steps[last].right == step->right) {
+            if (steps.quotient[last] == ALONE) steps.quotient[last] = FIRST_OF_TWO;
+            steps.quotient[s] = LATER;
+        }
+        last = s;
+    }
+    return steps;
 }
 
 #define REAL float

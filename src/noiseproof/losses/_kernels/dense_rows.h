@@ -14,6 +14,7 @@
 
 typedef struct {
     REAL *l, *p, *g, *w, *d, *d_psi, *e, *e_psi; /* of each class: log p, p, G, (1-p)^focus, focal terms and psi */
+    Steps steps;
     REAL stat[REGISTERS][LANES];
 } NAME(Room);
 
@@ -107,7 +108,7 @@ INLINE void NAME(focal_terms)(const Program *program, NAME(Room) * room, int k, 
     for (int j = 0; j < k; j++) {
         const int kept = l[j] >= floor;
         /* w max(log p, floor) - floor; 1 - w without cancellation where p is small */
-        const REAL missing = p[j] < (REAL)1e-4 ? focus * p[j] * (1 + (1 - focus) / 2 * p[j]) : 1 - w[j];
+        const REAL missing = p[j] < (REAL)1e-4 ? focus * p[j] * (1 + (1 - focus) / 2 * p[j] * (1 + (2 - focus) / 3 * p[j])) : 1 - w[j];
         room->e[j] = w[j] * (kept ? l[j] - floor : 0) - floor * missing;
         room->e_psi[j] = kept ? w[j] : 0;
     }
@@ -145,28 +146,34 @@ INLINE void NAME(sums)(const Program *program, const NAME(Room) * room, int k, N
     }
 }
 
-/* The program's steps on `lanes` classes; those that are constant only if `anew`. */
-INLINE void NAME(program_run)(const Program *program, REAL (*stat)[LANES], int lanes, int anew) {
-#define FOR_CLASSES(expression)                                \
-    _Pragma("omp simd") for (int v = 0; v < lanes; v++) out[v] = expression; \
+/* The program's steps on `lanes` classes; those that are the same for every class only if `anew`. */
+INLINE void NAME(program_run)(const Program *program, Steps *steps, REAL (*stat)[LANES], int lanes, int anew) {
+#define FOR_CLASSES(expression)                                              \
+    _Pragma("omp simd") for (int v = 0; v < count; v++) out[v] = expression; \
     break
+    if (anew) *steps = read_steps(program);
+    REAL inverse[LANES];
     for (int s = 0; s < program->count; s++) {
+        if (steps->uniform[STATISTICS + s] && !anew) continue;
         const Step *step = program->steps + s;
         const REAL *a = stat[step->left], *b = stat[step->right];
         REAL *out = stat[STATISTICS + s], c = (REAL)step->constant;
+        const int count = steps->uniform[STATISTICS + s] ? LANES : lanes;
         if (c == 0 && step->constant != 0) c = (REAL)1e-37; /* too small for this type */
         switch (step->operation) {
-        case CONSTANT:
-            if (anew)
-                for (int v = 0; v < LANES; v++) out[v] = c;
-            break;
+        case CONSTANT: FOR_CLASSES(c);
         case ADD: FOR_CLASSES(a[v] + b[v]);
         case SUBTRACT: FOR_CLASSES(a[v] - b[v]);
         case MULTIPLY: FOR_CLASSES(a[v] * b[v]);
         case DIVIDE:
-            if (REAL_IS_FLOAT && is_constant(program, step->right)) {
-                const REAL inverse = 1 / b[0];
-                FOR_CLASSES(a[v] * inverse);
+            if (REAL_IS_FLOAT && steps->uniform[step->right]) {
+                const REAL once = 1 / b[0];
+                FOR_CLASSES(a[v] * once);
+            }
+            if (REAL_IS_FLOAT && steps->quotient[s] == FIRST_OF_TWO)
+                _Pragma("omp simd") for (int v = 0; v < count; v++) inverse[v] = 1 / b[v];
+            if (REAL_IS_FLOAT && steps->quotient[s] != ALONE) {
+                FOR_CLASSES(a[v] * inverse[v]);
             }
             FOR_CLASSES(a[v] / b[v]);
         case POWER:
@@ -298,11 +305,11 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
     }
     if (needs & NEEDS_FOCAL) NAME(focal_terms)(program, room, k, &totals);
     NAME(sums)(program, room, k, &totals);
-
     const int only = !job->soft && job->smoothing == 0; /* one class counts */
     const int first = only ? (int)job->target[row] : 0, last = only ? first + 1 : k;
     static const int own[] = {BY_S, BY_Q, BY_U, BY_D, BY_E};
     double value = 0, by[5] = {0, 0, 0, 0, 0};
+    REAL alone = 0; /* G of the one class that counts: B - c b is 0 there, and its rounding may be more than c a */
     if (only) memset(room->g, 0, (size_t)k * sizeof(REAL));
     if (anew)
         for (int v = 0; v < LANES; v++) room->stat[K][v] = (REAL)k;
@@ -310,7 +317,7 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
         const int lanes = last - from < LANES ? last - from : LANES;
         REAL c[LANES], sum = 0, *g = room->g + from;
         NAME(fill)(program, room, from, lanes, &totals);
-        NAME(program_run)(program, room->stat, lanes, anew && from == first);
+        NAME(program_run)(program, &room->steps, room->stat, lanes, anew && from == first);
         NAME(shares)(job, row, from, lanes, c);
         const REAL *L_k = room->stat[program->results[VALUE]];
 #pragma omp simd reduction(+ : sum)
@@ -322,6 +329,7 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
             for (int v = 0; v < lanes; v++) g[v] = 0;
         else
             for (int v = 0; v < lanes; v++) g[v] = c[v] == 0 ? 0 : c[v] * room->stat[by_l][v];
+        if (only) alone = g[0];
         for (int t = 0; t < 5; t++) {
             if (program->results[own[t]] < 0) continue;
             const REAL *slope = room->stat[program->results[own[t]]], *l = room->l + from, *p = room->p + from;
@@ -345,7 +353,6 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
     }
     job->values[row] = value;
     if (!job->grad) return 1;
-
     const REAL s = (REAL)by[0], q = (REAL)(2 * by[1]), u = (REAL)by[2], d = (REAL)by[3], e = (REAL)by[4];
     REAL *g = room->g, *l = room->l, *p = room->p;
     double all = 0;
@@ -361,11 +368,11 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
         if (u != 0)
 #pragma omp simd
             for (int j = from; j < to; j++) g[j] += l[j] >= floor ? u : 0;
+#pragma omp simd
+        for (int j = from; j < to; j++) g[j] += (l[j] > -(REAL)INFINITY ? s : 0) + q * p[j] * p[j];
+        if (only && first >= from && first < to) g[first] = alone;
 #pragma omp simd reduction(+ : part)
-        for (int j = from; j < to; j++) {
-            g[j] += (l[j] > -(REAL)INFINITY ? s : 0) + q * p[j] * p[j];
-            part += j == totals.top ? 0 : g[j];
-        }
+        for (int j = from; j < to; j++) part += j == totals.top ? 0 : g[j];
         all += (double)part;
     }
     const double of_top = g[totals.top], p_top = p[totals.top];

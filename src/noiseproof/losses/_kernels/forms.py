@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from noiseproof.losses._kernels.program import NEEDS, RESULTS, NoProgram, Number, Program, Tracer
+from noiseproof.losses.stable import LOG_ZERO
 
 __all__ = ["FORMS", "Row", "Slopes", "Sum", "trace"]
 
@@ -167,10 +168,10 @@ def rce(row: Row, log_zero: float) -> Slopes:
 
 @_form("sce")
 def sce(row: Row, alpha: float, beta: float) -> Slopes:
-    reverse = rce(row, log_zero=beta * math.log(1e-4))
+    reverse = rce(row, log_zero=beta * LOG_ZERO)
     if not alpha:
         return reverse
-    return Slopes(reverse.value - alpha * row.l, l=beta * math.log(1e-4) * row.p - alpha)
+    return Slopes(reverse.value - alpha * row.l, l=beta * LOG_ZERO * row.p - alpha)
 
 
 @_form("gce")

@@ -21,30 +21,13 @@
 #include <stdlib.h>
 
 #include "call.h"
-#include "dense.h"
+#include "worker.h"
 
 enum { NONE, MEAN, SUM };
 
 /* The same code for the instruction sets there are; the best one is picked when the module is loaded. */
 
-typedef void (*Worker)(const Job *, long, long, float *, int, Block *, Dense *);
-
-#define WORKER(name)                                                                                                  \
-    static void name(const Job *job, long first, long last, float *room, int size, Block *block, Dense *dense) {      \
-        if (dense)                                                                                                    \
-            process_dense(job, first, last, dense);                                                                   \
-        else                                                                                                          \
-            process_rows(job, first, last, room, size, block);                                                        \
-    }
-
-WORKER(work_anywhere)
-#if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx2,fma"))) WORKER(work_avx2)
-#ifdef __clang__
-__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))) WORKER(work_avx512)
-#else
-__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,prefer-vector-width=512"))) WORKER(work_avx512)
-#endif
+#ifdef HAS_VECTOR_SETS
 #define HAS(feature) __builtin_cpu_supports(feature)
 static int has_avx2(void) { return HAS("avx2") && HAS("fma"); }
 static int has_avx512(void) {
@@ -55,34 +38,35 @@ static int has_anything(void) { return 1; }
 
 static const struct {
     const char *name;
-    Worker worker;
+    Worker *worker;
     int (*is_supported)(void);
 } WORKERS[] = {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef HAS_VECTOR_SETS
     {"avx512", work_avx512, has_avx512},
     {"avx2", work_avx2, has_avx2},
 #endif
     {"plain", work_anywhere, has_anything},
 };
 
-static Worker worker = work_anywhere;
+static Worker *worker = work_anywhere;
 
 /* Threads: each takes a share of the rows; they live for one call, which is only worth it for large work. */
 
 #define MOST_THREADS 64
 #define LEAST_SHARE (1L << 17) /* scores a thread must have to be started */
 
-typedef struct {
-    const Job *job;
-    long first, last;
-    int failed;
-} Share;
-
 /* Whether more than the given label counts in a row, or more digits than a float has. */
 static int is_dense(const Job *job) { return job->soft || job->smoothing != 0 || job->dtype == FLOAT64; }
 
 static void *work_share(void *argument) {
     Share *share = argument;
+    if (share->pairs) {
+        Pairs *pairs = NULL;
+        share->failed = posix_memalign((void **)&pairs, 64, sizeof(Pairs)) != 0;
+        if (!share->failed) worker(share, NULL, 0, NULL, NULL, pairs);
+        free(pairs);
+        return NULL;
+    }
     const Job *job = share->job;
     const size_t row = (size_t)padded_to_vector(job->k), arrays = (size_t)arrays_needed(job->program);
     size_t size = 16384 / row; /* 64 KiB of scores; or four rows, if that is up to 128 KiB */
@@ -92,34 +76,38 @@ static void *work_share(void *argument) {
     Dense *dense = NULL;
     if (is_dense(job)) {
         share->failed = posix_memalign((void **)&dense, 64, dense_size((int)job->k)) != 0;
-        if (!share->failed) worker(job, share->first, share->last, NULL, 0, NULL, dense);
+        if (!share->failed) worker(share, NULL, 0, NULL, dense, NULL);
         free(dense);
         return NULL;
     }
     share->failed = posix_memalign((void **)&room, 64, 2 * row * arrays * size * sizeof(float)) != 0 ||
                     posix_memalign((void **)&block, 64, sizeof(Block)) != 0;
-    if (!share->failed) worker(job, share->first, share->last, room, (int)size, block, NULL);
+    if (!share->failed) worker(share, room, (int)size, block, NULL, NULL);
     free(room), free(block);
     return NULL;
 }
 
-static int work_all(const Job *job, long threads) {
-    const double scores = (double)job->n * (double)job->k;
+/* What `whole` says, by as many threads as are worth it; its results are those of all shares. */
+static void work_all(Share *whole, long rows, double scores, long threads) {
     if (threads > (long)(scores / LEAST_SHARE)) threads = (long)(scores / LEAST_SHARE);
     threads = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads;
     Share shares[MOST_THREADS];
     pthread_t handles[MOST_THREADS];
-    int started[MOST_THREADS] = {0}, failed = 0;
-    for (long t = 0; t < threads; t++)
-        shares[t] = (Share){job, job->n * t / threads, job->n * (t + 1) / threads, 0};
+    int started[MOST_THREADS] = {0};
+    for (long t = 0; t < threads; t++) {
+        shares[t] = *whole;
+        shares[t].first = rows * t / threads, shares[t].last = rows * (t + 1) / threads;
+    }
     for (long t = 1; t < threads; t++) started[t] = !pthread_create(handles + t, NULL, work_share, shares + t);
     for (long t = 0; t < threads; t++)
         if (!started[t]) work_share(shares + t); /* the first share, and those no thread could be had for */
+    whole->is_finite = 1;
     for (long t = 0; t < threads; t++) {
         if (started[t]) pthread_join(handles[t], NULL);
-        failed |= shares[t].failed;
+        whole->failed |= shares[t].failed;
+        whole->is_finite &= shares[t].is_finite;
+        whole->total += shares[t].total;
     }
-    return failed;
 }
 
 /* The doors: `run_call` for C++ (as a capsule), `run` for Python. */
@@ -191,7 +179,9 @@ static int64_t run_call(const void *program, size_t size, const Call *call) {
             .upstream_stride = call->upstream_stride,
             .scale = call->reduction == MEAN ? 1 / kept : 1,
         };
-        if (work_all(&job, call->threads))
+        Share whole = {.job = &job};
+        work_all(&whole, call->rows, (double)call->rows * (double)call->classes, call->threads);
+        if (whole.failed)
             result = NO_MEMORY;
         else
             hand_out(call, values, kept);
@@ -225,6 +215,34 @@ static PyObject *run(PyObject *module, PyObject *const *argument, Py_ssize_t cou
     return PyLong_FromLongLong(result);
 }
 
+static PyObject *run_pairs(PyObject *module, PyObject *const *argument, Py_ssize_t count) {
+    (void)module;
+    char *program, *packed;
+    Py_ssize_t size, call_size;
+    if (count != 2) return PyErr_Format(PyExc_TypeError, "run_pairs takes a program and a call, got %zd arguments", count);
+    if (PyBytes_AsStringAndSize(argument[0], &program, &size) < 0 ||
+        PyBytes_AsStringAndSize(argument[1], &packed, &call_size) < 0)
+        return NULL;
+    PairCall call;
+    if (call_size != sizeof call || !program_is_sound((const Program *)program, (size_t)size))
+        return PyErr_Format(PyExc_ValueError, "not a program and a call of noiseproof.losses._kernels");
+    memcpy(&call, packed, sizeof call);
+    if (!call.scores || !call.target || !call.out)
+        return PyErr_Format(PyExc_RuntimeError, "the tensor's data is not allocated (its storage is empty)");
+    Share whole = {.pairs = &call, .program = (const Program *)program};
+    Py_BEGIN_ALLOW_THREADS;
+    work_all(&whole, call.rows, (double)call.rows * (double)call.columns, call.threads);
+    Py_END_ALLOW_THREADS;
+    if (whole.failed) return PyErr_NoMemory();
+    if (call.reduction == PAIRS_SUM) {
+        if (call.dtype == FLOAT64)
+            *(double *)call.out = whole.total * call.scale;
+        else
+            *(float *)call.out = (float)(whole.total * call.scale);
+    }
+    return Py_NewRef(whole.is_finite ? Py_True : Py_False);
+}
+
 static PyObject *use(PyObject *module, PyObject *wanted) {
     char *name;
     Py_ssize_t size;
@@ -242,12 +260,14 @@ static PyObject *use(PyObject *module, PyObject *wanted) {
 static PyMethodDef methods[] = {
     {"run", (PyCFunction)(void (*)(void))run, METH_FASTCALL,
      "Value and gradient of a row program; the number of the first row with a label out of range, else -1."},
+    {"run_pairs", (PyCFunction)(void (*)(void))run_pairs, METH_FASTCALL,
+     "Value and gradient of the sigmoid form; False where a score is infinite or NaN."},
     {"use", use, METH_O, "Use the instructions of this name (avx512, avx2, plain); False if they are not there."},
     {NULL, NULL, 0, NULL},
 };
 
 static int prepare(PyObject *module) {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef HAS_VECTOR_SETS
     __builtin_cpu_init();
 #endif
     size_t i = 0;

@@ -1,4 +1,4 @@
-"""Which losses have a fast form, remembered by their parameters."""
+"""Plans: the fast forms of losses, remembered by their parameters."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from torch import Tensor
 from noiseproof.losses._kernels.forms import FORMS, trace
 from noiseproof.losses._kernels.program import NoProgram, Program
 
-__all__ = ["AnyLoss", "Call", "Kernel", "Plan", "plan"]
+__all__ = ["AnyLoss", "Call", "Kernel", "Plan", "parameters", "plan"]
 
 _MOST = 256  # plans kept; a parameter that is annealed makes a new one at every step
 
 
 class AnyLoss(Protocol):
-    """What the fast path asks of a loss."""
+    """Interface of a loss to the fast path."""
 
     ignore_index: int
     reduction: str
@@ -82,7 +82,7 @@ class Call:
 
 
 class Kernel(Protocol):
-    """What cpu.py, closed.py, gpu.py and blocks.py each are."""
+    """Interface of a kernel: cpu.py, closed.py, gpu.py and blocks.py have it."""
 
     def run(
         self,
@@ -131,7 +131,7 @@ def plan(loss: AnyLoss) -> Plan | None:
 
 
 @cache
-def _names(cls: type) -> tuple[str, ...] | None:
+def parameters(cls: type) -> tuple[str, ...] | None:
     """The parameters of a loss of this package; a subclass of one is another loss."""
     if "name" not in cls.__dict__ or not cls.__module__.startswith("noiseproof.losses."):
         return None
@@ -142,7 +142,7 @@ def _names(cls: type) -> tuple[str, ...] | None:
 @cache
 def _reader(cls: type) -> Callable[[dict[str, Any]], Any] | None:
     """Reads a loss's parameters from its attributes: one value, or a tuple of them."""
-    names = _names(cls)
+    names = parameters(cls)
     if names is None:
         return None
     return itemgetter(*names) if names else lambda attributes: ()
@@ -152,7 +152,7 @@ def _make(terms: Sequence[tuple[float, Any]]) -> Plan | None:
     named = []
     for factor, term in terms:
         cls: Any = type(term)
-        values = {name: term.__dict__[name] for name in _names(cls) or ()}
+        values = {name: term.__dict__[name] for name in parameters(cls) or ()}
         if not all(isinstance(value, Real) for value in values.values()):
             return None
         named.append((factor, cls.__dict__["name"], values))

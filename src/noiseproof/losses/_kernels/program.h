@@ -38,7 +38,7 @@ typedef struct {
     Step steps[];
 } Program;
 
-static int program_is_sound(const Program *program, size_t size) {
+static inline int program_is_sound(const Program *program, size_t size) {
     if (size < sizeof(Program) || program->count < 0 || program->count > REGISTERS - STATISTICS ||
         size != sizeof(Program) + (size_t)program->count * sizeof(Step))
         return 0;

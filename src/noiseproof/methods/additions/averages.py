@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from noiseproof.errors import InputError, in_range
-from noiseproof.methods.additions.base import ADDITIONS, Addition
-from noiseproof.methods.base import Outputs, Task, epochs_of
+from noiseproof.methods.additions.base import ADDITIONS, EpochEnd, WeightCopies
+from noiseproof.methods.base import Task, epochs_of
 from noiseproof.models import Network
 
 __all__ = ["EMA", "SWA", "average_into"]
@@ -26,18 +26,8 @@ def average_into(average: nn.Module, network: nn.Module, decay: float) -> None:
             kept.copy_(new)
 
 
-class _Average(Addition):
-    """A copy of each network that predicts in its place."""
-
-    def setup(self, task: Task, networks: Sequence[Network]) -> None:
-        self.copies = nn.ModuleList(copy.deepcopy(network).requires_grad_(False) for network in networks)
-
-    def members(self, networks: Sequence[Network]) -> Sequence[Network]:
-        return list(self.copies)  # type: ignore[arg-type]
-
-
 @ADDITIONS.register("ema", paper="OpenReview 2M9CUnYnBA", cost=1.0)
-class EMA(_Average):
+class EMA(WeightCopies):
     """Exponential moving average of the weights, which predicts.
 
     Every so many steps w' <- d w' + (1-d) w with d = min(decay, (t+1)/(t+10)) at update t, so the first weights are
@@ -49,6 +39,8 @@ class EMA(_Average):
 
     Source: Morales-Brotons et al., TMLR 2024: every 16 steps, decay .968 to .998.
     """
+
+    positional: ClassVar[str] = "decay"
 
     def __init__(self, decay: float = 0.998, every: int = 16) -> None:
         super().__init__()
@@ -65,7 +57,7 @@ class EMA(_Average):
 
 
 @ADDITIONS.register("swa", paper="arXiv:1803.05407", cost=1.3)
-class SWA(_Average):
+class SWA(WeightCopies):
     """Stochastic weight averaging: the uniform mean of the weights after each of the last epochs, which predicts.
 
     The learning rate stays at its value of the first averaged epoch. Batch-norm statistics are computed anew from the
@@ -84,22 +76,17 @@ class SWA(_Average):
     def setup(self, task: Task, networks: Sequence[Network]) -> None:
         super().setup(task, networks)
         self.first = epochs_of("start", self.start, task.epochs)
+        if self.start < 1:
+            self.first = min(self.first, task.epochs - 1)  # a share of the training leaves at least its last epoch
         if self.first >= task.epochs:
             raise InputError(f"swa(start={self.start:g}) begins after the last of {task.epochs} epochs; use start=0.75")
 
     def schedule_epoch(self, epoch: int) -> int:
         return min(epoch, self.first)
 
-    def epoch_end(
-        self,
-        epoch: int,
-        outputs: Sequence[Outputs],
-        networks: Sequence[Network],
-        predict: Callable[[Sequence[Tensor]], Tensor],
-        refresh: Callable[[Network], None],
-    ) -> None:
-        count = max(0, epoch - self.first)  # epochs in the average so far
-        for average, network in zip(self.copies, networks, strict=True):
+    def epoch_end(self, end: EpochEnd) -> None:
+        count = max(0, end.epoch - self.first)  # epochs in the average so far
+        for average, network in zip(self.copies, end.networks, strict=True):
             average_into(average, network, count / (count + 1))
             if count:
-                refresh(average)  # type: ignore[arg-type]
+                end.refresh(average)  # type: ignore[arg-type]

@@ -5,7 +5,9 @@ Additions belong to the optimiser's step, the loss or the choice of weights; the
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -13,9 +15,28 @@ from torch import Tensor, nn
 from noiseproof.losses import Loss
 from noiseproof.methods.base import Outputs, Task
 from noiseproof.models import Network
-from noiseproof.text import Registry
+from noiseproof.registry import Registry
 
-__all__ = ["ADDITIONS", "Addition"]
+__all__ = ["ADDITIONS", "Addition", "EpochEnd", "WeightCopies"]
+
+
+@dataclass(frozen=True, eq=False)
+class EpochEnd:
+    """Facts of the end of an epoch.
+
+    Args:
+        epoch: from 0.
+        outputs: of every network on the training set, where they were wanted; else empty.
+        networks: those that train.
+        predict: the method's prediction from logits of all members.
+        refresh: computes the batch-norm statistics of a network anew from the training set.
+    """
+
+    epoch: int
+    outputs: Sequence[Outputs]
+    networks: Sequence[Network]
+    predict: Callable[[Sequence[Tensor]], Tensor]
+    refresh: Callable[[Network], None]
 
 
 class Addition(nn.Module):
@@ -52,23 +73,8 @@ class Addition(nn.Module):
         """True if `epoch_end` needs the outputs of this epoch."""
         return False
 
-    def epoch_end(
-        self,
-        epoch: int,
-        outputs: Sequence[Outputs],
-        networks: Sequence[Network],
-        predict: Callable[[Sequence[Tensor]], Tensor],
-        refresh: Callable[[Network], None],
-    ) -> None:
-        """Called after each epoch.
-
-        Args:
-            epoch: from 0.
-            outputs: of every network on the training set, where they were wanted; else empty.
-            networks: those that train.
-            predict: the method's prediction from logits of all members.
-            refresh: computes the batch-norm statistics of a network anew from the training set.
-        """
+    def epoch_end(self, end: EpochEnd) -> None:
+        """Called after each epoch."""
 
     def members(self, networks: Sequence[Network]) -> Sequence[Network]:
         """Networks that predict in place of these."""
@@ -76,6 +82,16 @@ class Addition(nn.Module):
 
     def __str__(self) -> str:
         return ADDITIONS.write(self)
+
+
+class WeightCopies(Addition):
+    """A copy of each network that predicts in its place."""
+
+    def setup(self, task: Task, networks: Sequence[Network]) -> None:
+        self.copies = nn.ModuleList(copy.deepcopy(network).requires_grad_(False) for network in networks)
+
+    def members(self, networks: Sequence[Network]) -> Sequence[Network]:
+        return list(self.copies)  # type: ignore[arg-type]
 
 
 ADDITIONS: Registry[Addition] = Registry("addition", "methods")

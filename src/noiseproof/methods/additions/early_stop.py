@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from noiseproof.data.dataset import stratified
 from noiseproof.errors import InputError, in_range
 from noiseproof.methods.additions.averages import average_into
-from noiseproof.methods.additions.base import ADDITIONS, Addition
-from noiseproof.methods.base import Outputs, Task
+from noiseproof.methods.additions.base import ADDITIONS, EpochEnd, WeightCopies
+from noiseproof.methods.base import Task
 from noiseproof.models import Network
 
 __all__ = ["EarlyStop"]
 
 
 @ADDITIONS.register("early-stop", paper="arXiv:2409.06830", cost=1.0)
-class EarlyStop(Addition):
+class EarlyStop(WeightCopies):
     """Early stopping: the epoch with the best accuracy on held-out given labels predicts; the first of equals.
 
     A share of each given class is not trained on. Accuracy, not loss, selects: under noise that leaves the true label
@@ -35,7 +34,7 @@ class EarlyStop(Addition):
         self.share = in_range("share", share, 0, 0.5, above=True)
 
     def setup(self, task: Task, networks: Sequence[Network]) -> None:
-        self.best = nn.ModuleList(copy.deepcopy(network).requires_grad_(False) for network in networks)
+        super().setup(task, networks)
         given = task.given.cpu().numpy()
         _, held_out = stratified(given, self.share)
         if not len(held_out):
@@ -52,21 +51,11 @@ class EarlyStop(Addition):
     def wants_outputs(self, epoch: int) -> bool:
         return True
 
-    def epoch_end(
-        self,
-        epoch: int,
-        outputs: Sequence[Outputs],
-        networks: Sequence[Network],
-        predict: Callable[[Sequence[Tensor]], Tensor],
-        refresh: Callable[[Network], None],
-    ) -> None:
-        held_out = self.held_out
-        predicted = predict([each.logits[held_out] for each in outputs]).argmax(1)  # type: ignore[index]
-        correct = (predicted == self.given[held_out]).sum()  # type: ignore[index]
+    def epoch_end(self, end: EpochEnd) -> None:
+        held_out: Tensor = self.held_out  # type: ignore[assignment]
+        predicted = end.predict([each.logits[held_out] for each in end.outputs]).argmax(1)
+        correct = (predicted == self.given[held_out]).sum()
         if correct > self.best_correct:  # type: ignore[operator]
             self.best_correct.copy_(correct)  # type: ignore[operator]
-            for best, network in zip(self.best, networks, strict=True):
+            for best, network in zip(self.copies, end.networks, strict=True):
                 average_into(best, network, 0.0)
-
-    def members(self, networks: Sequence[Network]) -> Sequence[Network]:
-        return list(self.best)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -28,6 +29,7 @@ class SAM(Addition):
     Source: Foret et al., ICLR 2021, eq. 3; Kwon et al., ICML 2021 (arXiv:2102.11600) for the adaptive form.
     """
 
+    positional: ClassVar[str] = "rho"
     distributes = False  # gradients are averaged over processes in the first backward pass only
 
     def __init__(self, rho: float = 0.05, adaptive: bool = False) -> None:

@@ -40,7 +40,10 @@ def write(job: Job) -> list[Edit]:
     names = [str(name) for name in arrays["classes"]] if "classes" in arrays else None
     new = given.astype(object) if given.dtype.kind == "U" else given.copy()
     for index, change in changes.items():
-        if change.label is not None:
+        if change.label is not None and given.ndim == 2 and given.shape[1] > 1:  # one-hot or soft
+            known = names or [str(number) for number in range(given.shape[1])]
+            new[index] = np.eye(given.shape[1], dtype=given.dtype)[known.index(change.label)]
+        elif change.label is not None:
             value: object = names.index(change.label) if names is not None else change.label
             try:
                 new.reshape(-1)[index] = value if given.dtype.kind == "U" else given.dtype.type(float(str(value)))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from noiseproof.data.readers.dialect import encoding_of
 from noiseproof.doctor.cleaning.forms.base import WEIGHT, Change, Edit, Job, whole
 from noiseproof.errors import DataError, InputError
 from noiseproof.storage import files
@@ -15,7 +16,6 @@ from noiseproof.storage import files
 __all__ = ["accepts", "write"]
 
 _ENDINGS = (".csv", ".tsv", ".tab", ".data", ".txt")
-_MARKS = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
 def accepts(path: Path) -> bool:
@@ -41,7 +41,7 @@ def write(job: Job) -> list[Edit]:
     raw = job.source.read_bytes()
     packed = raw[:2] == b"\x1f\x8b"
     content = gzip.decompress(raw) if packed else raw
-    encoding = job.encoding or next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    encoding = job.encoding or encoding_of(content)
     text = content.decode(encoding)
     edits = [
         Edit(len(text[:at].encode(encoding)) if not text.isascii() else at, old.encode(encoding), new.encode(encoding))
@@ -71,13 +71,17 @@ def _edits(job: Job, text: str) -> Iterator[tuple[int, str, str]]:
     width = 0
     for number, record in enumerate(_records(text, delimiter), 1):
         words = [text[a:b] for a, b in record.fields]
-        if not any(word.strip() for word in words) or (label is None and words[0].lstrip("\ufeff").startswith("#")):
-            continue  # a blank line or a comment
+        if not any(word.strip() for word in words):
+            continue
+        if label is None and words[0].lstrip("\ufeff").lower().startswith(("#", "sep=")):
+            continue  # a comment, or Excel's note of the delimiter
         if label is None:
             names = [_plain(word.lstrip("\ufeff")) for word in words]
-            if job.label not in names:
+            if job.label not in names and sum(map(bool, names)) == 1:
+                continue  # a title above the header
+            if job.label not in names and any(change.label is not None for change in changes.values()):
                 raise DataError(f"{job.source}: has no column {job.label!r} any more; found {', '.join(names)[:120]}")
-            label, width = names.index(job.label), len(names)
+            label, width = names.index(job.label) if job.label in names else 0, len(names)
             if job.weighted:
                 yield record.fields[-1][1], "", delimiter + WEIGHT
             continue

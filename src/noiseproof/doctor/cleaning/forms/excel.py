@@ -1,4 +1,4 @@
-"""Excel workbooks: rows of the first sheet dropped, labels replaced, weights in a column of their own."""
+"""Excel workbooks: rows of the sheet with the labels dropped, labels replaced, weights in a column of their own."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ def write(job: Job) -> list[Edit]:
         raise InputError("Excel files need openpyxl; type: pip install 'noiseproof[excel]'") from None
     raw = job.source.read_bytes()
     book = openpyxl.load_workbook(io.BytesIO(raw), keep_vba=job.source.suffix.lower() == ".xlsm")
-    sheet = book.worksheets[0]
     changes = job.by_row()
-    header = next(
-        (row for row in sheet.iter_rows(max_row=50) if job.label in [str(cell.value).strip() for cell in row]), None
-    )
-    if header is None:
+    found = [
+        (sheet, row)
+        for sheet in book.worksheets
+        for row in sheet.iter_rows(max_row=50)
+        if job.label in [str(cell.value).strip() for cell in row]
+    ]
+    if not found:
         raise DataError(f"{job.source}: has no column {job.label!r} any more")
+    sheet, header = found[0]
     column = next(cell.column for cell in header if str(cell.value).strip() == job.label)
     values = {str(sheet.cell(row, column).value): sheet.cell(row, column).value for row in range(1, sheet.max_row + 1)}
     if job.weighted:

@@ -1,4 +1,4 @@
-"""Folders of pictures: copies or links in a new folder, relabelled ones under their new class, dropped ones apart."""
+"""Folders of pictures or texts: copies or links in a new one, relabelled under their new class, dropped apart."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def write(job: Job) -> list[Move]:
     """
     if job.weighted:
         raise InputError(f"{job.source}: a folder of pictures has no place for weights; use --drop or --relabel")
-    changes = {Path(job.split.inputs[position]).resolve(): change for position, change in job.changes.items()}
-    given = {
-        Path(job.split.inputs[position]).resolve(): job.split.classes[int(job.split.given[position])]
-        for position in job.changes
-    }
+    assert job.split.origin is not None
+    assert job.split.origin.paths is not None
+    place = {position: job.source / job.split.origin.paths[position] for position in job.changes}
+    changes = {place[position].resolve(): change for position, change in job.changes.items()}
+    given = {place[position].resolve(): job.split.classes[int(job.split.given[position])] for position in job.changes}
     taken = {path.relative_to(job.source).as_posix() for path in _all_files(job.source)}
     moves = []
     for path in _all_files(job.source):
@@ -66,7 +66,13 @@ def transfer(source: Path, target: Path, *, link: bool) -> None:
 
 
 def _all_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    """Every file below, also behind links, but for links that lead back."""
+    found = []
+    for home, folders, names in os.walk(folder, followlinks=True):
+        here = os.path.realpath(home) + os.sep
+        folders[:] = [name for name in folders if not here.startswith(os.path.realpath(f"{home}/{name}") + os.sep)]
+        found += [Path(home, name) for name in names]
+    return sorted(path for path in found if path.is_file())
 
 
 def _renamed(name: str, given: str, label: str, source: Path) -> str:

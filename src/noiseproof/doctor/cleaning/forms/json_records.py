@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from noiseproof.data.readers import prodigy
+from noiseproof.data.readers.dialect import encoding_of
 from noiseproof.doctor.cleaning.forms.base import WEIGHT, Change, Edit, Job, whole
 from noiseproof.errors import InputError
 from noiseproof.storage import files
@@ -28,13 +30,14 @@ def write(job: Job) -> list[Edit]:
         InputError: the records are of a form that is read but not written.
     """
     raw = job.source.read_bytes()
-    text = raw.decode("utf-8-sig")
+    encoding = job.encoding or encoding_of(raw)
+    text = raw.decode(encoding).removeprefix("\ufeff")
     if job.source.suffix.lower() != ".json":
         made = _lines(job, text)
     else:
         content = json.loads(text)
         made = _written(_changed(job, content), text) + text[len(text.rstrip()) :]
-    new = raw[: len(raw) - len(text.encode())] + made.encode()
+    new = raw[: len(raw) - len(text.encode(encoding))] + made.encode(encoding)
     files.write_atomic(job.out, new, exist_ok=False)
     return whole(raw, new)
 
@@ -89,7 +92,12 @@ def _kept(
 
 def _record(job: Job, record: Record, change: Change) -> Record:
     made = dict(record)
-    if change.label is not None:
+    if change.label is not None and prodigy.is_export([record]):
+        made |= prodigy.answer(record, change.label)
+    elif change.label is not None and (nested := _nested(made, job.label)):
+        outer, inner = nested
+        made[outer] = {**made[outer], inner: _typed(change.label, made[outer][inner])}
+    elif change.label is not None:
         name = job.label if job.label in made else next((key for key in made if key.lower() == job.label.lower()), "")
         if not name:
             raise InputError(f"{job.source}: a record has no {job.label!r}; say which key is the label with --label")
@@ -97,6 +105,15 @@ def _record(job: Job, record: Record, change: Change) -> Record:
     if job.weighted:
         made[WEIGHT] = 1.0 if change.weight is None else change.weight
     return made
+
+
+def _nested(record: Record, label: str) -> tuple[str, str] | None:
+    """The two keys of a label within an object, `annotation.label`; None if the record has none there."""
+    for outer, within in record.items():
+        inner = label.removeprefix(f"{outer}.")
+        if label not in record and inner != label and isinstance(within, dict) and inner in within:
+            return outer, inner
+    return None
 
 
 def _typed(label: str, old: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from noiseproof.data.readers.arrow_file import class_names
 from noiseproof.doctor.cleaning.forms.base import WEIGHT, Edit, Job, whole
 from noiseproof.errors import InputError
 from noiseproof.storage import files
@@ -36,9 +37,11 @@ def write(job: Job) -> list[Edit]:
     table = parquet.read_table(io.BytesIO(raw)) if is_parquet else feather.read_table(io.BytesIO(raw))
     changes = job.by_index()
     values = table.column(job.label).to_pylist()
+    names = class_names(table).get(job.label, [])
     for index, change in changes.items():
         if change.label is not None:
-            values[index] = _typed(change.label, values, job)
+            known = change.label in names
+            values[index] = names.index(change.label) if known else _typed(change.label, values, job)
     kind = table.schema.field(job.label).type
     if any(change.label is not None for change in changes.values()):
         at = table.schema.get_field_index(job.label)

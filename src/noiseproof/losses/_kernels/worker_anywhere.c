@@ -1,0 +1,3 @@
+#include "worker_body.h"
+
+WORKER(work_anywhere)

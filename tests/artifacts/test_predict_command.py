@@ -1,0 +1,63 @@
+"""The commands on a trained model: reading options, and items that cannot be read."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import typer.main
+from PIL import Image
+from typer.testing import CliRunner
+
+from noiseproof import artifacts, data
+from noiseproof.cli.app import app
+
+READING = ["--label", "--path", "--text", "--id", "--drop", "--annotators", "--delimiter"]
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_each_reading_option_is_there_once(command):
+    found = [name for one in typer.main.get_command(app).commands[command].params for name in one.opts]
+    assert [found.count(option) for option in READING] == [1] * len(READING)
+
+
+def test_a_broken_picture_is_listed_and_skipped(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 40), ("light", 200)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = (level + rng.integers(-30, 30, (24, 24, 3))).astype("uint8")
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    learned = artifacts.learn(data.load(str(tmp_path / "photos")), extractor="patches", only="discriminant", cache=None)
+    artifacts.save(learned.model, tmp_path / "model")
+    new = tmp_path / "new"
+    new.mkdir()
+    for name in "abc":
+        Image.fromarray(np.full((24, 24, 3), 200, "uint8")).save(new / f"{name}.png")
+    whole = (new / "b.png").read_bytes()
+    (new / "b.png").write_bytes(whole[: len(whole) // 2])
+    (new / "empty.jpg").write_bytes(b"")
+    out = tmp_path / "out.csv"
+    done = CliRunner().invoke(app, ["predict", str(tmp_path / "model"), str(new), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "skipped" in done.output
+    assert "b.png" in done.output
+    assert "empty.jpg" in done.output
+    assert "2 of 4 items skipped" in done.output
+    assert [row["path"].split("/")[-1] for row in csv.DictReader(out.read_text().splitlines())] == ["a.png", "c.png"]
+
+
+def test_predictions_carry_the_users_own_key(tmp_path):
+    rows = [f"P{i:03d},{i % 2 + i / 1000},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "old.csv").write_text("\n".join(["patient,value,label", *rows]))
+    (tmp_path / "new.csv").write_text("\n".join(["patient,value", *(row.rpartition(",")[0] for row in rows[10:14])]))
+    learned = artifacts.learn(data.load(str(tmp_path / "old.csv")), only="discriminant", cache=None)
+    artifacts.save(learned.model, tmp_path / "model")
+    out = tmp_path / "out.csv"
+    done = CliRunner().invoke(app, ["predict", str(tmp_path / "model"), str(tmp_path / "new.csv"), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    found = list(csv.DictReader(out.read_text().splitlines()))
+    assert [(row["patient"], row["row"], row["label"]) for row in found] == [
+        ("P010", "2", "a"), ("P011", "3", "b"), ("P012", "4", "a"), ("P013", "5", "b"),
+    ]  # fmt: skip

@@ -1,0 +1,43 @@
+"""Command lines that are refused, each with the words its message owes the reader."""
+
+from __future__ import annotations
+
+# The command line: words -> (where, what came). Nothing here gets as far as training.
+COMMANDS: dict[str, tuple[list[str], str, str]] = {
+    "unknown data": (["noise", "digitz", "symmetric(0.4)"], "'digitz'", "digits"),
+    "unknown noise": (["noise", "digits", "symetric(0.4)"], "'symetric'", "symmetric"),
+    "rate": (["noise", "digits", "pairflip(2)"], "rate", "2"),
+    "seed": (["noise", "digits", "clean", "--seed", "-1"], "seed", "-1"),
+    "ending of labels": (["noise", "digits", "clean", "--out", "labels.xls"], "labels.xls", ".npy"),
+    "ending of a plot": (["noise", "digits", "clean", "--plot", "T.jpg"], "T.jpg", ".png"),
+    "matrix that is not there": (["noise", "digits", "transition(T.csv)"], "T.csv", "looked for"),
+    "what to list": (["list", "lossez"], "what to list", "'lossez'"),
+    "recipe to list": (["list", "methods", "--recipe", "cifar11"], "'cifar11'", "cifar10"),
+    "loss": (["theory", "ncee", "--noise", "symmetric(0.8)", "--classes", "10"], "'ncee'", "nce"),
+    "noise of a theory": (["theory", "nce", "--noise", "instance(0.4)", "--classes", "10"], "instance", "depends"),
+    "classes of a theory": (["theory", "nce", "--noise", "symmetric(0.4)", "--classes", "1"], "classes", "1"),
+    "table of nothing": (["table", "nowhere"], "nowhere", "sweep"),
+    "format": (["table", "nowhere", "--format", "word"], "--format", "'word'"),
+    "figure of nothing": (["figure", "curves", "nowhere"], "nowhere", "sweep"),
+    "unknown figure": (["figure", "pie", "nowhere"], "the figure", "'pie'"),
+    "report of nothing": (["report", "nowhere"], "nowhere", "sweep"),
+    "grid": (["sweep", "table33", "--dry-run"], "'table33'", "table3"),
+    "shard": (["sweep", "table3", "--shard", "0/4", "--dry-run"], "shard", "'0/4'"),
+    "unknown setting": (["sweep", "table3", "--set", "train.epoch=3", "--dry-run"], "train.epoch", "'epochs'"),
+    "setting without a value": (["sweep", "table3", "--set", "train.lr", "--dry-run"], "--set", "'train.lr'"),
+    "epochs": (["sweep", "table3", "--epochs", "0", "--dry-run"], "--epochs", "equal to 1"),
+    "workers": (["compare", "digits", "--workers", "0"], "--workers", "equal to 1"),
+    "unknown precision": (["train", "digits", "--precision", "fp8"], "precision", "fp8"),
+    "unknown device": (["train", "digits", "--device", "tpu"], "device", "tpu"),
+    "unknown mode": (["train", "digits", "--mode", "quick"], "mode", "quick"),
+    "unknown method": (["train", "digits", "--method", "jal-cee"], "'jal-cee'", "jal-ce"),
+    "data to check": (["data", "check", "cifar"], "'cifar'", "cifar10"),
+    "data to fetch": (["data", "fetch", "cifar", "--root", "d"], "'cifar'", "cifar10"),
+    "data nobody may fetch": (["data", "fetch", "clothing1m", "--root", "d"], "clothing1m", "ask at"),
+    "diagnosis of nothing": (["diagnose", "none.csv"], "none.csv", "none.csv"),
+    "folds": (["diagnose", "digits", "--folds", "1"], "folds", "1"),
+    "unknown command": (["comprae", "digits"], "'comprae'", "No such command"),
+    "unknown option": (["compare", "digits", "--nois", "clean"], "--nois", "No such option"),
+    "missing argument": (["noise", "digits"], "text", "Missing argument"),
+    "a word for a number": (["noise", "digits", "clean", "--seed", "one"], "--seed", "integer"),
+}
