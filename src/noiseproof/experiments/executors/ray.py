@@ -110,7 +110,7 @@ class RayPool:
         except ImportError as error:
             raise InputError(f"--ray {address} needs more of Ray ({error}); type: pip install 'ray[client]'") from None
         except ray.exceptions.AuthenticationError:
-            words = "it asks for a token and none was found, or another; set RAY_AUTH_TOKEN_PATH to the file that holds it"
+            words = "it asks for a token that was not found here; set RAY_AUTH_TOKEN_PATH to the file that holds it"
             raise MachineError(f"{where}: {words}") from None
         except Exception as error:  # Ray raises all kinds, plain Exception too
             raise MachineError(f"{where}: {str(error).strip().rpartition(chr(10))[2]}") from None
@@ -267,12 +267,15 @@ def _ask(address: str) -> None:
                 why = f"something else answers there (of a Ray cluster, give {other})"
             elif code is grpc.StatusCode.DEADLINE_EXCEEDED or code is grpc.StatusCode.UNAVAILABLE:
                 why = f"no answer within {_ANSWER:g} s"
-            elif code is grpc.StatusCode.UNAUTHENTICATED:
-                # Ray reads this when it is imported, and says so if it has no token for this user.
-                if os.environ.setdefault("RAY_AUTH_MODE", "token").lower() != "token":
-                    why = "it asks for a token; set RAY_AUTH_MODE=token, with the cluster's token where Ray looks for it"
+            elif code is grpc.StatusCode.UNAUTHENTICATED and not _may_use_token():
+                why = "it asks for a token; set RAY_AUTH_MODE=token, with the cluster's token where Ray looks for it"
             if why:
                 raise MachineError(f"cannot reach a Ray cluster at {address}: {why}") from None
+
+
+def _may_use_token() -> bool:
+    """Let Ray, which reads this when it is imported, send the user's token, unless the user has said otherwise."""
+    return os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token"
 
 
 def _import_ray(private: bool = False) -> Any:
