@@ -18,7 +18,7 @@ from typing import Any
 
 from noiseproof.errors import InputError, MachineError
 from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised, Stalled
-from noiseproof.experiments.executors.stuck import AwakeClock, Patience
+from noiseproof.experiments.executors.stuck_workers import AwakeClock, Patience
 from noiseproof.experiments.executors.worker import BEAT, portable
 from noiseproof.runtime import progress_signal
 from noiseproof.runtime.machine import cores
