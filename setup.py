@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import Extension, setup
@@ -11,6 +12,8 @@ from setuptools.command.build_ext import build_ext
 VECTORS = ["-O3", "-g0", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv"]
 if platform.system() == "Linux" and platform.machine() == "x86_64":
     VECTORS.append("-mno-mmx")  # gcc 12 moves numbers through MMX and leaves the x87 unit unusable to who comes after
+# gcc unrolls loops of known length whole: below its limit of 200, AVX-512's file compiles in half the time.
+GCC_ALONE = ["--param", "max-completely-peeled-insns=100"]
 
 kernels = "src/noiseproof/losses/_kernels"
 losses = Extension(
@@ -48,11 +51,19 @@ pictures = Extension(
 )
 
 
+def _is_gcc(command: str) -> bool:
+    words = [command, "--version"]
+    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout  # noqa: S603  # the compiler
+    return "Free Software Foundation" in said
+
+
 class SideBySide(build_ext):
     """Compiles the files of an extension at the same time."""
 
     def build_extension(self, extension: Extension) -> None:
         compiler = self.compiler
+        if compiler.compiler_type == "unix" and _is_gcc(compiler.compiler_so[0]):
+            extension.extra_compile_args += GCC_ALONE
         one_after_the_other = compiler.compile
 
         def compile(sources: list[str], **options: object) -> list[str]:

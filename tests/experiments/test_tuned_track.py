@@ -114,3 +114,10 @@ def test_a_method_that_cannot_be_trained_does_not_keep_the_others_from_being_tun
             main()
         assert "has no inverse; use forward" in capsys.readouterr().err
         assert "ce (tuned)" in {each["run"]["method"] for each in records.read_folder(Path("out")).records}
+    monkeypatch.setattr("sys.argv", ["noiseproof", "table", "out"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    said = capsys.readouterr()
+    assert "ce (tuned)" in said.out
+    assert "candidate" not in said.out
+    assert "left out 2 trials of candidates" in said.err

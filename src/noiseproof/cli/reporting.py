@@ -45,7 +45,7 @@ def table(
         found = _records(_read(folder, whole=True), folder)
         typer.echo(leaderboard.render(leaderboard.leaderboard(found)), nl=False)
         return
-    records = _records(_read(folder, whole=False), folder)
+    records = _without_trials(_records(_read(folder, whole=False), folder))
     if form is None and sys.stdout.isatty():
         from rich.console import Console
 
@@ -85,7 +85,8 @@ def figure(
         made = figures.loss(split_list(folder), output or Path("loss"), classes=classes or 10)
     else:
         place = Path(folder)
-        chosen = _chosen(_records(_read(place, whole=True), place), data, noise, methods)
+        found = _records(_read(place, whole=True), place)
+        chosen = _chosen(found if methods else _without_trials(found), data, noise, methods)
         target = output or place / what
         if what == "loss":
             texts = sorted({str(record["run"]["loss"]) for record in chosen})
@@ -117,7 +118,7 @@ def report(
 
     reading = _read(folder, whole=True)
     made = page.write(
-        _records(reading, folder),
+        _without_trials(_records(reading, folder)),
         output or folder / "report.html",
         damaged=reading.damaged,
         arrays=output_figures.beside(folder),
@@ -142,6 +143,21 @@ def _records(reading: Reading, folder: Path) -> list[Record]:
             f"--out {folder}`"
         )
     return list(reading.records)
+
+
+def _without_trials(records: list[Record]) -> list[Record]:
+    """The records but those that judged candidates on a part of the training labels, unless there are no others."""
+    from noiseproof.experiments.tuning import track_of
+
+    final = [record for record in records if not track_of(str(record["run"]["method"]))[1].startswith("candidate")]
+    if not final or len(final) == len(records):
+        return records
+    typer.echo(
+        f"noiseproof: left out {len(records) - len(final)} trials of candidates; `noiseproof table DIR --leaderboard` "
+        "shows what they chose",
+        err=True,
+    )
+    return final
 
 
 def _chosen(records: list[Record], data: str | None, noise: str | None, methods: str | None) -> list[Record]:
