@@ -23,16 +23,16 @@ from noiseproof.cli import (
     lists,
     new,
     noise,
-    predict,
     records,
-    results,
+    reporting,
     sweep,
     theory,
     train,
+    trained_model,
 )
 from noiseproof.cli.help import group_options
 from noiseproof.cli.options import accept_imports
-from noiseproof.cli.reading import accept_reading_options
+from noiseproof.cli.reading_options import accept_reading_options
 from noiseproof.cli.terminal import harmless_output
 from noiseproof.errors import NoiseproofError
 from noiseproof.runtime.own_parts import in_own_code
@@ -50,15 +50,15 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "diagnose": (diagnose.diagnose, "Find wrong labels and estimate how many there are."),
     "clean": (clean.clean, "Drop, relabel or weight suspects; write a new copy."),
     "train": (train.train, "Train once; leave a record and a model."),
-    "predict": (predict.predict, "Label new items with a trained model."),
-    "evaluate": (predict.evaluate, "Measure a model, also against noisy labels."),
-    "export": (predict.export, "Write a model as ONNX or torch.export file."),
+    "predict": (trained_model.predict, "Label new items with a trained model."),
+    "evaluate": (trained_model.evaluate, "Measure a model, also against noisy labels."),
+    "export": (trained_model.export, "Write a model as ONNX or torch.export file."),
     "features": (features.features, "Compute features of many pictures ahead."),
     "compare": (compare.compare, "Train several methods and print their table."),
     "sweep": (sweep.sweep, "Run a grid on this machine or many; resumable."),
-    "table": (results.table, "Print the table of a results folder."),
-    "figure": (results.figure, "Draw a figure of a results folder."),
-    "report": (results.report, "Write one page with tables and figures."),
+    "table": (reporting.table, "Print the table of a results folder."),
+    "figure": (reporting.figure, "Draw a figure of a results folder."),
+    "report": (reporting.report, "Write one page with tables and figures."),
     "noise": (noise.noise, "Make noisy labels out of clean ones."),
     "theory": (theory.theory, "Test a loss for noise tolerance, and say why."),
     "new": (new.new, "Write a file to start a part of your own from."),
