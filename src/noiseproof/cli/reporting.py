@@ -147,7 +147,7 @@ def _records(reading: Reading, folder: Path) -> list[Record]:
 
 def _without_trials(records: list[Record]) -> list[Record]:
     """The records but those that judged candidates on a part of the training labels, unless there are no others."""
-    from noiseproof.experiments.tuning import track_of
+    from noiseproof.experiments.tuned_track import track_of
 
     final = [record for record in records if not track_of(str(record["run"]["method"]))[1].startswith("candidate")]
     if not final or len(final) == len(records):
