@@ -37,8 +37,18 @@ from noiseproof.cli.terminal import harmless_output
 from noiseproof.errors import NoiseproofError
 from noiseproof.runtime.own_parts import in_own_code
 
+
+def with_examples(sentence: str, *examples: str) -> str:
+    """Help of a group of commands: a sentence, then examples, a line each."""
+    return "\n".join([sentence, "", "\b", "Examples:", *examples])
+
+
 app = typer.Typer(
-    help="Train classifiers on labels that are partly wrong.",
+    help=with_examples(
+        "Train classifiers on labels that are partly wrong.",
+        "noiseproof diagnose pets.csv --out suspects",
+        "noiseproof compare digits",
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -66,9 +76,25 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
 }
 for name, (command, line) in COMMANDS.items():
     app.command(name, short_help=line)(command)
-app.add_typer(data.app, name="data", help="Download data sets; check what lies on the disk.")
-app.add_typer(records.app, name="records", help="Verify and merge folders of records.")
-app.add_typer(bench.app, name="bench", help="Measure our speed beside the alternatives.")
+GROUPS: dict[str, tuple[typer.Typer, str, tuple[str, str]]] = {
+    "data": (
+        data.app,
+        "Download data sets; check what lies on the disk.",
+        ("noiseproof data fetch cifar10 --root data", "noiseproof data check cifar10 --root data"),
+    ),
+    "records": (
+        records.app,
+        "Verify and merge folders of records.",
+        ("noiseproof records check results", "noiseproof records merge from-another-machine results"),
+    ),
+    "bench": (
+        bench.app,
+        "Measure our speed beside the alternatives.",
+        ("noiseproof bench losses", "noiseproof bench train --device cpu"),
+    ),
+}
+for name, (group, line, lines) in GROUPS.items():
+    app.add_typer(group, name=name, short_help=line, help=with_examples(line, *lines))
 accept_imports(app)
 accept_reading_options(app)
 group_options(app)
