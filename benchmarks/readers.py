@@ -34,7 +34,7 @@ for name in ("nms", "qnms"):
 from torchvision.datasets import ImageFolder as read""",
     "noiseproof, listing alone": """
 from noiseproof.data.readers.listing import scan
-from noiseproof.data.reading import Reading
+from noiseproof.data.reading_account import Reading
 read = lambda source: scan(source, source, "", Reading(source, ""))""",
     "noiseproof data.load": "from noiseproof.data import load as read",
     "pandas read_csv": "from pandas import read_csv as read",

@@ -57,6 +57,17 @@ def test_the_command_line_accepts_the_examples_of_a_help(words):
         command.make_context(words[-1], shlex.split(line)[len(words) + 1 :])
 
 
+@pytest.mark.parametrize("words", GROUPS, ids=lambda words: " ".join(words) or "noiseproof")
+def test_the_help_of_a_group_has_two_examples_that_are_accepted(words):
+    found = examples(words)
+    assert len(found) >= 2
+    for line in found:
+        told = shlex.split(line)[1:]
+        command = max((each for each in COMMANDS if tuple(told[: len(each)]) == each), key=len)
+        assert command[: len(words)] == words
+        context(command).command.make_context(command[-1], told[len(command) :])
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_help_begins_with_a_whole_sentence(words):
     described = context(words).command.help or ""

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from noiseproof import data, features, losses, models, noise
+from noiseproof import data, features, losses, methods, models, noise, recipes
+from noiseproof.cli import lists
 from noiseproof.cli.app import app
 from noiseproof.cli.lazy_torch import lazy_torch
 from noiseproof.cli.source_registry import entries
+from noiseproof.data.augmentations import AUGMENTATIONS
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.train.device import resolve_device
 
@@ -21,6 +23,9 @@ REGISTRIES = {
     "LOSSES": ("losses", losses.LOSSES),
     "NOISES": ("noise", noise.NOISES),
     "MODELS": ("models", models.MODELS),
+    "METHODS": ("methods", methods.METHODS),
+    "ADDITIONS": ("methods/additions", methods.ADDITIONS),
+    "AUGMENTATIONS": ("data/augmentations", AUGMENTATIONS),
     "EXTRACTORS": ("features", features.EXTRACTORS),
     "DATASETS": ("data/named", data.DATASETS),
 }
@@ -46,11 +51,28 @@ def test_the_sources_say_of_a_registry_what_it_holds(name):
     }
 
 
+@pytest.mark.parametrize("recipe", recipes.names())
+def test_the_sources_say_of_a_recipe_what_it_holds(recipe, monkeypatch):
+    loaded = lists._methods(recipe), [row for row in lists._recipes() if row["recipe"] == recipe]
+    for name in ("recipes", "methods", "losses"):
+        monkeypatch.delitem(sys.modules, f"noiseproof.{name}")
+    assert (lists._methods(recipe), [row for row in lists._recipes() if row["recipe"] == recipe]) == loaded
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--help"], "diagnose"),
         (["list", "losses"], "gce(q=0.7)"),
+        (["list", "methods"], "forward(loss=ce"),
+        (["list", "noise"], "symmetric(rate"),
+        (["list", "data"], "cifar10"),
+        (["list", "models"], "cnn8"),
+        (["list", "features"], "lite0"),
+        (["list", "augmentations"], "cutout("),
+        (["list", "recipes"], "small-cifar10"),
+        (["train", "-h"], "--mode"),
+        (["table", "no-such-folder"], "there is no folder"),
         (["diagnose", "bad.csv"], "no column is the label"),
         (["compare", "no-such.csv"], "no file or folder"),
     ],

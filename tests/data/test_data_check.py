@@ -179,7 +179,7 @@ def test_a_full_disk_stops_a_download_with_one_message(tmp_path):
         "import resource, signal, sys, threading, http.server, hashlib\n"
         "from pathlib import Path\n"
         "from noiseproof.data.io.download import download\n"
-        "from noiseproof.data.registry import Remote\n"
+        "from noiseproof.data.dataset_registry import Remote\n"
         "from noiseproof.errors import MachineError\n"
         "class Handler(http.server.BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from noiseproof.data.dataset_registry import Remote
 from noiseproof.data.io.download import download, fetch, fetchable
-from noiseproof.data.registry import Remote
 from noiseproof.errors import DataError, InputError, MachineError, UnknownNameError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB

@@ -184,7 +184,7 @@ def pairs(path, wrong, rows=120):
 
 def test_noise_among_the_test_labels_is_said_and_clean_ones_are_not_accused(tmp_path):
     from noiseproof.data import load
-    from noiseproof.doctor.held_out_noise import noise_of_test_labels
+    from noiseproof.doctor.noisy_test_labels import noise_of_test_labels
 
     noisy = load(pairs(tmp_path / "noisy.csv", [*range(0, 60, 7), *range(61, 120, 5)]))
     found = noise_of_test_labels(noisy, noiseproof.diagnose(noisy, judge=LogisticRegression()))

@@ -258,6 +258,32 @@ def test_something_else_that_answers_is_one_sentence(scheme, answer, monkeypatch
         served.result()
 
 
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_that_asks_for_a_token_is_given_the_users_unless_tokens_are_off(scheme, monkeypatch):
+    grpc = pytest.importorskip("grpc")
+
+    def refuse(_request: bytes, context: Any) -> bytes:
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token")
+        return b""
+
+    class Server(grpc.GenericRpcHandler):  # type: ignore[misc, name-defined]
+        def service(self, _call: Any) -> Any:
+            return grpc.unary_unary_rpc_method_handler(refuse)
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Server()])
+    address = f"{scheme}127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        with pytest.raises(MachineError, match="asks for a token; set RAY_AUTH_MODE=token"):
+            ray_executor.knock(address)
+        monkeypatch.delenv("RAY_AUTH_MODE")
+        ray_executor.knock(address)
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+    finally:
+        server.stop(None)
+
+
 def test_an_old_or_missing_ray_says_what_to_install(monkeypatch):
     import ray
 

@@ -57,12 +57,13 @@ def test_parts_join_to_the_whole_bit_for_bit(photos, tmp_path, from_cache):
 
 def test_a_killed_extraction_goes_on_to_the_same_bits(photos, tmp_path, from_cache):
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom noiseproof.features import cache, extract, pictures\n"
-        "pictures._BLOCK, put, puts = 16, cache.FeatureCache.put, []\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom noiseproof.features import extract, pictures\n"
+        "from noiseproof.features.vector_cache import FeatureCache\n"
+        "pictures._BLOCK, put, puts = 16, FeatureCache.put, []\n"
         "def deadly(self, *what):\n"
         "    put(self, *what)\n    puts.append(1)\n"
         "    if len(puts) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "cache.FeatureCache.put = deadly\n"
+        "FeatureCache.put = deadly\n"
         f"extract([tuple(map(Path, sys.argv[2:]))], {NETWORK!r}, sys.argv[1])\n"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "cache"), *map(str, photos)]

@@ -96,7 +96,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from noiseproof.data.dataset import Data, Split, fingerprint
-from noiseproof.data.registry import DATASETS, DataSet
+from noiseproof.data.dataset_registry import DATASETS, DataSet
 
 @DATASETS.register("corners")
 class Corners(DataSet):

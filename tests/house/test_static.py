@@ -174,7 +174,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ): "archives and pictures of the user's own, into the cache folder",
     ("data/io/download.py", "removes files"): "a download that is not what it should be",
     (
-        "runtime/own_code.py",
+        "runtime/own_code_hash.py",
         "runs code",
     ): "compiles the source of the user's own part, which it never runs, to see whether it is what was imported",
     ("losses/_kernels/gpu.py", "runs code"): "the source of a Triton kernel, made from the library's own forms alone",

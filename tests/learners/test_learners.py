@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from noiseproof import learners, noise
 from noiseproof.errors import DataError
-from noiseproof.learners import blending, heads, robust
+from noiseproof.learners import ensemble_weights, heads, robust
 from noiseproof.learners.discriminant import fit_discriminant
 from noiseproof.learners.noise_model import fit_noise_model, softmax
 from noiseproof.learners.trees import boosting, extra_trees, trees_of_boosting, trees_of_forest
@@ -76,7 +76,7 @@ def test_two_learners_that_err_on_different_rows_are_blended():
     first, second = np.full((4, 2), 0.5), np.full((4, 2), 0.5)
     first[:2], second[2:] = [[0.9, 0.1], [0.1, 0.9]], [[0.9, 0.1], [0.1, 0.9]]
     first[2:], second[:2] = [[0.4, 0.6], [0.6, 0.4]], [[0.4, 0.6], [0.6, 0.4]]
-    weights = blending.blend_weights({"first": first, "second": second}, rows % 2)
+    weights = ensemble_weights.blend_weights({"first": first, "second": second}, rows % 2)
     blend = weights["first"] * first + weights["second"] * second
     assert (blend.argmax(1) == rows % 2).all()
 

@@ -14,9 +14,9 @@ import torch
 
 from conftest import seeded
 from noiseproof import data, losses, noise, recipes, suggest, theory
-from noiseproof.data.pipeline import augment as augmentation
-from noiseproof.data.pipeline.augment import Augment
+from noiseproof.data.pipeline import crops_and_flips as augmentation
 from noiseproof.data.pipeline.batches import Batches
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.losses._kernels import cpu
 from noiseproof.train import fit
 

@@ -13,7 +13,7 @@ from noiseproof import methods, recipes
 from noiseproof.data import Data, Split
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.methods import ADDITIONS, METHODS
-from noiseproof.methods.transition import TRANSITIONS
+from noiseproof.methods.transition_estimates import TRANSITIONS
 from noiseproof.testing import check_method
 from noiseproof.train import Training, fit
 

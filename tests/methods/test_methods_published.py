@@ -21,7 +21,7 @@ from noiseproof.methods.jocor import joint_losses
 from noiseproof.methods.js import jensen_shannon
 from noiseproof.methods.reweight import importance
 from noiseproof.methods.suspects import neighbour_votes
-from noiseproof.methods.transition import anchor_matrix, confident_counts, dual_matrix
+from noiseproof.methods.transition_estimates import anchor_matrix, confident_counts, dual_matrix
 from noiseproof.methods.two_networks import smallest
 from noiseproof.methods.volminnet import learned_matrix
 

@@ -306,3 +306,14 @@ def test_hostile_names_are_drawn_as_they_are(name, tmp_path):
 
 def test_glyphs_that_the_font_lacks_raise_no_warning(tmp_path):
     figures.curves(seeds("\u4e2d\u6587 \U0001f600", 80.0), tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("count", [2, 10, 20])
+def test_numbers_of_classes_in_a_tsne_do_not_overlap(count):
+    crowded = np.random.default_rng(count).normal(0.5, 0.02, (count, 2))
+    crowded[1] = crowded[0]
+    moved = output_figures._apart(crowded, gap=0.09)
+    distance = np.hypot(*(moved[:, None] - moved).T)[~np.eye(count, dtype=bool)]
+    assert distance.min() > 0.07  # the numbers are 0.06 high
+    far = np.array([[0.0, 0.0], [1.0, 1.0]])
+    np.testing.assert_allclose(output_figures._apart(far), far, atol=1e-5)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_sweep_lock import owner, written
+from test_lock import owner, written
 
 from conftest import count
 from noiseproof.errors import NoiseproofError

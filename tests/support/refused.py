@@ -17,8 +17,8 @@ import torch
 from noiseproof import data, losses, models, noise, recipes, testing, theory
 from noiseproof.data.dataset import Split
 from noiseproof.data.io import download
-from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.doctor import find_label_issues
 from noiseproof.experiments import grid, records
 from noiseproof.experiments.executors.shard import Shard

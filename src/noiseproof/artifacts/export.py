@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from noiseproof.artifacts.folder import probes, replay
 from noiseproof.artifacts.model import Model
+from noiseproof.artifacts.model_folder import probes, replay
 from noiseproof.data.dataset import Texts
 from noiseproof.errors import InputError, one_of
 from noiseproof.storage import files

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from noiseproof.artifacts import networks
-from noiseproof.artifacts.framing import Chain, Framed, Scaled
+from noiseproof.artifacts import network_description
+from noiseproof.artifacts.torch_preprocessing import Chain, Framed, Scaled
 from noiseproof.data.dataset import Inputs, samples
-from noiseproof.data.pipeline.augment import Augment
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.errors import DataError, InputError
 from noiseproof.features import Columns
 from noiseproof.features.base import Array, Bad, Progress
@@ -54,7 +54,7 @@ class OnNetwork:
         described: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.name, self.options = network.eval().requires_grad_(False), name, dict(options)
-        self.described = dict(described or networks.describe(network, name))
+        self.described = dict(described or network_description.describe(network, name))
         self.shape, self.classes, self.augment, self.columns = tuple(shape), classes, augment, list(columns)
         self.kind = "pictures" if len(self.shape) == 3 else "vectors"
         self.inputs = ["pictures" if self.kind == "pictures" else "rows"]
@@ -129,14 +129,14 @@ class OnNetwork:
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> OnNetwork:
         shape, classes = tuple(map(int, config["shape"])), int(config["outputs"])
         options = {str(key): tuple(v) if isinstance(v, list) else v for key, v in config["options"].items()}
-        network = networks.rebuild(config, shape, classes, options)
+        network = network_description.rebuild(config, shape, classes, options)
         kept = {name.removeprefix("network."): value for name, value in arrays.items() if name.startswith("network.")}
         missing, foreign = network.load_state_dict(kept, strict=False)
         if foreign or any(not name.startswith("fc.") or not isinstance(network, Ensemble) for name in missing):
             raise DataError(
                 f"the weights are not those of {config['network']}, for example {[*missing, *foreign][0]!r}"
             )
-        described = {key: config[key] for key in networks.KEYS if key in config}
+        described = {key: config[key] for key in network_description.KEYS if key in config}
         augment, columns = Augment(**config["preprocessing"]), list(config["columns"])
         found = cls(network, str(config["network"]), options, shape, classes, augment, columns, described=described)
         found.centre = str(config.get("centre", "down"))

@@ -23,22 +23,32 @@ from noiseproof.cli import (
     lists,
     new,
     noise,
-    predict,
     records,
-    results,
+    reporting,
     sweep,
     theory,
     train,
+    trained_model,
 )
 from noiseproof.cli.help import group_options
 from noiseproof.cli.options import accept_imports
-from noiseproof.cli.reading import accept_reading_options
+from noiseproof.cli.reading_options import accept_reading_options
 from noiseproof.cli.terminal import harmless_output
 from noiseproof.errors import NoiseproofError
 from noiseproof.runtime.own_parts import in_own_code
 
+
+def with_examples(sentence: str, *examples: str) -> str:
+    """Help of a group of commands: a sentence, then examples, a line each."""
+    return "\n".join([sentence, "", "\b", "Examples:", *examples])
+
+
 app = typer.Typer(
-    help="Train classifiers on labels that are partly wrong.",
+    help=with_examples(
+        "Train classifiers on labels that are partly wrong.",
+        "noiseproof diagnose pets.csv --out suspects",
+        "noiseproof compare digits",
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,15 +60,15 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "diagnose": (diagnose.diagnose, "Find wrong labels and estimate how many there are."),
     "clean": (clean.clean, "Drop, relabel or weight suspects; write a new copy."),
     "train": (train.train, "Train once; leave a record and a model."),
-    "predict": (predict.predict, "Label new items with a trained model."),
-    "evaluate": (predict.evaluate, "Measure a model, also against noisy labels."),
-    "export": (predict.export, "Write a model as ONNX or torch.export file."),
+    "predict": (trained_model.predict, "Label new items with a trained model."),
+    "evaluate": (trained_model.evaluate, "Measure a model, also against noisy labels."),
+    "export": (trained_model.export, "Write a model as ONNX or torch.export file."),
     "features": (features.features, "Compute features of many pictures ahead."),
     "compare": (compare.compare, "Train several methods and print their table."),
     "sweep": (sweep.sweep, "Run a grid on this machine or many; resumable."),
-    "table": (results.table, "Print the table of a results folder."),
-    "figure": (results.figure, "Draw a figure of a results folder."),
-    "report": (results.report, "Write one page with tables and figures."),
+    "table": (reporting.table, "Print the table of a results folder."),
+    "figure": (reporting.figure, "Draw a figure of a results folder."),
+    "report": (reporting.report, "Write one page with tables and figures."),
     "noise": (noise.noise, "Make noisy labels out of clean ones."),
     "theory": (theory.theory, "Test a loss for noise tolerance, and say why."),
     "new": (new.new, "Write a file to start a part of your own from."),
@@ -66,9 +76,25 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
 }
 for name, (command, line) in COMMANDS.items():
     app.command(name, short_help=line)(command)
-app.add_typer(data.app, name="data", help="Download data sets; check what lies on the disk.")
-app.add_typer(records.app, name="records", help="Verify and merge folders of records.")
-app.add_typer(bench.app, name="bench", help="Measure our speed beside the alternatives.")
+GROUPS: dict[str, tuple[typer.Typer, str, tuple[str, str]]] = {
+    "data": (
+        data.app,
+        "Download data sets; check what lies on the disk.",
+        ("noiseproof data fetch cifar10 --root data", "noiseproof data check cifar10 --root data"),
+    ),
+    "records": (
+        records.app,
+        "Verify and merge folders of records.",
+        ("noiseproof records check results", "noiseproof records merge from-another-machine results"),
+    ),
+    "bench": (
+        bench.app,
+        "Measure our speed beside the alternatives.",
+        ("noiseproof bench losses", "noiseproof bench train --device cpu"),
+    ),
+}
+for name, (group, line, lines) in GROUPS.items():
+    app.add_typer(group, name=name, short_help=line, help=with_examples(line, *lines))
 accept_imports(app)
 accept_reading_options(app)
 group_options(app)

@@ -12,7 +12,7 @@ from noiseproof.errors import InputError
 
 if TYPE_CHECKING:
     from noiseproof.doctor.cleaning import Decision
-    from noiseproof.doctor.review.progress import ReviewProgress
+    from noiseproof.doctor.review.review_progress import ReviewProgress
 
 
 def clean(
@@ -79,7 +79,7 @@ def clean(
 def progress(issues: Path, review: list[Path]) -> ReviewProgress:
     """State of a review: precision so far, corrected rate, wrong labels among the next hundred."""
     from noiseproof.doctor import cleaning
-    from noiseproof.doctor.review.progress import progress_of
+    from noiseproof.doctor.review.review_progress import progress_of
 
     decisions, _ = cleaning.merge([cleaning.read_decisions(path) for path in review])
     return progress_of(cleaning.read_issues(issues), decisions)

@@ -71,8 +71,8 @@ def fetch(
     noiseproof data fetch cifar10 --root /data
     noiseproof data fetch cifar10n --root /data
     """
+    from noiseproof.data.dataset_registry import default_root
     from noiseproof.data.io.download import fetch as get
-    from noiseproof.data.registry import default_root
 
     with _progress(True) as show:
         paths = get(name, root or default_root(), mirror=mirror, progress=show, timeout=timeout)

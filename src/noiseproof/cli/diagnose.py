@@ -57,7 +57,7 @@ def diagnose(
     from noiseproof import data as datasets
     from noiseproof.doctor import gate
     from noiseproof.doctor.diagnosis import diagnose as examine
-    from noiseproof.doctor.held_out_noise import noise_of_test_labels
+    from noiseproof.doctor.noisy_test_labels import noise_of_test_labels
     from noiseproof.doctor.twins import find_twins, twin_vectors, twins_told
     from noiseproof.experiments.execution import given_labels
 

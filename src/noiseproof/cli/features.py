@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noiseproof.cli import options, worker_pool
-from noiseproof.cli.predict import shown
+from noiseproof.cli.trained_model import shown
 from noiseproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def features(
     from noiseproof import data as datasets
     from noiseproof.experiments.executors.shard import WHOLE, Shard
     from noiseproof.features import kind_of
-    from noiseproof.features.cache import default_folder
     from noiseproof.features.extraction import frozen_network
+    from noiseproof.features.vector_cache import default_folder
 
     frozen_network(network).body()  # refused before anything is read
     part = Shard.parse(shard) if shard else WHOLE

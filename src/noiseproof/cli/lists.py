@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noiseproof.cli import source_recipes
 from noiseproof.cli.source_registry import SourceEntry, entries
 from noiseproof.errors import one_of
 from noiseproof.registry import Entry
@@ -110,9 +111,20 @@ def _models() -> Rows:
 
 
 def _recipes() -> Rows:
-    from noiseproof import recipes
+    if "noiseproof.recipes" in sys.modules:  # the user's own may have joined
+        from noiseproof import recipes
 
-    return [_recipe_row(recipes.load(name)) for name in recipes.names()]
+        return [_recipe_row(recipes.load(name)) for name in recipes.names()]
+    return [
+        {
+            "recipe": name,
+            "model": values["model"]["name"],
+            "epochs": str(values["train"]["epochs"]),
+            "methods": str(len(values.get("methods", {}))),
+            "source": values["source"],
+        }
+        for name, values in ((name, source_recipes.recipe(name)) for name in source_recipes.names())
+    ]
 
 
 def _recipe_row(recipe: Recipe) -> dict[str, str]:
@@ -126,16 +138,36 @@ def _recipe_row(recipe: Recipe) -> dict[str, str]:
 
 
 def _methods(recipe: str) -> Rows:
-    from noiseproof import recipes
-    from noiseproof.methods import ADDITIONS, METHODS
+    registered = {entry.name: entry for entry in _entries("METHODS", "methods")}
+    rows = _of_recipe(recipe, registered)
+    there = {"plain", *(row["method"] for row in rows)}
+    rows += [_registered_row(registered[name].usage, registered[name]) for name in sorted(registered.keys() - there)]
+    additions = sorted(_entries("ADDITIONS", "methods/additions"), key=lambda entry: entry.name)
+    return rows + [_registered_row(f"+ {entry.usage}", entry) for entry in additions]
 
-    loaded = recipes.load(recipe)
-    rows = [_method_row(loaded.method(name)) for name in loaded.methods]
-    rows += [_registered_row(entry.usage, entry) for entry in METHODS if entry.name not in (*loaded.methods, "plain")]
-    return rows + [_registered_row(f"+ {entry.usage}", entry) for entry in ADDITIONS]
+
+def _of_recipe(recipe: str, registered: Mapping[str, Entry[Any] | SourceEntry]) -> Rows:
+    """The methods of a recipe, in its order; a recipe of the package is read without torch."""
+    if recipe not in source_recipes.names() or "noiseproof.recipes" in sys.modules:
+        from noiseproof import recipes
+
+        loaded = recipes.load(recipe)
+        return [_method_row(loaded.method(name)) for name in loaded.methods]
+    known = {entry.name: entry.parameters for entry in [*_entries("LOSSES", "losses"), *registered.values()]}
+    values = source_recipes.recipe(recipe)
+    return [
+        {
+            "method": name,
+            "loss": source_recipes.canonical(entry.get("method") or entry["loss"], known),
+            "L1": f"{entry.get('l1', 0):g}",
+            "L2": f"{entry.get('l2', values['train'].get('l2', 0)):g}",
+            "source": entry.get("source", values["source"]),
+        }
+        for name, entry in values.get("methods", {}).items()
+    ]
 
 
-def _registered_row(text: str, entry: Entry[Any]) -> dict[str, str]:
+def _registered_row(text: str, entry: Entry[Any] | SourceEntry) -> dict[str, str]:
     paper, cost = entry.claims.get("paper", ""), entry.claims.get("cost")
     costs = "" if cost is None else f", costs {cost:.2g} times ce"
     return {"method": text, "loss": "", "L1": "", "L2": "", "source": f"{paper}{costs}".lstrip(", ")}

@@ -8,7 +8,8 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,16 +21,22 @@ from noiseproof.text import write_usage
 __all__ = ["SourceEntry", "entries"]
 
 _PACKAGE = Path(noiseproof.__file__).parent
+_OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {ast.Add: operator.add, ast.Div: operator.truediv}
 
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """Name, claims, usage and first line of the docstring of a registered class."""
+    """Name, claims, parameters with their defaults, and first line of the docstring of a registered class."""
 
     name: str
     claims: Mapping[str, Any]
-    usage: str
+    parameters: Mapping[str, Any]
     summary: str
+
+    @property
+    def usage(self) -> str:
+        """Text with the defaults, as a user would write it: `gce(q=0.7)`."""
+        return write_usage(self.name, self.parameters)
 
 
 def entries(registry: str, folder: str) -> list[SourceEntry] | None:
@@ -61,8 +68,8 @@ class _Module:
                     assert isinstance(node, ast.ClassDef)
                     name = self.value(call.args[0])
                     claims = {str(word.arg): self.value(word.value) for word in call.keywords}
-                    usage = write_usage(name, self.parameters(node))
-                    yield SourceEntry(name, claims, usage, (ast.get_docstring(node) or "").partition("\n")[0])
+                    summary = (ast.get_docstring(node) or "").partition("\n")[0]
+                    yield SourceEntry(name, claims, self.parameters(node), summary)
 
     def parameters(self, node: ast.ClassDef) -> dict[str, Any]:
         """Positional parameters of the constructor, the class's own or inherited, with their defaults."""
@@ -97,9 +104,11 @@ class _Module:
         return None
 
     def value(self, node: ast.expr) -> Any:
-        """A literal, a constant of the module, or a function of `math` of one."""
+        """A literal, a constant of the module, a function of `math` of one, or a sum or quotient."""
         if isinstance(node, ast.Name):
             return self.constant(node.id)
+        if isinstance(node, ast.BinOp):
+            return _OPERATIONS[type(node.op)](self.value(node.left), self.value(node.right))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "math.log":
             return math.log(*(self.value(one) for one in node.args))
         return ast.literal_eval(node)

@@ -51,9 +51,9 @@ def sweep(
     noiseproof sweep my-grid.toml --out results --workers 4
     """
     from noiseproof.cli import progress
-    from noiseproof.cli.reading import accounts_shown
+    from noiseproof.cli.reading_options import accounts_shown
     from noiseproof.experiments import grid as grids
-    from noiseproof.experiments import tuning
+    from noiseproof.experiments import tuned_track
     from noiseproof.experiments.executors.shard import WHOLE, Shard
     from noiseproof.experiments.identity import Sources
 
@@ -70,7 +70,7 @@ def sweep(
             grid, overrides=changed, precision=precision, mode=mode, on_bad_data=bad.setdefault, sources=sources
         )
     said = grids.read(grid, overrides=changed, precision=precision, mode=mode)
-    tracks = tuning.of_grid(said, sources=sources)
+    tracks = tuned_track.of_grid(said, sources=sources)
     whole += [trial for track in tracks for trial in track.trials]
     for name, error in bad.items():
         typer.echo(f"noiseproof: the runs of {name} are left out: {error}", err=True)
@@ -78,7 +78,7 @@ def sweep(
         raise next(iter(bad.values()))
     runs = [run for run in whole if part.holds(run.run_id)]
     if dry_run:
-        runs += tuning.follow_up(tracks, worker_pool.records_of(whole, out))
+        runs += tuned_track.follow_up(tracks, worker_pool.records_of(whole, out))
         _plan(runs, out, worker_pool.local_workers(len(runs), workers, device), retry_failed, data_root, device)
         return
     callbacks = [progress.tensorboard(out)] if tensorboard else []
@@ -107,7 +107,9 @@ def sweep(
         return None
 
     wrong = compute(runs)
-    chosen = [run for run in tuning.follow_up(tracks, worker_pool.records_of(whole, out)) if part.holds(run.run_id)]
+    chosen = [
+        run for run in tuned_track.follow_up(tracks, worker_pool.records_of(whole, out)) if part.holds(run.run_id)
+    ]
     if chosen:
         typer.echo(f"the trials are done; {len(chosen)} runs with the parameters that they chose")
         wrong = compute(chosen) or wrong

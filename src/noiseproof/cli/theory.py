@@ -139,7 +139,8 @@ def _pull(axes: object, loss: Loss, classes: int) -> None:
 
     assert isinstance(axes, Axes)
     p = torch.linspace(1e-3, 1 - 1e-3, 300, dtype=torch.float64, device="cpu")
-    for one, colour in ((loss, "#0072B2"), (losses.parse("ce"), "#000000"), (losses.parse("mae"), "#009E73")):
+    shown = [(loss, "#0072B2"), (losses.parse("ce"), "#000000"), (losses.parse("mae"), "#009E73")]
+    for one, colour in [(one, colour) for one, colour in shown if one is loss or str(one) != str(loss)]:
         z = torch.cat([p[:, None], ((1 - p) / (classes - 1))[:, None].expand(-1, classes - 1)], 1).log()
         z.requires_grad_()
         (slope,) = torch.autograd.grad(one.per_class(z)[:, 0].sum(), z)

@@ -57,7 +57,7 @@ def train(
     noiseproof train customers.csv --method jal-ce --out results
     """
     from noiseproof.cli import progress, train_own_data
-    from noiseproof.cli.stuck import watched
+    from noiseproof.cli.stuck_training import watched
     from noiseproof.cli.time_limit import shortened
     from noiseproof.experiments import grid, records
     from noiseproof.experiments.driver import run_one

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from noiseproof.cli.predict import shown
+from noiseproof.cli.trained_model import shown
 from noiseproof.cli.worker_pool import announce_changes
 from noiseproof.errors import InputError
 

@@ -8,9 +8,9 @@ from importlib import import_module
 from noiseproof.data import named as _named
 from noiseproof.data.augmentations import AUGMENTATIONS, Augmentation
 from noiseproof.data.dataset import Data, Split
+from noiseproof.data.dataset_registry import DATASETS, DataSet, default_root
 from noiseproof.data.load import load
 from noiseproof.data.named.noisy_cifar import published_labels
-from noiseproof.data.registry import DATASETS, DataSet, default_root
 
 __all__ = [
     "AUGMENTATIONS",

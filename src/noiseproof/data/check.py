@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from noiseproof.data.dataset import Data, Split, Texts
+from noiseproof.data.dataset_registry import DATASETS, default_root
 from noiseproof.data.load import load, named
 from noiseproof.data.named.noisy_cifar import RATES, is_official_noise, is_official_order, published_labels
 from noiseproof.data.readers.base import ReadingOptions
-from noiseproof.data.reading import CANNOT, Reading
-from noiseproof.data.registry import DATASETS, default_root
+from noiseproof.data.reading_account import CANNOT, Reading
 from noiseproof.errors import DataError
 from noiseproof.labels import CIFAR_N
 

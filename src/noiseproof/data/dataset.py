@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from noiseproof.data.readers.annotators import Annotations
-    from noiseproof.data.reading import Reading
+    from noiseproof.data.reading_account import Reading
 
 __all__ = [
     "Data",

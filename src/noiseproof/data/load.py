@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from noiseproof.data.dataset import Data
+from noiseproof.data.dataset_registry import DATASETS, DataSet, default_root
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.python_objects import holds_labels, load_arrays, load_table
 from noiseproof.data.readers.recognition import load_own
-from noiseproof.data.registry import DATASETS, DataSet, default_root
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError
 from noiseproof.text import parse_call, write_value
 

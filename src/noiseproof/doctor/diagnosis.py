@@ -16,14 +16,14 @@ import torch
 from noiseproof import escaping, recipes
 from noiseproof.data import Data, Split
 from noiseproof.data.dataset import Origin
+from noiseproof.doctor.diagnosis_inputs import samples_of, vectors_of
 from noiseproof.doctor.diagnosis_page import page
-from noiseproof.doctor.given_probabilities import checked
-from noiseproof.doctor.inputs import samples_of, vectors_of
 from noiseproof.doctor.issues import LabelIssues, find_label_issues, issues_from
 from noiseproof.doctor.judges.base import folds_of
 from noiseproof.doctor.judges.estimator import judged_by_estimator
 from noiseproof.doctor.judges.network import Progress, cross_fit
-from noiseproof.doctor.judging import JudgeProgress, judge_vectors
+from noiseproof.doctor.judging_rounds import JudgeProgress, judge_vectors
+from noiseproof.doctor.probability_checks import checked
 from noiseproof.doctor.review.page import review_page
 from noiseproof.errors import InputError
 from noiseproof.runtime.isolation import isolated

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from noiseproof import escaping
-from noiseproof.doctor.given_probabilities import checked
 from noiseproof.doctor.posterior import refined_transition
 from noiseproof.doctor.probabilities import Labels
+from noiseproof.doctor.probability_checks import checked
 from noiseproof.doctor.verdict import Evidence, Opinion, opinion_of, verdict
 
 if TYPE_CHECKING:

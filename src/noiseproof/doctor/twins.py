@@ -78,7 +78,7 @@ def twins_told(several: Sequence[Twins], origin: Origin) -> list[str]:
 def twin_vectors(train: Split, test: Split | None = None) -> npt.NDArray[np.float32] | None:
     """Vectors by which near twins are found, training samples first; None for more than 20,000 samples."""
     from noiseproof.doctor.cleaning.apply import joined
-    from noiseproof.doctor.inputs import vectors_of
+    from noiseproof.doctor.diagnosis_inputs import vectors_of
 
     whole = train if test is None else joined(train, test)
     if len(whole) > _MOST:

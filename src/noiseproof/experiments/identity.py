@@ -20,12 +20,12 @@ from noiseproof.errors import DataError, DataMissingError, UnknownNameError
 from noiseproof.experiments.run_id import FILE
 from noiseproof.labels import CIFAR_N
 from noiseproof.recipes.content import code_content, method_content, recipe_content
-from noiseproof.runtime.own_code import code_of
+from noiseproof.runtime.own_code_hash import code_of
 from noiseproof.text import parse_call
 
 if TYPE_CHECKING:
     from noiseproof.data import Data
-    from noiseproof.data.registry import DataSet
+    from noiseproof.data.dataset_registry import DataSet
     from noiseproof.recipes import Method, Recipe
 
 __all__ = ["Sources", "code_of", "load", "subject", "unchanged"]

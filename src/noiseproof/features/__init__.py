@@ -18,13 +18,13 @@ from torch import Tensor
 
 from noiseproof.errors import DataError, InputError
 from noiseproof.features.base import EXTRACTORS, Array, Extractor, Inputs, Progress
-from noiseproof.features.cache import DEFAULT, FeatureCache
 from noiseproof.features.columns import Columns
 from noiseproof.features.extraction import Extracted, extract
 from noiseproof.features.filters import Patches
 from noiseproof.features.frozen_network import FrozenNetwork
 from noiseproof.features.patches import features
-from noiseproof.features.text import TextVectors
+from noiseproof.features.tfidf import TextVectors
+from noiseproof.features.vector_cache import DEFAULT, FeatureCache
 from noiseproof.text import parse_call
 
 __all__ = [

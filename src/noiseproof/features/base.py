@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import nn
 
 from noiseproof.data.dataset import Inputs
-from noiseproof.features.cache import FeatureCache
+from noiseproof.features.vector_cache import FeatureCache
 from noiseproof.registry import Registry
 
 __all__ = ["EXTRACTORS", "Array", "Bad", "Extractor", "Inputs", "Progress"]

@@ -15,8 +15,8 @@ import numpy as np
 from noiseproof.data.dataset import Inputs, samples
 from noiseproof.errors import InputError
 from noiseproof.features.base import EXTRACTORS, Bad, Progress
-from noiseproof.features.cache import FeatureCache
 from noiseproof.features.frozen_network import FrozenNetwork
+from noiseproof.features.vector_cache import FeatureCache
 from noiseproof.text import parse_call
 
 __all__ = ["Extracted", "extract", "frozen_network"]

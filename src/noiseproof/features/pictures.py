@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from noiseproof.errors import DataError, InputError
 from noiseproof.features.base import Array, Bad, Extractor, Inputs, Progress
-from noiseproof.features.cache import content_key
+from noiseproof.features.vector_cache import content_key
 
 __all__ = ["PictureExtractor", "picture", "resize"]
 

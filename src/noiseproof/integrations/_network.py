@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from noiseproof import models, rng
 from noiseproof.artifacts import Model, OnNetwork
-from noiseproof.data.pipeline.augment import Augment
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.errors import InputError
 from noiseproof.models.mlp import MLP
 from noiseproof.models.own import check_logits

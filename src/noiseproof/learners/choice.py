@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from noiseproof import rng
 from noiseproof.errors import InputError
-from noiseproof.learners.blending import blend_weights
 from noiseproof.learners.discriminant import fit_discriminant, out_of_fold
+from noiseproof.learners.ensemble_weights import blend_weights
 from noiseproof.learners.heads import Blend, Head, Kernel, Linear, logits, quantile_normal
 from noiseproof.learners.noise_model import NoiseModel, fit_noise_model, softmax
 from noiseproof.learners.robust import robust_head

@@ -15,8 +15,8 @@ from noiseproof.losses.base import LOSSES as LOSSES
 from noiseproof.losses.base import Loss as Loss
 from noiseproof.losses.base import WeightedSum as WeightedSum
 from noiseproof.losses.base import parse as parse
-from noiseproof.losses.entropy import CE as CE
-from noiseproof.losses.entropy import FL as FL
+from noiseproof.losses.cross_entropy_and_focal import CE as CE
+from noiseproof.losses.cross_entropy_and_focal import FL as FL
 from noiseproof.losses.jal_anl import ANL_CE as ANL_CE
 from noiseproof.losses.jal_anl import ANL_FL as ANL_FL
 from noiseproof.losses.jal_anl import JAL_CE as JAL_CE

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from noiseproof.errors import InputError, in_range, true_or_false
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
-from noiseproof.losses.entropy import cross_entropy, focal_loss, focal_weight
+from noiseproof.losses.cross_entropy_and_focal import cross_entropy, focal_loss, focal_weight
 from noiseproof.losses.stable import HUGE, log_softmax, share, sum_of_others
 
 __all__ = [

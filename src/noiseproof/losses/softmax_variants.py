@@ -11,7 +11,7 @@ from torch.nn.functional import logsigmoid
 
 from noiseproof.errors import in_range, true_or_false
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
-from noiseproof.losses.entropy import cross_entropy, focal_loss
+from noiseproof.losses.cross_entropy_and_focal import cross_entropy, focal_loss
 from noiseproof.losses.stable import is_largest, log_softmax, one_minus_exp
 
 __all__ = ["ECE", "EFL", "LC", "LDR", "clip_logits", "eps_softmax", "ldr_kl"]

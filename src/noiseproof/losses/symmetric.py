@@ -10,7 +10,7 @@ from typing import Unpack
 
 from noiseproof.errors import in_range
 from noiseproof.losses.base import LOSSES, Logits, LogProbs, Loss, Options, PerClass
-from noiseproof.losses.entropy import cross_entropy
+from noiseproof.losses.cross_entropy_and_focal import cross_entropy
 from noiseproof.losses.stable import LOG_ZERO, log_softmax, one_minus_exp
 
 __all__ = [

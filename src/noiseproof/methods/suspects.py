@@ -15,7 +15,7 @@ from noiseproof.errors import InputError, in_range
 from noiseproof.features import vectors
 from noiseproof.methods.base import Batch, Task, epochs_of
 from noiseproof.methods.plain import Plain
-from noiseproof.methods.transition import confident_counts, nearest, out_of_sample
+from noiseproof.methods.transition_estimates import confident_counts, nearest, out_of_sample
 from noiseproof.registry import Registry
 from noiseproof.text import parse_call
 

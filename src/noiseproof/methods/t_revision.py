@@ -10,7 +10,7 @@ from noiseproof.losses import Loss
 from noiseproof.methods.base import METHODS, Batch, Group, Preparing, Task, epochs_of, per_sample
 from noiseproof.methods.forward import Corrected
 from noiseproof.methods.reweight import importance
-from noiseproof.methods.transition import Matrix, normalised
+from noiseproof.methods.transition_estimates import Matrix, normalised
 
 __all__ = ["TRevision"]
 

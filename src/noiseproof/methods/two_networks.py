@@ -12,7 +12,7 @@ from torch import Tensor
 from noiseproof.errors import in_range
 from noiseproof.losses import Loss
 from noiseproof.methods.base import Batch, Method, Preparing, Task
-from noiseproof.methods.transition import Matrix, transition_of
+from noiseproof.methods.transition_estimates import Matrix, transition_of
 
 __all__ = ["Peers", "estimated_rate", "smallest"]
 

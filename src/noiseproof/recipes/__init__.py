@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from noiseproof import losses, methods, models
-from noiseproof.data.pipeline.augment import Augment
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.losses import LOSSES, Loss
 from noiseproof.methods import METHODS, split_additions, with_loss

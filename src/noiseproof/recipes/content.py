@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from noiseproof import losses, models
 from noiseproof.data.augmentations import AUGMENTATIONS
 from noiseproof.features.base import EXTRACTORS
-from noiseproof.runtime.own_code import code_of
+from noiseproof.runtime.own_code_hash import code_of
 from noiseproof.text import parse_call
 
 if TYPE_CHECKING:

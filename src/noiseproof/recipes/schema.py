@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from noiseproof import models
-from noiseproof.data.pipeline.augment import Augment
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.errors import InputError, did_you_mean
 from noiseproof.registry import Entry
 from noiseproof.runtime import own_parts

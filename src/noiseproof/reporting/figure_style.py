@@ -119,7 +119,9 @@ def matrix(axis: Axes, values: npt.NDArray[np.float64], names: Sequence[str] | N
 
 def colour_bar(figure: Figure, drawn: ScalarMappable, axes: Sequence[Axes], label: str) -> None:
     """One colour bar for all these panels, at their right."""
-    bar = figure.colorbar(drawn, ax=list(axes), shrink=0.8, aspect=25, pad=0.02)
+    from matplotlib.ticker import MaxNLocator
+
+    bar = figure.colorbar(drawn, ax=list(axes), shrink=0.8, aspect=25, pad=0.02, ticks=MaxNLocator(6))
     bar.set_label(label)
     bar.outline.set_visible(False)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
-from noiseproof.experiments.tuning import cost_of, held_out_accuracy, track_of
+from noiseproof.experiments.tuned_track import cost_of, held_out_accuracy, track_of
 
 __all__ = ["Accuracies", "Standing", "cost_of", "leaderboard", "render"]
 

@@ -226,8 +226,21 @@ def _scatter(axis: Axes, points: npt.NDArray[Any], clean: npt.NDArray[Any]) -> N
     for index, one in enumerate(classes):
         x, y = points[clean == one].T
         axis.scatter(x, y, s=size, linewidths=0, alpha=0.6, color=figure_style.tint(index)["color"])
-        if len(classes) <= 20:
-            middle = (float(np.median(x)), float(np.median(y)))
-            axis.text(*middle, str(one), ha="center", va="center", fontsize=8, weight="bold", path_effects=halo)
+    if len(classes) <= 20:
+        middles = _apart(np.array([np.median(points[clean == one], axis=0) for one in classes], float))
+        for one, (x, y) in zip(classes, middles, strict=True):
+            axis.text(x, y, str(one), ha="center", va="center", fontsize=8, weight="bold", path_effects=halo)
     axis.set(xticks=[], yticks=[], aspect="equal")
     axis.spines[:].set_visible(False)
+
+
+def _apart(middles: npt.NDArray[np.float64], gap: float = 0.09) -> npt.NDArray[np.float64]:
+    """Places of the classes' numbers, moved until no two lie nearer to each other than the gap."""
+    middles = middles + 1e-6 * np.arange(len(middles))[:, None] * [1, -1]  # two at one place have a direction, too
+    for _ in range(100):
+        offset = middles[:, None] - middles
+        distance = np.hypot(*np.moveaxis(offset, -1, 0))
+        lack = np.where((distance > 0) & (distance < gap), gap - distance, 0)
+        push = (lack / np.where(distance > 0, distance, 1))[..., None] * offset
+        middles = middles + push.sum(1) / 2
+    return middles

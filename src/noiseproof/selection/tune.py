@@ -27,7 +27,7 @@ from noiseproof.errors import DataError, InputError
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
 from noiseproof.recipes.content import method_content, recipe_content
-from noiseproof.runtime.own_code import code_of
+from noiseproof.runtime.own_code_hash import code_of
 from noiseproof.storage import files
 from noiseproof.train import fit
 

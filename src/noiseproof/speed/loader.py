@@ -25,8 +25,8 @@ from torch import Tensor
 
 from noiseproof import __version__
 from noiseproof.data import Split
-from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.speed.processor import processor
 from noiseproof.storage import files
 

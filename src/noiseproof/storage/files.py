@@ -26,8 +26,8 @@ from typing import BinaryIO
 
 from noiseproof.errors import InputError, MachineError
 from noiseproof.storage.process import Process, this_process
-from noiseproof.storage.reading import NotReadable, listing, read
 from noiseproof.storage.sizes import byte_text
+from noiseproof.storage.small_files import NotReadable, listing, read
 
 __all__ = [
     "DurabilityUncertain",

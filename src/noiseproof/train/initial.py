@@ -11,11 +11,11 @@ from torch import Tensor
 
 from noiseproof import features, models, rng
 from noiseproof.data.dataset import Data, Split, Texts, is_frame, stratified
-from noiseproof.data.pipeline.augment import Augment
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.errors import InputError
 from noiseproof.features import FeatureCache
 from noiseproof.features.base import Array
-from noiseproof.features.cache import DEFAULT
+from noiseproof.features.vector_cache import DEFAULT
 from noiseproof.models import Network
 from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Model, Recipe

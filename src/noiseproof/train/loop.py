@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from noiseproof import rng
 from noiseproof.data.dataset import Data, Split
-from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.methods import Batch, Outputs
 from noiseproof.methods import Method as Rule
 from noiseproof.methods.additions.base import EpochEnd

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noiseproof.data.pipeline.augment import Augment
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.features import Extractor
 from noiseproof.train import evaluate
 from noiseproof.train.health import LIMIT, health

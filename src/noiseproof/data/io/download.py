@@ -15,8 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
+from noiseproof.data.dataset_registry import DATASETS, Remote
 from noiseproof.data.named.noisy_cifar import FILES
-from noiseproof.data.registry import DATASETS, Remote
 from noiseproof.errors import DataError, InputError, MachineError, one_of
 from noiseproof.storage import files
 

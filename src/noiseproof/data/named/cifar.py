@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 
 from noiseproof.data.dataset import Data, Split, fingerprint
+from noiseproof.data.dataset_registry import DATASETS, DataSet, Remote
 from noiseproof.data.io import safe_pickle
 from noiseproof.data.io.archives import MIB, read_bytes, tar_members
 from noiseproof.data.io.label_files import checked
-from noiseproof.data.registry import DATASETS, DataSet, Remote
 from noiseproof.errors import DataError, DataMissingError
 
 __all__ = ["CIFAR10", "CIFAR100"]

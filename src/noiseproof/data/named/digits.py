@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from noiseproof.data.dataset import Data, Split, fingerprint, stratified
-from noiseproof.data.registry import DATASETS, DataSet
+from noiseproof.data.dataset_registry import DATASETS, DataSet
 
 
 @DATASETS.register("digits", classes=10, train=1438, test=359, source="scikit-learn's copy of UCI's digits")

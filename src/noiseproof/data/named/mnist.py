@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 
 from noiseproof.data.dataset import Data, Split, fingerprint
+from noiseproof.data.dataset_registry import DATASETS, DataSet, Remote
 from noiseproof.data.io.archives import read_bytes, web_page
 from noiseproof.data.io.label_files import checked
-from noiseproof.data.registry import DATASETS, DataSet, Remote
 from noiseproof.errors import DataError, DataMissingError
 
 __all__ = ["MNIST", "FashionMNIST"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from noiseproof.data.dataset_registry import DATASETS, Remote, default_root
 from noiseproof.data.io.label_files import Labels, checked, vectors
-from noiseproof.data.registry import DATASETS, Remote, default_root
 from noiseproof.errors import DataError, DataMissingError, InputError
 from noiseproof.labels import CIFAR_N
 

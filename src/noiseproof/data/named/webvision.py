@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from noiseproof.data.dataset import Data, Split, fingerprint
+from noiseproof.data.dataset_registry import DATASETS, DataSet
 from noiseproof.data.io.archives import MIB, read_text
 from noiseproof.data.readers.image_files import IMAGE_ENDINGS, inside, pictures, stay_inside
-from noiseproof.data.registry import DATASETS, DataSet
 from noiseproof.errors import DataError, DataMissingError, in_range
 
 __all__ = ["WebVision"]

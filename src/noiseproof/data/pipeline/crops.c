@@ -1,6 +1,6 @@
 /* A batch of training pictures in one pass: a window of each padded picture, mirrored, turned, as float32.
  *
- * The pixels are those of augment.py's steps in torch, which read and write them once a step. A turned picture takes
+ * The pixels are those of crops_and_flips.py's steps in torch, which read and write them once a step. A turned picture takes
  * each pixel from where an affine map in 1/65536 pixel says, or zero where that lies outside of the window.
  */
 #define PY_SSIZE_T_CLEAN
@@ -93,7 +93,7 @@ static void make(const Job *job) {
     }
 }
 
-/* The door from Python. Addresses and sizes come from augment.py, whose own tensors they are. */
+/* The door from Python. Addresses and sizes come from crops_and_flips.py, whose own tensors they are. */
 
 #define ARGUMENTS 15
 
@@ -119,7 +119,7 @@ static PyObject *crops(PyObject *module, PyObject *const *argument, Py_ssize_t c
 }
 
 static PyMethodDef methods[] = {
-    {"crops", (PyCFunction)(void (*)(void))crops, METH_FASTCALL, "Fill a batch, see augment.py."},
+    {"crops", (PyCFunction)(void (*)(void))crops, METH_FASTCALL, "Fill a batch, see crops_and_flips.py."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -11,7 +11,7 @@ import torch
 
 from noiseproof.data.readers import classes
 from noiseproof.data.readers.table import Column, Table
-from noiseproof.data.reading import Reading
+from noiseproof.data.reading_account import Reading
 from noiseproof.errors import DataError
 
 __all__ = ["Annotations", "from_shares", "from_votes", "soft_targets", "wide"]

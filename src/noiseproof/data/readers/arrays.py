@@ -16,7 +16,7 @@ from noiseproof.data.readers.annotators import Annotations, from_shares, soft_ta
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.classes import NO_LABEL, in_order
 from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
-from noiseproof.data.reading import Reading, Skipped
+from noiseproof.data.reading_account import Reading, Skipped
 from noiseproof.errors import DataError
 
 __all__ = ["arrays", "inputs_of", "label_texts"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noiseproof.data.dataset import Split
-from noiseproof.data.reading import Reading
+from noiseproof.data.reading_account import Reading
 
 if TYPE_CHECKING:
     from noiseproof.data.readers.annotators import Annotations

@@ -20,7 +20,7 @@ from noiseproof.data.readers.listing import Folder, is_picture, note_links, refu
 from noiseproof.data.readers.part_names import part_of, parts_of
 from noiseproof.data.readers.samples import parts
 from noiseproof.data.readers.table_pictures import Seen, look_at, looks_like_picture, why
-from noiseproof.data.reading import Reading, Skipped
+from noiseproof.data.reading_account import Reading, Skipped
 from noiseproof.errors import DataError
 
 __all__ = ["read_folder", "read_texts"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from noiseproof.data.reading import Reading, Skipped
+from noiseproof.data.reading_account import Reading, Skipped
 from noiseproof.errors import DataError
 
 __all__ = ["PICTURE_ENDINGS", "Folder", "is_leftover", "is_picture", "is_wrong_folder", "note_links", "scan", "walk"]

@@ -16,7 +16,7 @@ from noiseproof.data.readers.arrays import arrays
 from noiseproof.data.readers.base import Parts, ReadingOptions
 from noiseproof.data.readers.part_names import part_of
 from noiseproof.data.readers.samples import parts
-from noiseproof.data.reading import Reading
+from noiseproof.data.reading_account import Reading
 from noiseproof.errors import DataError
 
 __all__ = ["read_npz", "training_arrays"]

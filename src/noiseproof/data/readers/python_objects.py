@@ -17,7 +17,7 @@ from noiseproof.data.readers.recognition import assemble
 from noiseproof.data.readers.record_table import table_of
 from noiseproof.data.readers.samples import labelled, parts
 from noiseproof.data.readers.table import Column, Table
-from noiseproof.data.reading import Reading
+from noiseproof.data.reading_account import Reading
 from noiseproof.errors import DataError, InputError
 
 __all__ = ["check_order", "holds_labels", "load_arrays", "load_table"]

@@ -23,7 +23,7 @@ from noiseproof.data.readers import (
 )
 from noiseproof.data.readers.base import READERS, Parts, ReadingOptions, reader
 from noiseproof.data.readers.samples import labelled
-from noiseproof.data.reading import Reading, announce
+from noiseproof.data.reading_account import Reading, announce
 from noiseproof.errors import DataError
 
 __all__ = ["assemble", "load_own"]

@@ -20,7 +20,7 @@ from noiseproof.data.readers.part_names import part_in
 from noiseproof.data.readers.role_assignment import Roles, assign
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.readers.table_pictures import Pictures, look_at, why
-from noiseproof.data.reading import Reading, Skipped, near_equal
+from noiseproof.data.reading_account import Reading, Skipped, near_equal
 from noiseproof.errors import DataError, DataMissingError
 
 __all__ = ["labelled", "parts"]

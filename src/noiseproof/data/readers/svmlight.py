@@ -14,7 +14,7 @@ from noiseproof.data.readers.arrays import arrays
 from noiseproof.data.readers.base import Parts, ReadingOptions
 from noiseproof.data.readers.packed import inner_name, unpacked
 from noiseproof.data.readers.samples import parts
-from noiseproof.data.reading import Reading
+from noiseproof.data.reading_account import Reading
 from noiseproof.errors import DataError
 
 __all__ = ["is_svmlight", "read_svmlight"]

@@ -17,7 +17,7 @@ import numpy as np
 from noiseproof.data.io import file_hashes
 from noiseproof.data.io.picture_bytes import looks_whole
 from noiseproof.data.readers.listing import PICTURE_ENDINGS, is_wrong_folder, walk
-from noiseproof.data.reading import CANNOT
+from noiseproof.data.reading_account import CANNOT
 
 __all__ = ["Pictures", "Seen", "look_at", "looks_like_picture", "why"]
 

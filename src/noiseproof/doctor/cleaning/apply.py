@@ -12,7 +12,7 @@ import numpy as np
 from noiseproof.data import Data, load
 from noiseproof.data.dataset import Split
 from noiseproof.data.readers.dialect import named
-from noiseproof.data.reading import Reading
+from noiseproof.data.reading_account import Reading
 from noiseproof.doctor.cleaning.decisions import Decision
 from noiseproof.doctor.cleaning.forms import Change, Job, form_of
 from noiseproof.doctor.cleaning.forms.folder import removed_folder

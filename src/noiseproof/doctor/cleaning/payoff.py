@@ -18,7 +18,7 @@ from noiseproof import losses, rng
 from noiseproof.data import Data, Split, load
 from noiseproof.data.dataset import stratified
 from noiseproof.doctor.diagnosis import diagnose
-from noiseproof.doctor.inputs import vectors_of
+from noiseproof.doctor.diagnosis_inputs import vectors_of
 from noiseproof.errors import InputError
 from noiseproof.learners.corrected import corrected_accuracy
 

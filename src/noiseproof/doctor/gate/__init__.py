@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from noiseproof.doctor.gate.compare import Comparison, compare, read_baseline, suspects
+from noiseproof.doctor.gate.before import Comparison, compare, read_baseline, suspects
 from noiseproof.doctor.gate.github import github_annotations, write_summary
 from noiseproof.doctor.gate.limit import Verdict, judge, share
 from noiseproof.doctor.gate.sarif import sarif

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from noiseproof.doctor.diagnosis import Diagnosis
-from noiseproof.doctor.gate.compare import Comparison, Suspect, suspects
+from noiseproof.doctor.gate.before import Comparison, Suspect, suspects
 from noiseproof.doctor.gate.limit import Verdict
 from noiseproof.doctor.gate.sarif import location
 from noiseproof.escaping import markdown

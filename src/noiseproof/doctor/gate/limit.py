@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from noiseproof.doctor.diagnosis import Diagnosis
-from noiseproof.doctor.gate.compare import Comparison
+from noiseproof.doctor.gate.before import Comparison
 from noiseproof.errors import InputError
 
 __all__ = ["Verdict", "judge", "share"]

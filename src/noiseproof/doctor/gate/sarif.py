@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from noiseproof import __version__
 from noiseproof.doctor.diagnosis import Diagnosis
-from noiseproof.doctor.gate.compare import Suspect, suspects
+from noiseproof.doctor.gate.before import Suspect, suspects
 
 __all__ = ["sarif"]
 

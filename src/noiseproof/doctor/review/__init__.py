@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from noiseproof.doctor.review.page import review_page
-from noiseproof.doctor.review.progress import ReviewProgress, review_progress
+from noiseproof.doctor.review.review_progress import ReviewProgress, review_progress
 
 __all__ = ["ReviewProgress", "review_page", "review_progress"]

@@ -19,7 +19,7 @@ from multiprocessing import Pipe
 from typing import Any
 
 from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised, Stalled
-from noiseproof.experiments.executors.stuck import AwakeClock, Patience
+from noiseproof.experiments.executors.stuck_workers import AwakeClock, Patience
 from noiseproof.runtime.machine import cores, free_memory
 from noiseproof.storage.process import safe_environment
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from noiseproof.errors import InputError, MachineError
 from noiseproof.experiments.executors.base import Call, Event, Finished, Lost, Progress, Raised, Stalled
-from noiseproof.experiments.executors.stuck import AwakeClock, Patience
+from noiseproof.experiments.executors.stuck_workers import AwakeClock, Patience
 from noiseproof.experiments.executors.worker import BEAT, portable
 from noiseproof.runtime import progress_signal
 from noiseproof.runtime.machine import cores
@@ -93,6 +93,7 @@ class RayPool:
         quiet: float = _QUIET,
         stuck_after: float | None = None,
     ) -> None:
+        knock(address)
         self._ray = ray = _import_ray(private=address == "local")
         silent: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         if address == "local":
@@ -100,7 +101,6 @@ class RayPool:
             silent |= {"num_cpus": slots or cores(), "include_dashboard": False}
         else:
             where = f"cannot reach a Ray cluster at {address}"
-            knock(address)
         if not address.startswith("ray://"):
             # Ray puts the driver's working folder first on the tasks' path, unless the job is a client's.
             silent["job_config"] = ray.job_config.JobConfig(_client_job=True)
@@ -109,6 +109,9 @@ class RayPool:
             ray.init(address=address, **silent)
         except ImportError as error:
             raise InputError(f"--ray {address} needs more of Ray ({error}); type: pip install 'ray[client]'") from None
+        except ray.exceptions.AuthenticationError:
+            words = "it asks for a token that was not found here; set RAY_AUTH_TOKEN_PATH to the file that holds it"
+            raise MachineError(f"{where}: {words}") from None
         except Exception as error:  # Ray raises all kinds, plain Exception too
             raise MachineError(f"{where}: {str(error).strip().rpartition(chr(10))[2]}") from None
         have = ray.cluster_resources()
@@ -264,10 +267,15 @@ def _ask(address: str) -> None:
                 why = f"something else answers there (of a Ray cluster, give {other})"
             elif code is grpc.StatusCode.DEADLINE_EXCEEDED or code is grpc.StatusCode.UNAVAILABLE:
                 why = f"no answer within {_ANSWER:g} s"
-            elif code is grpc.StatusCode.UNAUTHENTICATED and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+            elif code is grpc.StatusCode.UNAUTHENTICATED and not _may_use_token():
                 why = "it asks for a token; set RAY_AUTH_MODE=token, with the cluster's token where Ray looks for it"
             if why:
                 raise MachineError(f"cannot reach a Ray cluster at {address}: {why}") from None
+
+
+def _may_use_token() -> bool:
+    """Let Ray, which reads this when it is imported, send the user's token, unless the user has said otherwise."""
+    return os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token"
 
 
 def _import_ray(private: bool = False) -> Any:

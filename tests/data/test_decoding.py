@@ -15,8 +15,8 @@ from torch import Tensor
 from conftest import count, seeded
 from noiseproof import rng
 from noiseproof.data import Split
-from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.data.pipeline.decoding import box, in_memory, opened, resized, size_of
 from noiseproof.data.pipeline.jitter import brightness, contrast, hue, jitter, saturation
 from noiseproof.errors import DataError, DataMissingError, InputError

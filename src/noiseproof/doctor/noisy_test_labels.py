@@ -9,7 +9,7 @@ import numpy as np
 
 from noiseproof.data import Data
 from noiseproof.doctor.diagnosis import Diagnosis
-from noiseproof.doctor.inputs import vectors_of
+from noiseproof.doctor.diagnosis_inputs import vectors_of
 from noiseproof.doctor.issues import find_label_issues
 
 __all__ = ["HeldOutNoise", "noise_of_test_labels"]

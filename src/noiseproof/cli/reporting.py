@@ -36,16 +36,16 @@ def table(
     noiseproof table results --paper
     noiseproof table results --format latex
     """
-    from noiseproof.reporting import paper as beside
-    from noiseproof.reporting import render, tables
-
+    records = _records(_read(folder, whole=board), folder)  # before what loads torch
     if board:
         from noiseproof.reporting import leaderboard
 
-        found = _records(_read(folder, whole=True), folder)
-        typer.echo(leaderboard.render(leaderboard.leaderboard(found)), nl=False)
+        typer.echo(leaderboard.render(leaderboard.leaderboard(records)), nl=False)
         return
-    records = _without_trials(_records(_read(folder, whole=False), folder))
+    records = _without_trials(records)
+    from noiseproof.reporting import paper as beside
+    from noiseproof.reporting import render, tables
+
     if form is None and sys.stdout.isatty():
         from rich.console import Console
 
@@ -113,12 +113,13 @@ def report(
     noiseproof report results
     noiseproof report results -o report.html
     """
+    reading = _read(folder, whole=True)
+    records = _records(reading, folder)  # before what loads torch
     from noiseproof.reporting import output_figures
     from noiseproof.reporting import report as page
 
-    reading = _read(folder, whole=True)
     made = page.write(
-        _without_trials(_records(reading, folder)),
+        _without_trials(records),
         output or folder / "report.html",
         damaged=reading.damaged,
         arrays=output_figures.beside(folder),
@@ -147,7 +148,7 @@ def _records(reading: Reading, folder: Path) -> list[Record]:
 
 def _without_trials(records: list[Record]) -> list[Record]:
     """The records but those that judged candidates on a part of the training labels, unless there are no others."""
-    from noiseproof.experiments.tuning import track_of
+    from noiseproof.experiments.tuned_track import track_of
 
     final = [record for record in records if not track_of(str(record["run"]["method"]))[1].startswith("candidate")]
     if not final or len(final) == len(records):

@@ -10,7 +10,7 @@ from noiseproof.errors import DataError, InputError
 from noiseproof.methods.ensemble import COMBINATIONS, Ensemble
 from noiseproof.models import MODELS, Network, OwnNetwork, StudentHead
 from noiseproof.runtime import own_parts
-from noiseproof.runtime.own_code import code_of
+from noiseproof.runtime.own_code_hash import code_of
 
 __all__ = ["KEYS", "describe", "rebuild"]
 

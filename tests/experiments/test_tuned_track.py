@@ -8,7 +8,7 @@ import pytest
 
 from noiseproof.cli import main
 from noiseproof.errors import InputError
-from noiseproof.experiments import grid, records, tuning
+from noiseproof.experiments import grid, records, tuned_track
 from noiseproof.experiments.execution import execute
 from noiseproof.reporting import leaderboard
 from noiseproof.train.initial import HELD_OUT
@@ -34,7 +34,7 @@ ELR = "elr(loss=nce + amse)"  # as records name it
 def tracks(tmp_path_factory):
     path = tmp_path_factory.mktemp("grid") / "small.toml"
     path.write_text(GRID)
-    return tuning.of_grid(grid.read(path)), grid.load(path)
+    return tuned_track.of_grid(grid.read(path)), grid.load(path)
 
 
 def record(run, accuracy: float, held_out: float | None = None):
@@ -44,7 +44,9 @@ def record(run, accuracy: float, held_out: float | None = None):
 
 def test_every_method_may_spend_the_same(tracks):
     tuned, _ = tracks
-    spent = [len(one.trials) * tuning.cost_of(one.trials[0].spec["settings"]["method"].get("method")) for one in tuned]
+    spent = [
+        len(one.trials) * tuned_track.cost_of(one.trials[0].spec["settings"]["method"].get("method")) for one in tuned
+    ]
     assert [len(one.trials) for one in tuned] == [3, 4, 1]  # co-teaching costs more than two of cross-entropy
     assert max(spent) <= 4
 
@@ -94,7 +96,7 @@ def test_a_wrong_tune_table_is_refused(tmp_path, line, says):
     path = tmp_path / "wrong.toml"
     path.write_text(GRID.split("[tune]")[0] + "[tune]\n" + line + "\n")
     with pytest.raises(InputError, match=says):
-        tuning.of_grid(grid.read(path))
+        tuned_track.of_grid(grid.read(path))
 
 
 def test_a_method_that_cannot_be_trained_does_not_keep_the_others_from_being_tuned(tmp_path, monkeypatch, capsys):

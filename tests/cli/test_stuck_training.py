@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from noiseproof.cli.app import app
-from noiseproof.cli.stuck import watched
+from noiseproof.cli.stuck_training import watched
 
 
 @pytest.mark.parametrize(

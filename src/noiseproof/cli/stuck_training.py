@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from noiseproof.experiments.executors.stuck import AwakeClock, Patience
+from noiseproof.experiments.executors.stuck_workers import AwakeClock, Patience
 from noiseproof.runtime import progress_signal
 
 __all__ = ["watched"]

@@ -8,8 +8,8 @@ import torch
 from conftest import seeded
 from noiseproof import recipes
 from noiseproof.data import AUGMENTATIONS, Augmentation, Split
-from noiseproof.data.pipeline.augment import Augment
 from noiseproof.data.pipeline.batches import Batches
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.errors import InputError, UnknownNameError
 
 NAMES = ("a", "b")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from noiseproof.artifacts.architectures import Architecture, OnFeatures, OnNetwork, OnTokens
 from noiseproof.artifacts.model import Model
 from noiseproof.data.dataset import Data, Texts
-from noiseproof.data.pipeline.augment import Augment
+from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.errors import InputError
 from noiseproof.learners.heads import Blend, Head, Perceptron
 from noiseproof.methods.ensemble import Ensemble

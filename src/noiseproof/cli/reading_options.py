@@ -78,9 +78,9 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def accounts_shown(to_stderr: bool = False) -> Iterator[None]:
     """Print the account of each source of own data that is read meanwhile."""
-    from noiseproof.data import reading
+    from noiseproof.data import reading_account
 
-    with reading.listening(lambda found: _tell(found.lines(), to_stderr)):
+    with reading_account.listening(lambda found: _tell(found.lines(), to_stderr)):
         yield
 
 

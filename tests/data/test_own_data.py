@@ -15,7 +15,7 @@ from noiseproof import data
 from noiseproof.data.dataset import Origin, Texts, fingerprint
 from noiseproof.data.readers.base import Parts
 from noiseproof.data.readers.recognition import assemble
-from noiseproof.data.reading import Reading
+from noiseproof.data.reading_account import Reading
 from noiseproof.errors import DataError, DataMissingError
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from noiseproof.data.pipeline.augment import Augment, normalise
+from noiseproof.data.pipeline.crops_and_flips import Augment, normalise
 
 __all__ = ["Chain", "Framed", "Scaled"]
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from conftest import count, seeded
 from noiseproof import rng
 from noiseproof.data import Split
-from noiseproof.data.pipeline import augment as augmentation
-from noiseproof.data.pipeline.augment import (
+from noiseproof.data.pipeline import crops_and_flips as augmentation
+from noiseproof.data.pipeline.batches import Batches
+from noiseproof.data.pipeline.crops_and_flips import (
     Augment,
     Draws,
     _crops_at_once,
@@ -24,7 +25,6 @@ from noiseproof.data.pipeline.augment import (
     pad,
     rotate,
 )
-from noiseproof.data.pipeline.batches import Batches
 from noiseproof.errors import InputError
 
 CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.247, 0.2435, 0.2616)}
