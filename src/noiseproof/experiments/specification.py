@@ -36,7 +36,7 @@ class Run:
 
     @cached_property
     def run_id(self) -> str:
-        """SHA-256 of its words and content, see `experiments.names`."""
+        """SHA-256 of its words and content, see `experiments.run_id`."""
         return records.run_id(self.spec)
 
     def __str__(self) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,8 +23,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from torch import nn
 
 from noiseproof import losses
-from noiseproof.errors import InputError, in_range
 from noiseproof.integrations import _saved
+from noiseproof.integrations._arguments import check_numbers
 from noiseproof.integrations._chosen_loss import loss_of
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
 from noiseproof.integrations._network import Module, Standardized, network_for, seeded
@@ -217,7 +216,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self, X: Any, y: Any, sample_weight: Any, classes: Any, *, first: bool, soft: Any = None
     ) -> tuple[Rows, int]:
         """The checked samples with their codes and weights, and the seed of this fit."""
-        self._check_numbers()
+        check_numbers(self)
         refuse_gaps(y)
         wanted = _FLOATS if first else vars(self)["dtype_"]
         features, labels = validate_data(
@@ -248,23 +247,6 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         targets = None if soft is None else soft[kept].astype(features.dtype)
         return Rows(features[kept], codes, weights[kept], targets), seed
-
-    def _check_numbers(self) -> None:
-        for name in ("epochs", "batch_size", "patience"):
-            _whole(name, getattr(self, name))
-        widths = self.hidden if isinstance(self.hidden, Sequence) and not isinstance(self.hidden, str) else None
-        if widths is None:
-            raise InputError(f"hidden must be widths such as (128,) or (256, 256), got hidden={self.hidden!r}")
-        for width in widths:
-            _whole("a width of hidden", width)
-        if isinstance(self.lr, str) and self.lr != "auto":
-            raise InputError(f"lr must be 'auto' or a number above 0, got lr={self.lr!r}")
-        if self.lr != "auto":
-            in_range("lr", self.lr, 0, above=True)  # type: ignore[arg-type]
-        in_range("momentum", self.momentum, 0, 1, below=True)
-        in_range("weight_decay", self.weight_decay, 0)
-        in_range("validation_fraction", self.validation_fraction, 0, 1, below=True)
-        optimizer_of(self.optimizer)
 
     def _scale(self) -> float:
         """Ratio of the learning rate of SGD to that of the optimiser."""
@@ -413,8 +395,3 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         found: Self = _saved.restore(cls(), folder)
         return found
-
-
-def _whole(name: str, value: Any) -> None:
-    if not isinstance(value, Integral) or value < 1:
-        raise InputError(f"{name} must be a whole number from 1 on, got {name}={value!r}")

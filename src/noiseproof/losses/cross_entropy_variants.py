@@ -145,6 +145,8 @@ class TaylorCE(Loss):
 class PHuber(Loss):
     """Partially Huberised cross-entropy or generalised cross-entropy (loss=gce), see `partially_huberised`."""
 
+    form_parameters = ("tau", "q")
+
     def __init__(self, tau: float = 2.0, loss: str | Loss = "ce", **options: Unpack[Options]) -> None:
         super().__init__(**options)
         self.tau = in_range("tau", tau, 1)

@@ -134,12 +134,12 @@ def from_config(config: Mapping[str, Any], shape: Sequence[int], classes: int) -
 def _from_folder(folder: Path, shape: Sequence[int], num_classes: int) -> TransformersClassifier:
     with _quiet() as library:
         settings = _settings(library, _json(folder / "config.json"), num_classes, shape)
-        model, told = _kind(library, shape).from_pretrained(
+        model, loading = _kind(library, shape).from_pretrained(
             str(folder), config=settings, local_files_only=True, trust_remote_code=False, use_safetensors=True,
             ignore_mismatched_sizes=True, attn_implementation="eager", output_loading_info=True,
         )  # fmt: skip
     names = dict(model.named_parameters())
-    missing = [name for name in told["missing_keys"] if name in names]
+    missing = [name for name in loading["missing_keys"] if name in names]
     if 4 * sum(names[name].numel() for name in missing) > sum(value.numel() for value in names.values()):
         raise DataError(
             f"{folder}: model.safetensors lacks {len(missing)} tensors of the architecture in config.json, for example "

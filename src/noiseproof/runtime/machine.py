@@ -1,6 +1,6 @@
 """Processors and memory that this process may use, by the machine and by its control groups.
 
-A container is told what it may use by control groups (version 1 or 2, possibly nested): the tightest of them counts.
+Control groups (version 1 or 2, possibly nested) limit what a container may use: the tightest of them counts.
 """
 
 from __future__ import annotations

@@ -194,6 +194,8 @@ INLINE void NAME(program_run)(const Program *program, Steps *steps, REAL (*stat)
         case EXP: FOR_CLASSES(NAME(exp_any)(a[v]));
         case EXPM1: FOR_CLASSES(NAME(expm1_any)(a[v]));
         case LOG1P: FOR_CLASSES(NAME(log1p_any)(a[v]));
+        case LARGER: FOR_CLASSES(a[v] < b[v] ? b[v] : a[v]);
+        case AT_LEAST: FOR_CLASSES((REAL)(a[v] >= b[v]));
         }
     }
 #undef FOR_CLASSES

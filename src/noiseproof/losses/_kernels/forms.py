@@ -202,6 +202,39 @@ def ael(row: Row, a: float) -> Slopes:
     return Slopes(value, l=-row.p / a * value)
 
 
+@_form("vce")
+def vce(row: Row, a: float) -> Slopes:
+    return Slopes(-(-row.r / (1 + a)).log1p() - math.log1p(a), l=-row.p / (row.p + a))
+
+
+_MOST_TERMS = 20  # of four steps each
+
+
+@_form("taylor-ce")
+def taylor_ce(row: Row, t: int) -> Slopes:
+    if t > _MOST_TERMS:
+        raise NoProgram
+    value, slope = row.r / t, row.tracer.number(1)
+    for i in range(t - 1, 0, -1):  # Horner: sum of r^i / i, and of r^(i-1)
+        value, slope = row.r * (value + 1 / i), 1 + row.r * slope
+    return Slopes(value, l=-row.p * slope)
+
+
+@_form("phuber")
+def phuber(row: Row, tau: float, q: float) -> Slopes:
+    corner = math.log(tau) / (q - 1)  # log p where the slope in p is -tau
+    log_p, on_line = row.l.larger(corner), 1 - row.l.at_least(corner)
+    curve = -(q * log_p).expm1() / q if q else -log_p
+    return Slopes(curve + on_line * tau * (log_p.exp() - row.p), l=-row.p * ((q - 1) * log_p).exp())
+
+
+@_form("piecewise-zero")
+def piecewise_zero(row: Row, c: float) -> Slopes:
+    least = math.log(c) if c else -math.inf
+    kept = row.l.at_least(least)
+    return Slopes(-kept * row.l.larger(least), l=-kept)
+
+
 @_form("ece")
 def ece(row: Row, m: float) -> Slopes:
     log_t, slope, _ = _eps_softmax(row, m)

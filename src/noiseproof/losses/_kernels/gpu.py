@@ -125,6 +125,10 @@ def _written(operation: str, a: str, b: str, constant: float) -> str:
             return f"power({a}, {constant!r})"
         case "neg":
             return f"-{a}"
+        case "larger":
+            return f"tl.where({a} < {b}, {b}, {a})"
+        case ">=":
+            return f"tl.where({a} >= {b}, 1.0, 0.0)"
         case "exp":
             return f"tl.exp({a})"
     return f"{operation}({a})"

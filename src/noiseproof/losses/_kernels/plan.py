@@ -135,6 +135,8 @@ def parameters(cls: type) -> tuple[str, ...] | None:
     """The parameters of a loss of this package; a subclass of one is another loss."""
     if "name" not in cls.__dict__ or not cls.__module__.startswith("noiseproof.losses."):
         return None
+    if "form_parameters" in cls.__dict__:  # where the constructor takes another loss
+        return tuple(cls.__dict__["form_parameters"])
     parameters = inspect.signature(cls).parameters.values()
     return tuple(each.name for each in parameters if each.kind is not each.VAR_KEYWORD)
 

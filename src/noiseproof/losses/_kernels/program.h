@@ -20,7 +20,7 @@ enum { K, L, P, R, CHORD, TOP, S_Y, S_SLOPE, S, Q, U_Y, U_SLOPE, U, D_Y, D_SLOPE
 enum { VALUE, BY_L, BY_S, BY_Q, BY_U, BY_D, BY_E, RESULTS };
 
 /* In the order of forms.OPERATIONS. */
-enum { CONSTANT, ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, NEGATE, EXP, EXPM1, LOG1P };
+enum { CONSTANT, ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, NEGATE, EXP, EXPM1, LOG1P, LARGER, AT_LEAST };
 
 /* Which sums over classes the program reads; the bits of forms.Program. */
 enum { NEEDS_S = 1, NEEDS_Q = 2, NEEDS_U = 4, NEEDS_FOCAL = 8 };
@@ -44,7 +44,7 @@ static inline int program_is_sound(const Program *program, size_t size) {
         return 0;
     for (int i = 0; i < program->count; i++) {
         const Step *step = program->steps + i;
-        if (step->operation < CONSTANT || step->operation > LOG1P || step->left < 0 || step->right < 0 ||
+        if (step->operation < CONSTANT || step->operation > AT_LEAST || step->left < 0 || step->right < 0 ||
             step->left >= STATISTICS + i || step->right >= STATISTICS + i)
             return 0;
     }
@@ -76,6 +76,8 @@ static inline __attribute__((always_inline)) void program_run(const Program *pro
         case EXP: FOR_ROWS(exp(a[i]));
         case EXPM1: FOR_ROWS(expm1(a[i]));
         case LOG1P: FOR_ROWS(log1p(a[i]));
+        case LARGER: FOR_ROWS(a[i] < b[i] ? b[i] : a[i]); /* NaN stays: a comes from the scores */
+        case AT_LEAST: FOR_ROWS(a[i] >= b[i] ? 1.0 : 0.0);
         }
     }
 }

@@ -1,8 +1,8 @@
 """A loss as a program: its formula of row statistics, traced once into plain steps that any device can run.
 
-A `Number` records what is done to it, so a formula written with `+ - * / **`, `exp`, `expm1` and `log1p` becomes
-a list of steps. The C kernel runs the steps in double, the closed form with tensors, and for a GPU they become the
-source of a function.
+A `Number` records what is done to it, so a formula written with `+ - * / **`, `exp`, `expm1`, `log1p`, `larger` and
+`at_least` becomes a list of steps. The C kernel runs the steps in double, the closed form with tensors, and for a GPU
+they become the source of a function.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STATISTICS = (
     *("s_y", "s_slope", "S", "Q", "u_y", "u_slope", "U", "d_y", "d_slope", "D", "e_y", "e_slope", "E"),
 )
 RESULTS = ("value", "l", "S", "Q", "U", "D", "E")
-OPERATIONS = ("constant", "+", "-", "*", "/", "**", "neg", "exp", "expm1", "log1p")
+OPERATIONS = ("constant", "+", "-", "*", "/", "**", "neg", "exp", "expm1", "log1p", "larger", ">=")
 NEEDS = {"S": 1, "Q": 2, "U": 4, "focal": 8}
 
 
@@ -83,6 +83,10 @@ def _apply(operation: str, a: Tensor, b: Tensor, c: float) -> Tensor:
             return a**c
         case "neg":
             return -a
+        case "larger":
+            return torch.where(a < b, b, a)
+        case ">=":
+            return (a >= b).to(a.dtype)
     result: Tensor = getattr(a, operation)()
     return result
 
@@ -130,6 +134,14 @@ class Number:
 
     def __neg__(self) -> Number:
         return self.tracer.step("neg", self, self)
+
+    def larger(self, other: Any) -> Number:
+        """The larger of two numbers; NaN where this is NaN."""
+        return self._with("larger", other)
+
+    def at_least(self, other: Any) -> Number:
+        """1 where this number is not below the other, else 0."""
+        return self._with(">=", other)
 
     def exp(self) -> Number:
         return self.tracer.step("exp", self, self)
