@@ -1,4 +1,4 @@
-"""How long a sweep will take: by what is recorded, else by a single step."""
+"""How long a sweep will take: by what is recorded, else by a few steps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_runs_that_failed_or_are_of_another_size_tell_nothing():
     assert estimate([run()], unlike, probe=lambda run: 3.0) == pytest.approx(30.0)
 
 
-def test_a_single_step_is_asked_once_for_all_runs_alike():
+def test_the_steps_are_timed_once_for_all_runs_alike():
     asked = []
     waiting = [run(), run("ce"), run(seed=2, epochs=1), run(data="cifar10", epochs=2)]
     assert estimate(waiting, [], probe=lambda run: asked.append(run) or 3.0) == pytest.approx(63.0 + 6.0)
@@ -51,13 +51,21 @@ def test_a_single_step_is_asked_once_for_all_runs_alike():
     assert estimate(waiting, [], probe=lambda run: None) is None
 
 
-def test_an_epoch_is_a_step_for_each_batch_and_a_third_of_it_for_what_is_only_judged(monkeypatch):
+def test_a_method_that_works_more_takes_longer():
+    def cost(spec):
+        return {"jal-ce": 1.0, "elr-plus": 4.0}[spec["method"]]
+
+    assert estimate([run("elr-plus")], [record(10.0)], cost=cost) == pytest.approx(40.0)
+    assert estimate([run("elr-plus"), run()], [], lambda run: 4.0, cost) == pytest.approx(40.0 + 10.0)
+
+
+def test_an_epoch_is_the_time_of_its_samples_and_a_third_of_it_for_what_is_only_judged(monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))  # whatever is timed takes a second
     batch = recipes.load("digits").train.batch_size
-    assert seconds_per_epoch(run(), device="cpu") == pytest.approx((1438 + 359 / 3) / batch)
+    assert seconds_per_epoch(run(), device="cpu") == pytest.approx((1438 + 359 / 3) / min(1438, 16 * batch))
     few = run(**{"train.samples": 100})
-    assert seconds_per_epoch(few, device="cpu") == pytest.approx((100 + 359 / 3) / min(100, batch))
+    assert seconds_per_epoch(few, device="cpu") == pytest.approx((100 + 359 / 3) / 100)
 
 
 def test_data_that_is_not_here_tells_nothing(tmp_path):

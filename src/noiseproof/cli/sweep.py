@@ -124,6 +124,7 @@ def _plan(
 ) -> None:
     """Print the runs that a sweep would compute."""
     from noiseproof.experiments.driver import estimate, pending
+    from noiseproof.experiments.tuned_track import cost_of
     from noiseproof.reporting.humanize import counted, duration
 
     judged: list[Run] = []
@@ -138,12 +139,12 @@ def _plan(
     left = set(waiting)
     for run in runs:
         typer.echo(f"{'to do' if run in left else 'done '}  {run}")
-    seconds = estimate(waiting, known, probe)
+    seconds = estimate(waiting, known, probe, lambda spec: cost_of(spec["settings"]["method"].get("method")))
     if seconds is None:
         time = "; unknown duration: no similar run recorded, and the data is not here"
     elif seconds:
         time = f", about {duration(seconds / workers)} with {counted(workers, 'worker')}"
-        time += ", timed by single steps where no similar run is recorded" if judged else ""
+        time += ", timed by a few steps where no similar run is recorded" if judged else ""
     else:
         time = ""
     typer.echo(f"{len(runs)} runs: {len(known)} done, {len(waiting)} to do{time}")

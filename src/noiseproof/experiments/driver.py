@@ -88,7 +88,10 @@ def pending(
 
 
 def estimate(
-    waiting: Sequence[Run], known: Sequence[Record], probe: Callable[[Run], float | None] = lambda run: None
+    waiting: Sequence[Run],
+    known: Sequence[Record],
+    probe: Callable[[Run], float | None] = lambda run: None,
+    cost: Callable[[RunText], float] = lambda spec: 1.0,
 ) -> float | None:
     """Estimated seconds for the pending runs, from the finished runs most similar to each.
 
@@ -96,6 +99,7 @@ def estimate(
         waiting: what is to do.
         known: what is recorded.
         probe: seconds of an epoch where no finished run is alike; asked once for all runs that are alike.
+        cost: work of a run's method beside cross-entropy, to judge one method by another.
 
     Returns:
         None where neither the records nor the probe can say.
@@ -108,13 +112,15 @@ def estimate(
         alike = [record for record in done if _work(record["run"]) == work]
         near = [record for record in alike if record["run"]["method"] == run.spec["method"]] or alike
         if near:
-            epoch = fmean(one["seconds"] / one["run"]["settings"]["train"]["epochs"] for one in near)
+            unit = fmean(one["seconds"] / one["run"]["settings"]["train"]["epochs"] / cost(one["run"]) for one in near)
         else:
             if work not in probed:
-                probed[work] = probe(run)
-            if (asked := probed[work]) is None:
+                asked = probe(run)
+                probed[work] = None if asked is None else asked / cost(run.spec)
+            if (found := probed[work]) is None:
                 return None
-            epoch = asked
+            unit = found
+        epoch = unit * cost(run.spec)
         total += epoch * run.spec["settings"]["train"]["epochs"]
     return total
 

@@ -1,4 +1,4 @@
-"""Estimated time of an epoch on this machine from one timed training step, before a similar run is recorded."""
+"""Estimated time of an epoch on this machine from a few timed steps, before a similar run is recorded."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from noiseproof.train.device import flags
 __all__ = ["seconds_per_epoch"]
 
 _FEW = 16  # images; on a processor a convolution's time grows with their number, so few tell of many
+_STEPS = 16  # of vectors, or on a GPU: one alone would count what an epoch spends once
 _FORWARD = 1 / 3  # of a training step's work, for a sample that is only judged
 
 
@@ -36,9 +37,10 @@ def seconds_per_epoch(run: Run, *, root: Path | None = None, device: str = "auto
     vectors = recipe.model.features is not None or (isinstance(inputs, torch.Tensor) and inputs.dim() == 2)
     whole = vectors or (device != "cpu" and torch.cuda.is_available())
     samples = min(recipe.train.samples or len(found.train), len(found.train))
-    count = min(samples, recipe.train.batch_size if whole else _FEW)
+    batch = recipe.train.batch_size if whole else _FEW
+    count = min(samples, _STEPS * batch if whole else _FEW)
     some = replace(found, train=found.train.take(range(count)), test=found.test.take(range(1)), also={})
-    once = replace(recipe, train=recipe.train.model_copy(update={"batch_size": count}))
+    once = replace(recipe, train=recipe.train.model_copy(update={"batch_size": min(batch, count)}))
     training = Training(some, None, method, once, seed=0, device=device, precision=spec["precision"], mode=spec["mode"])
     with flags(spec["mode"], training.config):
         step = training.step()
