@@ -258,7 +258,8 @@ at("query").onkeydown = (event) => {
 };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || at("find").open) return;
-  if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName)) { if (event.key === "Escape") event.target.blur(); return; }
+  const typed = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) && event.target !== at("query"); // closed, it may keep the focus for a moment
+  if (typed) { if (event.key === "Escape") event.target.blur(); return; }
   const one = content.suspects[current];
   const act = {
     Enter: () => one && relabel(one.likely), k: () => decide("keep", ""), d: () => decide("drop", ""), " ": () => move(1),
