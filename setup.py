@@ -53,7 +53,7 @@ pictures = Extension(
 
 def _is_gcc(command: str) -> bool:
     words = [command, "--version"]
-    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout  # noqa: S603  # the compiler
+    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout  # noqa: S603 - the compiler
     return "Free Software Foundation" in said
 
 

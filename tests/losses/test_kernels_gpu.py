@@ -57,6 +57,9 @@ TEXTS = [
     "5*nfl + 5*nnfl",
     "agce(a=6, q=1.5) + gce",
     "ece(m=10) + mae",
+    "phuber + vce",
+    "taylor-ce + piecewise-zero(c=0.1)",
+    "piecewise-zero(c=0)",
     "fl",
     "aul",
 ]

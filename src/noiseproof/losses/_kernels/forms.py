@@ -230,7 +230,9 @@ def phuber(row: Row, tau: float, q: float) -> Slopes:
 
 @_form("piecewise-zero")
 def piecewise_zero(row: Row, c: float) -> Slopes:
-    least = math.log(c) if c else -math.inf
+    if not c:
+        return ce(row)
+    least = math.log(c)
     kept = row.l.at_least(least)
     return Slopes(-kept * row.l.larger(least), l=-kept)
 
