@@ -114,14 +114,19 @@ Imports = Annotated[
 ]
 
 
-def accept_imports(app: typer.Typer) -> None:
-    """Give every command of the app, and of the apps in it, the option `--import`, loaded before the command runs."""
+def wrap_commands(app: typer.Typer, wrap: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+    """Replace every command of the app, and of the apps in it, by what `wrap` makes of it."""
     for command in app.registered_commands:
         assert command.callback is not None
-        command.callback = _with_imports(command.callback)
+        command.callback = wrap(command.callback)
     for group in app.registered_groups:
         assert group.typer_instance is not None
-        accept_imports(group.typer_instance)
+        wrap_commands(group.typer_instance, wrap)
+
+
+def accept_imports(app: typer.Typer) -> None:
+    """Give every command of the app, and of the apps in it, the option `--import`, loaded before the command runs."""
+    wrap_commands(app, _with_imports)
 
 
 def _with_imports(command: Callable[..., None]) -> Callable[..., None]:

@@ -15,6 +15,7 @@ import typer
 from typer.models import ArgumentInfo
 
 from noiseproof.cli.lazy_torch import lazy_torch
+from noiseproof.cli.options import wrap_commands
 
 __all__ = ["accept_reading_options", "accounts_shown"]
 
@@ -36,12 +37,7 @@ _OPTIONS: dict[str, tuple[Any, str, str, str]] = {
 
 def accept_reading_options(app: typer.Typer) -> None:
     """Give every command with an argument `data` the options of reading; it gets them as part of that text."""
-    for command in app.registered_commands:
-        assert command.callback is not None
-        command.callback = _with_options(command.callback)
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        accept_reading_options(group.typer_instance)
+    wrap_commands(app, _with_options)
 
 
 def _with_options(command: Callable[..., None]) -> Callable[..., None]:
