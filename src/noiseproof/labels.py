@@ -12,7 +12,16 @@ import torch
 
 from noiseproof.errors import InputError
 
-__all__ = ["CIFAR_N", "Labels", "Matrix", "class_labels", "fingerprint", "realised_transition", "transition_matrix"]
+__all__ = [
+    "CIFAR_N",
+    "REGRESSION",
+    "Labels",
+    "Matrix",
+    "class_labels",
+    "fingerprint",
+    "realised_transition",
+    "transition_matrix",
+]
 
 Labels = npt.NDArray[np.int64]  # (N,), classes 0 .. K-1
 Matrix = npt.NDArray[np.float64]  # (K, K), rows are the clean class
@@ -28,6 +37,11 @@ CIFAR_N: Mapping[str, Mapping[str, str]] = {
     },
     "cifar100": {"noisy": "noisy_label"},
 }
+
+#: Remedy in the refusal of labels that are measured numbers.
+REGRESSION = (
+    "noiseproof does no regression; to find gross errors cut the numbers into classes: pandas.qcut(y, 4, labels=False)"
+)
 
 _ROW_SUM = 1e-4  # people write shares with four digits
 
