@@ -132,12 +132,12 @@ def _models(found: Sequence[Record], folder: Path, which: str) -> str:
 
 def _tuned(runs: Sequence[Run], folder: Path, root: Path | None, device: str) -> Choice:
     """The choice among the methods by held-out given labels, on the labels of the first seed; kept beside the runs."""
-    from noiseproof.experiments import identity
+    from noiseproof.experiments import run_content
     from noiseproof.experiments.single_run import given_labels, protocol
     from noiseproof.selection.tune import tune
 
     spec, (first, recipe) = runs[0].spec, protocol(runs[0])
-    found = identity.load(spec, first, recipe, root)
+    found = run_content.load(spec, first, recipe, root)
     methods = list({run.spec["method"]: protocol(run)[0] for run in runs}.values())
     noisy = given_labels(found, spec["noise"], spec["seed"], root)
     return tune(found, noisy, methods, recipe, seed=spec["seed"], device=device, keep=folder / "tuned")
