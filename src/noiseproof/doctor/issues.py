@@ -16,7 +16,7 @@ from noiseproof import escaping
 from noiseproof.doctor.posterior import refined_transition
 from noiseproof.doctor.probabilities import Labels
 from noiseproof.doctor.probability_checks import checked
-from noiseproof.doctor.verdict import Evidence, Opinion, opinion_of, verdict
+from noiseproof.doctor.ranking_and_rate import Evidence, Opinion, opinion_of, verdict
 
 if TYPE_CHECKING:
     from noiseproof.recipes import Recipe

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noiseproof.doctor.probabilities import LEAST, Labels, Probabilities, blocks, raised, sample_rows, shares
+from noiseproof.doctor.calibration import raised
+from noiseproof.doctor.probabilities import LEAST, Labels, Probabilities, blocks, sample_rows, shares
 
 __all__ = ["posterior", "posterior_blocks", "refined_transition"]
 

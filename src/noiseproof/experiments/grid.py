@@ -25,8 +25,8 @@ from typing import Any
 
 from noiseproof import recipes
 from noiseproof.errors import DataError, DataMissingError, InputError, did_you_mean
-from noiseproof.experiments.execution import describe, recipe_for
-from noiseproof.experiments.identity import Sources
+from noiseproof.experiments.run_content import Sources
+from noiseproof.experiments.single_run import describe, recipe_for
 from noiseproof.experiments.specification import Run
 from noiseproof.models import is_of_library
 from noiseproof.recipes import Recipe

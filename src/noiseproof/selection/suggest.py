@@ -34,10 +34,10 @@ import torch
 from noiseproof import losses, recipes, rng
 from noiseproof.data import Data
 from noiseproof.errors import InputError, in_range
-from noiseproof.labels import transition_matrix
 from noiseproof.recipes import Recipe
 from noiseproof.theory import smallest_a
 from noiseproof.theory.kinds import checked_classes
+from noiseproof.transition_matrix import transition_matrix
 
 __all__ = ["Suggestion", "checked_by_training", "suggest"]
 
