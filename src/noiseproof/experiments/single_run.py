@@ -24,10 +24,10 @@ from noiseproof.recipes import Method, Recipe
 from noiseproof.recipes.schema import check
 
 if TYPE_CHECKING:
-    from noiseproof.data import Data
+    from noiseproof.data import Data, Split
     from noiseproof.train import Outcome, Team
 
-__all__ = ["describe", "execute", "given_labels", "protocol", "recipe_for"]
+__all__ = ["corrupted", "describe", "execute", "given_labels", "protocol", "recipe_for"]
 
 _SMALL = 64  # pixels a side: pictures that are taken as they are, without cutting
 
@@ -121,13 +121,14 @@ def recipe_for(text: str, root: Path | None = None, sources: Sources | None = No
 
 
 def given_labels(found: Data, text: str, seed: int, root: Path | None = None) -> NoisyLabels | None:
-    """Labels that a run trains on instead of those of the data; None: those.
-
-    Noise is put on the true labels where they are known, else on the ones there are.
-    """
+    """Labels that a run trains on instead of those of the data; None: those."""
     if text == "clean":
         return None
-    split = found.train
+    return corrupted(found, found.train, text, seed, root)
+
+
+def corrupted(found: Data, split: Split, text: str | noise.Noise, seed: int, root: Path | None) -> NoisyLabels:
+    """Noise on the labels of a part of the data: on the true ones where they are known, else on the ones there are."""
     return noise.corrupt(
         split.given if split.clean is None else split.clean,
         text,
