@@ -12,7 +12,7 @@ import torch
 
 from noiseproof.errors import InputError
 
-__all__ = ["CIFAR_N", "Labels", "class_labels", "fingerprint"]
+__all__ = ["CIFAR_N", "REGRESSION", "Labels", "class_labels", "fingerprint"]
 
 Labels = npt.NDArray[np.int64]  # (N,), classes 0 .. K-1
 
@@ -27,6 +27,11 @@ CIFAR_N: Mapping[str, Mapping[str, str]] = {
     },
     "cifar100": {"noisy": "noisy_label"},
 }
+
+#: Remedy in the refusal of labels that are measured numbers.
+REGRESSION = (
+    "noiseproof does no regression; to find gross errors cut the numbers into classes: pandas.qcut(y, 4, labels=False)"
+)
 
 
 def class_labels(labels: Any, num_classes: int) -> Labels:

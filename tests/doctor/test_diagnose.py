@@ -133,6 +133,16 @@ def test_a_single_class_is_refused():
         diagnose(np.zeros((4, 2)), ["a"] * 4)
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(np.linspace(0.1, 9.9, 60), "no regression; .* pandas.qcut"), (np.eye(2)[[0, 1] * 30], r"judge y\[:, j\]")],
+    ids=["measured numbers", "several labels a sample"],
+)
+def test_labels_that_are_no_classes_are_refused_with_what_to_do(labels, said):
+    with pytest.raises(InputError, match=said):
+        diagnose(np.zeros((60, 2)), labels)
+
+
 def test_the_command_prints_writes_and_refuses(tmp_path):
     from noiseproof.cli.diagnose import diagnose as command
 
