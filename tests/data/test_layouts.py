@@ -301,3 +301,24 @@ def test_the_columns_of_excel_stand_below_a_title_on_the_sheet_with_the_table(tm
     found = data.load(tmp_path / "x.xlsx")
     assert labels_of(found) == CLASSES
     assert {item.what for item in found.reading.skipped} == {"Sheet", "row 1"}
+
+
+def test_the_columns_of_excel_stand_below_merged_names_of_groups(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    sheet = (book := openpyxl.Workbook()).active
+    for row in (
+        ["Report of the year"],
+        [],
+        ["Size", None, "Verdict", None],
+        ["w", "h", "label", "by"],
+        *([float(a), float(b), label, "ann"] for label, (a, b) in zip(CLASSES, NUMBERS, strict=True)),
+    ):
+        sheet.append(row)
+    for cells in ("A1:D1", "A3:B3", "C3:D3"):
+        sheet.merge_cells(cells)
+    memory = io.BytesIO()
+    book.save(memory)
+    (tmp_path / "x.xlsx").write_bytes(memory.getvalue())
+    found = data.load(tmp_path / "x.xlsx", drop=("by",))
+    assert labels_of(found) == CLASSES
+    assert found.everything().origin.rows[0] == 5

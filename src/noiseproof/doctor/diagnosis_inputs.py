@@ -18,7 +18,7 @@ from noiseproof.data.readers.frames import table_of_frame
 from noiseproof.data.readers.python_objects import check_order, holds_labels
 from noiseproof.data.readers.role_assignment import assign
 from noiseproof.data.readers.table import Column
-from noiseproof.doctor.label_vectors import labels_of
+from noiseproof.doctor.label_encoding import labels_of
 from noiseproof.errors import InputError, NoiseproofError
 
 __all__ = ["samples_of", "vectors_of"]

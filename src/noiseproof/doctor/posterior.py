@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from noiseproof.doctor.probabilities import LEAST, Labels, Probabilities, blocks, raised, sample_rows, shares
+from noiseproof.doctor.calibration import raised
+from noiseproof.doctor.probabilities import LEAST, Labels, Probabilities, blocks, sample_rows, shares
 
 __all__ = ["posterior", "posterior_blocks", "refined_transition"]
 

@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -21,7 +20,7 @@ from sklearn.utils.validation import (
 
 from noiseproof.errors import InputError, one_of
 from noiseproof.integrations._estimators import labels_of, probabilities_of, takes_codes, weights_name
-from noiseproof.integrations._rows import refuse_gaps
+from noiseproof.integrations._rows import refuse_gaps, refuse_numbers
 
 __all__ = ["WAYS", "CleanedClassifier"]
 
@@ -131,7 +130,7 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             if hasattr(X, "columns"):
                 self.feature_names_in_ = np.asarray(X.columns, dtype=object)
                 self.n_features_in_ = len(X.columns)
-        check_classification_targets(labels)
+        refuse_numbers(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"Classifier can't train when only one class is present: {self.classes_[0]!r}")

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from noiseproof.errors import InputError, MachineError
+from noiseproof.humanize import byte_text
+from noiseproof.storage.bounded_read import NotReadable, listing, read
 from noiseproof.storage.process import Process, this_process
-from noiseproof.storage.sizes import byte_text
-from noiseproof.storage.small_files import NotReadable, listing, read
 
 __all__ = [
     "DurabilityUncertain",

@@ -12,17 +12,10 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import rankdata
 
+from noiseproof.doctor.calibration import best_exponent
 from noiseproof.doctor.confident_joint import confident_joint
 from noiseproof.doctor.posterior import posterior_blocks
-from noiseproof.doctor.probabilities import (
-    Labels,
-    best_exponent,
-    blocks,
-    given_column,
-    order_by,
-    row_maxima,
-    row_sums,
-)
+from noiseproof.doctor.probabilities import Labels, blocks, given_column, order_by, row_maxima, row_sums
 from noiseproof.doctor.sure_regions import Direction, SureRegions, anchored_transition, direction_of, sure_regions
 
 __all__ = ["Evidence", "Opinion", "Verdict", "opinion_of", "verdict"]
