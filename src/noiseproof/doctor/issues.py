@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from noiseproof import escaping
 from noiseproof.doctor.posterior import refined_transition
@@ -273,10 +274,11 @@ def find_label_issues(given: Any, pred_probs: Any) -> LabelIssues:
         >>> len(found), round(found.rate, 2), sorted(found.ranking[:10].tolist()) == list(range(40, 50))
         (10, 0.1, True)
     """
-    labels, p = checked(given, pred_probs)
-    evidence = Evidence.of(p, labels)
-    opinion = opinion_of(p, labels, evidence.transition)
-    refined = refined_transition(p, labels, evidence.transition, opinion.exponent)
+    with threadpool_limits(1):  # blocks are too small to be shared out
+        labels, p = checked(given, pred_probs)
+        evidence = Evidence.of(p, labels)
+        opinion = opinion_of(p, labels, evidence.transition)
+        refined = refined_transition(p, labels, evidence.transition, opinion.exponent)
     return issues_from(labels, evidence, replace(opinion, transition=refined))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from noiseproof import rng
 
@@ -19,6 +20,8 @@ __all__ = [
     "clipped",
     "given_column",
     "order_by",
+    "row_maxima",
+    "row_sums",
     "sample_rows",
     "shares",
 ]
@@ -33,11 +36,34 @@ _SAMPLE, _ROWS = 1 << 18, 20_000  # entries and rows that a fit of few numbers l
 
 
 def blocks(p: npt.NDArray[Any]) -> Iterator[tuple[slice, Probabilities]]:
-    """Consecutive rows of `p` as float32, with their place."""
-    step = max(1, _BLOCK // p.shape[1])
-    for start in range(0, len(p), step):
-        rows = slice(start, min(start + step, len(p)))
-        yield rows, np.asarray(p[rows], dtype=np.float32)
+    """Consecutive rows of `p` as float32, with their place.
+
+    All blocks share one buffer, which may be written to: a block is gone when the next one comes.
+    """
+    samples, classes = p.shape
+    step = min(max(1, _BLOCK // classes), samples)
+    buffer = np.empty((step, classes), np.float32)
+    halves = np.empty((step, classes), np.float16) if p.dtype == np.float16 else None
+    for start in range(0, samples, step):
+        rows = slice(start, min(start + step, samples))
+        part = buffer[: rows.stop - start]
+        if halves is None:
+            part[:] = p[rows]
+        else:  # torch converts float16 several times faster than numpy, from memory that may be written to
+            half = halves[: len(part)]
+            half[:] = p[rows]
+            torch.from_numpy(part).copy_(torch.from_numpy(half))
+        yield rows, part
+
+
+def row_sums(part: Probabilities) -> npt.NDArray[np.float32]:
+    """Sums of the rows of a block, (N,)."""
+    return np.asarray(torch.from_numpy(part).sum(1))
+
+
+def row_maxima(part: Probabilities) -> npt.NDArray[np.float32]:
+    """Largest entries of the rows of a block, (N,)."""
+    return np.asarray(torch.from_numpy(part).amax(1))
 
 
 def clipped(p: npt.NDArray[Any]) -> Probabilities:
@@ -71,7 +97,10 @@ def order_by(key: npt.NDArray[Any], then: npt.NDArray[Any]) -> Labels:
 def sample_rows(count: int, classes: int) -> Labels:
     """Rows that stand for all where one number is fitted: all of them, or a fixed random choice of many."""
     enough = max(1_000, min(_ROWS, _SAMPLE // classes))
-    return np.arange(count) if count <= enough else np.sort(rng.permutation(count, 0, "diagnose")[:enough])
+    if count <= enough:
+        return np.arange(count)
+    words = rng.random_uint64(count, 0, "diagnose")
+    return np.flatnonzero(words < np.partition(words, enough)[enough])
 
 
 def shares(counts: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:

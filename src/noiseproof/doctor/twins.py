@@ -85,7 +85,7 @@ def twin_vectors(train: Split, test: Split | None = None) -> npt.NDArray[np.floa
     whole = train if test is None else joined(train, test)
     if len(whole) > _MOST:
         return None
-    vectors = vectors_of(whole.inputs)
+    vectors = vectors_of(whole.inputs, directions=500)  # fewer would bring texts together that merely resemble
     scale = vectors.std(0)
     return np.asarray((vectors - vectors.mean(0)) / np.where(scale > 0, scale, 1), np.float32)
 

@@ -27,7 +27,6 @@ __all__ = ["WAYS", "CleanedClassifier"]
 WAYS = ("none", "drop", "relabel", "weight")  # of using what the doctor found; ties go to the earlier one
 _FOLDS = 3  # over which `how="auto"` chooses
 _FEWEST = 20  # samples below which nothing is judged
-_WRONG = 0.5  # probability of being wrong above which a label is dropped or exchanged
 
 Indices = npt.NDArray[np.int64]
 
@@ -36,8 +35,9 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
     """Any classifier, fitted on cleaned labels: LightGBM, XGBoost, CatBoost, scikit-learn, skorch, a pipeline.
 
     The doctor's judges, cross-validated on the training samples alone, say how probably each given label is wrong. Then
-    the classifier is fitted without the suspects (`drop`), with the labels that the judges find likelier (`relabel`),
-    or with each sample weighted by the probability that its label is right (`weight`).
+    the classifier is fitted without the labels that they flag (`drop`), with the labels that they find likelier
+    (`relabel`), or with each sample weighted by the probability that its label is right (`weight`). Where the judges
+    know too little to flag any, the worst labels count as flagged, as many as seem wrong.
 
     Args:
         estimator: the classifier; it is copied, never changed. None: LogisticRegression. Those of XGBoost and skorch,
@@ -174,7 +174,7 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         labels, keep, trust = codes[rows], np.ones(len(rows), bool), np.ones(len(rows))
         if issues is not None and how != "none":
             wrong, likely = np.asarray(issues.score), np.asarray(issues.likely)
-            suspect = wrong > _WRONG
+            suspect = _suspects(issues)
             for code in np.setdiff1d(labels, labels[~suspect]):  # no class disappears: its most trusted sample stays
                 own = np.flatnonzero(labels == code)
                 suspect[own[wrong[own].argmin()]] = False
@@ -228,6 +228,14 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         tags.input_tags.sparse = base.input_tags.sparse
         tags.input_tags.allow_nan = base.input_tags.allow_nan
         return tags
+
+
+def _suspects(issues: Any) -> npt.NDArray[np.bool_]:
+    """Flags of the labels to drop or to exchange."""
+    flagged = np.array(issues.is_issue)
+    if not issues.informed:
+        flagged[issues.ranking[: round(issues.rate * len(flagged))]] = True
+    return flagged
 
 
 def _is_plain(X: Any) -> bool:
