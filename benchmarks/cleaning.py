@@ -40,7 +40,7 @@ def table(name: str) -> Split:
     from noisy_tables import setting
 
     made = setting(name)
-    return split_of(made.vectors, made.given, made.clean)
+    return split_of(made.inputs, made.given, made.clean)
 
 
 def pictures(folder: Path, count: int) -> Split:

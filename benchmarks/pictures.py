@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from noiseproof import data, suggest
-from noiseproof.experiments.execution import given_labels
+from noiseproof.experiments.single_run import given_labels
 
 OUT = Path(__file__).with_suffix(".json")
 COUNT = 10_000

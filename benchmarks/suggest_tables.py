@@ -31,12 +31,12 @@ SETTINGS = [f"{name}-{kinds.split()[0]}" for name, kinds in NOISE_OF.items()]  #
 def measure(name: str, seed: int = 1) -> dict[str, object]:
     found = setting(name, seed)
     stay, held = stratified(torch.from_numpy(found.clean))
-    vectors, given = found.vectors[stay], found.given[stay]
+    vectors, given = found.inputs[stay], found.given[stay]
     started = time.process_time()
     suggestion = noiseproof.diagnose(vectors, given).with_checked_suggestion().issues.suggestion
     seconds = time.process_time() - started
     recipe = recipes.load("digits")
-    inputs = torch.from_numpy(np.asarray(features.vectors(torch.from_numpy(found.vectors)), dtype=np.float32))
+    inputs = torch.from_numpy(np.asarray(features.vectors(torch.from_numpy(found.inputs)), dtype=np.float32))
     names = tuple(map(str, range(found.classes)))
     labels, clean = torch.from_numpy(found.given), torch.from_numpy(found.clean)
     data = Data(name, Split(inputs[stay], labels[stay], None, names), Split(inputs[held], clean[held], None, names), "")

@@ -1,4 +1,4 @@
-"""Label vectors and transition matrices: checked once at the door, then plain arrays."""
+"""Label vectors: checked once at the door, then plain arrays."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import torch
 
 from noiseproof.errors import InputError
 
-__all__ = ["CIFAR_N", "Labels", "Matrix", "class_labels", "fingerprint", "realised_transition", "transition_matrix"]
+__all__ = ["CIFAR_N", "REGRESSION", "Labels", "class_labels", "fingerprint"]
 
 Labels = npt.NDArray[np.int64]  # (N,), classes 0 .. K-1
-Matrix = npt.NDArray[np.float64]  # (K, K), rows are the clean class
 
 #: CIFAR-N: for each data set, the short name of each set of people's labels and its key in the published file.
 CIFAR_N: Mapping[str, Mapping[str, str]] = {
@@ -29,7 +28,10 @@ CIFAR_N: Mapping[str, Mapping[str, str]] = {
     "cifar100": {"noisy": "noisy_label"},
 }
 
-_ROW_SUM = 1e-4  # people write shares with four digits
+#: Remedy in the refusal of labels that are measured numbers.
+REGRESSION = (
+    "noiseproof does no regression; to find gross errors cut the numbers into classes: pandas.qcut(y, 4, labels=False)"
+)
 
 
 def class_labels(labels: Any, num_classes: int) -> Labels:
@@ -83,66 +85,6 @@ def _rows(found: npt.NDArray[Any], wrong: npt.NDArray[np.intp]) -> str:
     first = wrong[:3]
     shown = ", ".join(f"{value!r} in row {row}" for value, row in zip(found[first].tolist(), first, strict=True))
     return shown + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
-
-
-# Transition matrices
-
-
-def transition_matrix(values: object, *, normalise: bool = True) -> Matrix:
-    """A transition matrix as float64, T[i, j] = P(given j | clean i).
-
-    Args:
-        values: (K, K) numbers as nested lists, a numpy array or a torch tensor.
-        normalise: divide each row by its sum; otherwise the numbers come back as they are.
-
-    Raises:
-        InputError: not square, not finite, negative, or a row whose sum differs from 1 by more than 1e-4.
-
-    Example:
-        >>> transition_matrix([[0.9, 0.1], [0.2, 0.9]])
-        Traceback (most recent call last):
-        noiseproof.errors.InputError: every row of a transition matrix must sum to 1, row 1 sums to 1.1
-    """
-    raw = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
-    try:
-        matrix = np.asarray(raw, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"a transition matrix must be numbers, got {type(values).__name__}") from None
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
-        raise InputError(
-            f"a transition matrix must be (K, K), K >= 2, one row and column a class; got shape {matrix.shape}"
-        )
-    wrong = np.flatnonzero(~(np.isfinite(matrix) & (matrix >= 0)).all(1))
-    if len(wrong):
-        raise InputError(
-            "a transition matrix holds probabilities, finite and not negative; "
-            f"row {wrong[0]} has {matrix[wrong[0]].tolist()}"
-        )
-    sums = matrix.sum(1)
-    wrong = np.flatnonzero(abs(sums - 1) > _ROW_SUM)
-    if len(wrong):
-        turned = (
-            " (its columns do: transpose it; cleanlab's matrices are transposed)"
-            if np.allclose(matrix.sum(0), 1, atol=_ROW_SUM)
-            else ""
-        )
-        raise InputError(
-            f"every row of a transition matrix must sum to 1, row {wrong[0]} sums to {sums[wrong[0]]:.9g}{turned}"
-        )
-    return matrix / sums[:, None] if normalise else matrix
-
-
-def realised_transition(clean: Labels, given: Labels, num_classes: int) -> Matrix:
-    """Realised shares, T[i, j] = share of class i that is called j; a class without samples keeps its label.
-
-    Example:
-        >>> realised_transition(np.array([0, 0, 1]), np.array([0, 1, 1]), 3).tolist()
-        [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-    """
-    pairs = np.bincount(clean * num_classes + given, minlength=num_classes**2).reshape(num_classes, num_classes)
-    per_class = pairs.sum(1)
-    shares: Matrix = (pairs + np.diag(per_class == 0)) / np.maximum(per_class, 1)[:, None]
-    return shares
 
 
 def fingerprint(labels: Labels, num_classes: int) -> str:

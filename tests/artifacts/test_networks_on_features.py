@@ -13,7 +13,7 @@ import noiseproof
 from noiseproof import artifacts, data, recipes, train
 from noiseproof.cli.app import app
 from noiseproof.errors import InputError
-from noiseproof.experiments.execution import recipe_for
+from noiseproof.experiments.single_run import recipe_for
 
 WORDS = {"good": "fine lovely great bright", "bad": "awful poor dull grey", "so-so": "plain middling usual average"}
 LABELS = [list(WORDS)[i % 3] for i in range(120)]

@@ -61,3 +61,21 @@ def test_predictions_carry_the_users_own_key(tmp_path):
     assert [(row["patient"], row["row"], row["label"]) for row in found] == [
         ("P010", "2", "a"), ("P011", "3", "b"), ("P012", "4", "a"), ("P013", "5", "b"),
     ]  # fmt: skip
+
+
+def test_new_texts_are_read_by_the_columns_of_training_and_blank_ones_are_skipped(tmp_path):
+    rows = [
+        f"{name},{words} {i},{label}"
+        for i in range(20)
+        for name, words, label in (("ann", "so good", "up"), ("bob", "so bad", "down"))
+    ]
+    (tmp_path / "old.csv").write_text("\n".join(["who,remark,label", *rows]))
+    (tmp_path / "new.csv").write_text("remark,who\ngood,cid\n,dan\nbad,eve\n")
+    read = data.load(str(tmp_path / "old.csv"), text="remark", id="who", label="label")
+    artifacts.save(artifacts.learn(read, only="discriminant", cache=None).model, tmp_path / "model")
+    done = CliRunner().invoke(app, ["predict", str(tmp_path / "model"), str(tmp_path / "new.csv")])
+    assert done.exit_code == 0, done.output
+    assert "row 3: the text is blank" in done.output
+    assert [line.split(",")[:3] for line in done.stdout.splitlines()] == [
+        ["who", "row", "label"], ["cid", "2", "up"], ["eve", "4", "down"],
+    ]  # fmt: skip

@@ -73,7 +73,7 @@ def test_the_sources_say_of_a_recipe_what_it_holds(recipe, monkeypatch):
         (["list", "recipes"], "small-cifar10"),
         (["train", "-h"], "--mode"),
         (["table", "no-such-folder"], "there is no folder"),
-        (["diagnose", "bad.csv"], "no column is the label"),
+        (["diagnose", "bad.csv"], "which column holds the labels"),
         (["compare", "no-such.csv"], "no file or folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

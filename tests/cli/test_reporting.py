@@ -12,7 +12,7 @@ import pytest
 from noiseproof.cli import reporting
 from noiseproof.errors import DataMissingError, InputError, UnknownNameError
 from noiseproof.experiments import records as record_files
-from support.records_factory import make_record
+from support.made_records import make_record
 
 
 def stored(folder: Path, *made: dict[str, object]) -> Path:

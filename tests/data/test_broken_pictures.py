@@ -18,7 +18,7 @@ from PIL import Image
 from conftest import count
 from noiseproof import data
 from noiseproof.cli import main
-from noiseproof.data.io.picture_bytes import looks_whole
+from noiseproof.data.io.broken_pictures import looks_whole
 from noiseproof.data.pipeline.decoding import opened
 from noiseproof.data.readers.table_pictures import look_at
 from noiseproof.errors import DataError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,6 @@ from noiseproof.data import Data, Split
 from noiseproof.doctor import diagnose
 from noiseproof.doctor.judges.base import folds_of
 from noiseproof.errors import InputError
-from noiseproof.features.patches import features
 
 # Cross-fitting
 
@@ -103,23 +101,6 @@ def test_own_data_is_judged_whole_and_in_its_own_order(tmp_path):
     assert 7 in found.issues.ranking[:6]
 
 
-def test_pictures_are_judged_by_features_that_know_no_label(tmp_path):
-    """Of files and of tensors, of any size and of one colour or three; the samples and their order stay."""
-    random = np.random.default_rng(0)
-    for size, channels in (((40, 60), 3), ((70, 50), 3), ((28, 28), 1), ((5, 9), 1)):
-        pixels = random.integers(0, 256, (6, channels, *size)).astype(np.uint8)
-        split = Split(torch.from_numpy(pixels), torch.arange(6) % 2, None, ("a", "b"))
-        found = features(split)
-        assert found.inputs.shape[0] == 6
-        assert found.inputs.dtype == torch.float32
-        assert torch.isfinite(found.inputs).all()
-        assert found.given.equal(split.given)
-        other = features(replace(split, given=1 - split.given))
-        assert other.inputs.equal(found.inputs)
-    numbers = Split(torch.zeros(4, 2), torch.arange(4) % 2, None, ("a", "b"))
-    assert features(numbers) is numbers
-
-
 def test_a_folder_of_pictures_needs_no_recipe_and_no_hour(tmp_path):
     random = np.random.default_rng(0)
     for index in range(60):
@@ -150,6 +131,16 @@ def test_a_class_of_one_sample_is_judged_and_named():
 def test_a_single_class_is_refused():
     with pytest.raises(InputError, match="two classes, found a"):
         diagnose(np.zeros((4, 2)), ["a"] * 4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(np.linspace(0.1, 9.9, 60), "no regression; .* pandas.qcut"), (np.eye(2)[[0, 1] * 30], r"judge y\[:, j\]")],
+    ids=["measured numbers", "several labels a sample"],
+)
+def test_labels_that_are_no_classes_are_refused_with_what_to_do(labels, said):
+    with pytest.raises(InputError, match=said):
+        diagnose(np.zeros((60, 2)), labels)
 
 
 def test_the_command_prints_writes_and_refuses(tmp_path):

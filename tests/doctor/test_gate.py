@@ -190,7 +190,7 @@ def test_noise_among_the_test_labels_is_said_and_clean_ones_are_not_accused(tmp_
     found = noise_of_test_labels(noisy, noiseproof.diagnose(noisy, judge=LogisticRegression()))
     assert found.own
     assert found.interval[0] <= 0.2 <= found.interval[1]
-    assert "test labels are noisy themselves" in str(found)
+    assert "test labels are noisy, too" in str(found)
     clean = load(pairs(tmp_path / "clean.csv", range(0, 60, 7)))
     assert not noise_of_test_labels(clean, noiseproof.diagnose(clean, judge=LogisticRegression()))
 

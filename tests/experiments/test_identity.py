@@ -15,10 +15,10 @@ from PIL import Image
 from noiseproof import data, losses, noise, recipes
 from noiseproof.cli import train_own_data
 from noiseproof.errors import DataError, InputError
-from noiseproof.experiments import grid, identity, records
+from noiseproof.experiments import grid, records, run_content
 from noiseproof.experiments.driver import run_one
-from noiseproof.experiments.execution import describe, execute
-from noiseproof.experiments.identity import code_of
+from noiseproof.experiments.run_content import code_of
+from noiseproof.experiments.single_run import describe, execute
 from noiseproof.experiments.specification import Run
 from noiseproof.train import fit
 
@@ -159,7 +159,7 @@ def test_an_option_that_a_later_version_adds_renames_no_run(monkeypatch):
 def test_a_run_whose_data_change_before_it_is_computed_is_refused(tmp_path):
     run = one(table(tmp_path / "d.csv"))
     table(tmp_path / "d.csv", first=1)
-    identity._last.clear()  # as in a worker
+    run_content._last.clear()  # as in a worker
     with pytest.raises(DataError, match=r"d\.csv has changed since this run was described"):
         execute(run, device="cpu")
 

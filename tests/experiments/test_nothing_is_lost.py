@@ -11,7 +11,7 @@ import pytest
 
 from noiseproof import data, models, noise, recipes
 from noiseproof.errors import DataError
-from noiseproof.experiments import bulk, changes, grid, records
+from noiseproof.experiments import changes, grid, record_arrays, records
 from noiseproof.experiments.driver import pending, run_all, run_one
 from noiseproof.experiments.executors.local import LocalPool
 from noiseproof.experiments.specification import Run
@@ -45,7 +45,7 @@ def test_a_part_that_is_missing_or_changed_is_named(tmp_path):
     record = large(300)
     records.write(tmp_path, record)
     path = records.location(tmp_path, record["run_id"])
-    (name,) = bulk.names(json.loads(path.read_text()))
+    (name,) = record_arrays.names(json.loads(path.read_text()))
     raw = bytearray((path.parent / name).read_bytes())
     raw[-1] ^= 1
     (path.parent / name).write_bytes(raw)

@@ -10,7 +10,7 @@ from noiseproof import data, noise, recipes
 from noiseproof.cli.app import app
 from noiseproof.errors import InputError
 from noiseproof.experiments import Experiment, records
-from noiseproof.experiments.execution import describe, execute
+from noiseproof.experiments.single_run import describe, execute
 from noiseproof.reporting.tables import tables_of
 
 

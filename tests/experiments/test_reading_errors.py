@@ -15,8 +15,8 @@ from test_sweep_driver import Scripted, value
 from noiseproof.errors import MachineError
 from noiseproof.experiments import records
 from noiseproof.experiments.driver import pending, run_all, run_one
-from noiseproof.storage import small_files
-from noiseproof.storage.small_files import NotReadable
+from noiseproof.storage import bounded_read
+from noiseproof.storage.bounded_read import NotReadable
 from noiseproof.train import checkpoint
 from support.made_runs import calling, runs, work
 
@@ -34,7 +34,7 @@ def unreadable(name: str, number: int) -> Iterator[None]:
         return real(path, *args, **named)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(small_files.os, "open", fails)
+        patched.setattr(bounded_read.os, "open", fails)
         yield
 
 

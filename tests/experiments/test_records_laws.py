@@ -18,7 +18,7 @@ from conftest import count
 from noiseproof import escaping
 from noiseproof.errors import DataError
 from noiseproof.experiments import records
-from noiseproof.reporting import render
+from noiseproof.reporting import table_formats
 from noiseproof.reporting.aggregate import aggregate
 from support.made_records import made
 
@@ -154,7 +154,7 @@ def test_a_row_is_the_mean_of_the_finished_runs_of_one_method_and_counts_the_oth
 @LAWS
 @given(seeds_of_two_methods(), st.randoms(use_true_random=False))
 def test_no_number_depends_on_the_order_of_the_records_or_on_failed_runs(some, chance):
-    assert render.render(chance.sample(some, len(some)), "csv") == render.render(some, "csv")
+    assert table_formats.render(chance.sample(some, len(some)), "csv") == table_formats.render(some, "csv")
     means = {row.method: (row.mean, row.std, row.n) for row in aggregate(some)}
     failed = [made(1000 + n, status="failed", method=method, loss=method) for n, method in enumerate(means)]
     assert {row.method: (row.mean, row.std, row.n) for row in aggregate([*some, *failed])} == means
@@ -164,7 +164,7 @@ def test_no_number_depends_on_the_order_of_the_records_or_on_failed_runs(some, c
 @given(st.text(max_size=30) | st.text("=+-@\t\r\n',\"", max_size=5))
 def test_any_name_is_one_field_of_a_csv_and_no_formula(name):
     record = made(method=name.encode("utf-8", "replace").decode(), loss="ce")
-    head, line = csv.reader(io.StringIO(render.render([record], "csv"), newline=""))
+    head, line = csv.reader(io.StringIO(table_formats.render([record], "csv"), newline=""))
     fields = dict(zip(head, line, strict=True))
     name = re.sub(r"\r\n?", "\n", record["run"]["method"])
     assert fields["method"] in (name, f"'{name}")

@@ -8,7 +8,7 @@ import pytest
 
 from noiseproof import recipes
 from noiseproof.experiments.driver import estimate
-from noiseproof.experiments.execution import describe
+from noiseproof.experiments.single_run import describe
 from noiseproof.experiments.time_estimate import seconds_per_epoch
 from support.made_records import made
 

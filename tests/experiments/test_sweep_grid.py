@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT
 from noiseproof import recipes
 from noiseproof.errors import InputError
-from noiseproof.experiments import execution, grid, records
-from noiseproof.experiments.execution import describe
+from noiseproof.experiments import grid, records, single_run
+from noiseproof.experiments.single_run import describe
 from noiseproof.experiments.specification import Run
 from noiseproof.text import parse_call
 
@@ -162,7 +162,7 @@ def test_a_run_carries_its_whole_protocol(tmp_path):
     recipe = recipes.load("cifar10", {"train.epochs": 3, "train.lr": 0.2})
     for text in ("jal-ce", "lt-apl", "2*gce(q=0.3)"):
         run = describe("cifar10", "symmetric(0.4)", text, seed=1, recipe=recipe)
-        method, protocol = execution.protocol(Run(run.text))
+        method, protocol = single_run.protocol(Run(run.text))
         wanted = recipe.method(text, noise="symmetric(rate=0.4)")
         assert method.settings() == wanted.settings()
         assert protocol.settings() == recipe.settings()
@@ -171,5 +171,5 @@ def test_a_run_carries_its_whole_protocol(tmp_path):
 def test_own_data_gets_the_recipe_of_its_kind(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("a,b,label\n" + "".join(f"{i % 7},{i % 5},{'xy'[i % 2]}\n" for i in range(100)))
-    assert execution.recipe_for(str(path)) == "digits"
-    assert execution.recipe_for("cifar100") == "cifar100"
+    assert single_run.recipe_for(str(path)) == "digits"
+    assert single_run.recipe_for("cifar100") == "cifar100"

@@ -9,7 +9,7 @@ import pytest
 from noiseproof.cli import main
 from noiseproof.errors import InputError
 from noiseproof.experiments import grid, records, tuned_track
-from noiseproof.experiments.execution import execute
+from noiseproof.experiments.single_run import execute
 from noiseproof.reporting import leaderboard
 from noiseproof.train.initial import HELD_OUT
 

@@ -18,8 +18,8 @@ from conftest import ROOT
 from noiseproof import data, noise, recipes
 from noiseproof.experiments import grid, records
 from noiseproof.experiments.driver import run_one
-from noiseproof.experiments.execution import execute, protocol
-from noiseproof.reporting import render
+from noiseproof.experiments.single_run import execute, protocol
+from noiseproof.reporting import table_formats
 from noiseproof.train import checkpoint, fit
 
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -72,7 +72,7 @@ def leave(folder: Path) -> None:
     for rest in (folder / "results").rglob("locks"):
         shutil.rmtree(rest)
     found = records.read_folder(folder / "results").records
-    (folder / "table.md").write_text(render.render(found, "md"))
+    (folder / "table.md").write_text(table_formats.render(found, "md"))
     (folder / "runs.json").write_text(json.dumps({run.run_id: run.told for run in runs}, indent=1, sort_keys=True))
 
     def stop(epoch: int, row: object) -> None:
@@ -103,7 +103,7 @@ def test_every_record_is_read_and_gives_the_same_table(folder):
     reading = records.read_folder(folder / "results")
     assert reading.damaged == ()
     assert {record["run_id"] for record in reading.records} == json.loads((folder / "runs.json").read_text()).keys()
-    assert render.render(reading.records, "md") == (folder / "table.md").read_text()
+    assert table_formats.render(reading.records, "md") == (folder / "table.md").read_text()
     short = records.read_folder(folder / "results", whole=False)
     assert len(short.records) == len(reading.records)
 

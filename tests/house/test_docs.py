@@ -136,11 +136,15 @@ def test_the_names_in_the_pages_links_exist():
 
 @pytest.mark.parametrize(
     ("script", "arguments", "at_least"),
-    [("segmentation.py", ["--epochs", "2", "--loss", "ce"], 0), ("with_lightning.py", [], 75)],
+    [
+        ("segmentation.py", ["--epochs", "2", "--loss", "ce"], 0),
+        ("with_lightning.py", [], 75),
+        ("language_model.py", ["--steps", "20"], 0),
+    ],
 )
 def test_the_examples_run_and_say_their_accuracy(script, arguments, at_least, monkeypatch, capsys):
-    if script == "with_lightning.py":
-        pytest.importorskip("lightning", reason="the example needs lightning")
+    for library in {"with_lightning.py": ["lightning"], "language_model.py": ["transformers"]}.get(script, []):
+        pytest.importorskip(library, reason=f"the example needs {library}")
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's own advice

@@ -165,7 +165,8 @@ BANS: dict[str, Callable[[Use], bool]] = {
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("storage/files.py", "writes files"): "it is the file layer",
     ("storage/row_file.py", "writes files"): "a cache that is filled row by row, each with its checksum",
-    ("storage/files.py", "removes files"): "it is the file layer: temporary files",
+    ("storage/files.py", "removes files"): "it is the file layer",
+    ("storage/temporaries.py", "removes files"): "it is the file layer: temporary files of dead writers",
     ("models/transformers_networks.py", "trusts what it loads"): "says trust_remote_code=False, and safetensors alone",
     ("experiments/driver.py", "removes files"): "the checkpoints of a run that is recorded",
     (

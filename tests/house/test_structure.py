@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "noiseproof"
 
 # From the ground up: a module imports only from its own floor's folder or from floors below.
 FLOORS = [
-    {"errors", "text", "registry", "rng", "labels", "escaping", "storage", "runtime"},
+    {"errors", "text", "registry", "rng", "labels", "transition_matrix", "escaping", "humanize", "storage", "runtime"},
     {"losses", "noise", "data", "models"},
     {"theory", "features", "learners"},
     {"methods"},

@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from noiseproof import learners, noise
 from noiseproof.errors import DataError
-from noiseproof.learners import ensemble_weights, heads, robust
+from noiseproof.learners import ensemble_weights, heads, robust_training
 from noiseproof.learners.discriminant import fit_discriminant
 from noiseproof.learners.noise_model import fit_noise_model, softmax
 from noiseproof.learners.trees import boosting, extra_trees, trees_of_boosting, trees_of_forest
@@ -129,17 +129,17 @@ def test_heads_on_frozen_features_have_the_same_budget_and_say_what_they_chose()
 def test_a_head_is_trained_by_one_thread_and_the_callers_number_is_put_back(monkeypatch):
     """The steps are too small to share: on a busy machine two threads took 30 times as long as one."""
     seen: list[int] = []
-    parse = robust.losses.parse
+    parse = robust_training.losses.parse
 
     def watched(text):
         loss = parse(text)
         return lambda logits, labels: (seen.append(torch.get_num_threads()), loss(logits, labels))[1]
 
-    monkeypatch.setattr(robust.losses, "parse", watched)
+    monkeypatch.setattr(robust_training.losses, "parse", watched)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        robust.robust_head(X, Y, 3, "gce", epochs=1)
+        robust_training.robust_head(X, Y, 3, "gce", epochs=1)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from conftest import seeded
 from noiseproof import losses, methods
-from noiseproof.learners.robust import _EarlyLearning
+from noiseproof.learners.robust_training import _EarlyLearning
 from noiseproof.methods import METHODS, Batch, Outputs, Task
 from noiseproof.methods.additions.averages import EMA, SWA
 from noiseproof.methods.additions.smooth import Smoothed

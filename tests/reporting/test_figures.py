@@ -16,8 +16,8 @@ from PIL import Image
 
 from conftest import count
 from noiseproof.errors import DataMissingError, InputError
-from noiseproof.reporting import figure_style, figures, output_figures
-from support.records_factory import HOSTILE, arrays, make_record
+from noiseproof.reporting import figure_style, figures, histogram_and_tsne
+from support.made_records import HOSTILE, arrays, make_record
 
 METHODS = ["ce", "gce", "nce+rce", "jal-ce"]
 
@@ -40,7 +40,7 @@ def some_records(noises: int = 2, methods: int = 4) -> list[dict[str, object]]:
 DRAWN = {
     "curves": lambda records: figures.draw_curves(records),
     "transition": lambda records: figures.draw_transition(records),
-    "histogram": lambda records: output_figures.draw_histogram(records, arrays),
+    "histogram": lambda records: histogram_and_tsne.draw_histogram(records, arrays),
     "loss": lambda records: figures.draw_loss(sorted({record["run"]["loss"] for record in records})),
 }
 
@@ -147,7 +147,7 @@ def test_the_pull_of_a_loss_is_its_closed_form():
 
 def test_histograms_keep_clean_and_mislabelled_apart_and_each_sums_to_one():
     with figure_style.looks():
-        figure = output_figures.draw_histogram(seeds("ce", 80.0), arrays)
+        figure = histogram_and_tsne.draw_histogram(seeds("ce", 80.0), arrays)
     for axis in figure.axes:
         heights = [sum(patch.get_height() for patch in bars) for bars in axis.containers if len(bars) == 25]
         np.testing.assert_allclose(heights, [1.0, 1.0], rtol=1e-5)
@@ -158,11 +158,11 @@ def test_the_features_of_separate_classes_measure_as_separate():
     clean = np.repeat([0, 1, 2], 30)
     draw = np.random.default_rng(0)
     apart = np.eye(3)[clean] * 100 + draw.normal(size=(90, 3))
-    silhouette, neighbours = output_figures.separation(apart, clean)
+    silhouette, neighbours = histogram_and_tsne.separation(apart, clean)
     assert silhouette > 0.9
     assert neighbours == 1.0
     mixed = draw.normal(size=(90, 3))
-    silhouette, neighbours = output_figures.separation(mixed, clean)
+    silhouette, neighbours = histogram_and_tsne.separation(mixed, clean)
     assert abs(silhouette) < 0.1
     assert neighbours < 0.6
 
@@ -171,13 +171,13 @@ def test_no_sample_votes_for_itself():
     # Two samples of each class, far apart in pairs of different classes: a sample that saw itself would be right.
     features = np.array([[0.0], [0.1], [50.0], [50.1]] * 3) + np.arange(12)[:, None] * 1e-6
     clean = np.array([0, 1, 0, 1] * 3)
-    _, neighbours = output_figures.separation(features, clean)
+    _, neighbours = histogram_and_tsne.separation(features, clean)
     assert neighbours < 1.0
 
 
 def test_tsne_draws_every_sample_and_says_what_the_features_say():
     with figure_style.looks():
-        figure = output_figures.draw_tsne(seeds("ce", 80.0), arrays)
+        figure = histogram_and_tsne.draw_tsne(seeds("ce", 80.0), arrays)
     (axis,) = figure.axes
     points = [one for one in axis.collections if isinstance(one, PathCollection)]
     assert sum(len(one.get_offsets()) for one in points) == 60
@@ -199,7 +199,7 @@ def test_the_same_records_give_the_same_bytes_in_any_order(name, tmp_path):
 
 def test_the_same_outputs_give_the_same_bytes(tmp_path):
     records = seeds("ce", 80.0, 82.0)
-    for write in (output_figures.histogram, output_figures.tsne):
+    for write in (histogram_and_tsne.histogram, histogram_and_tsne.tsne):
         first = [path.read_bytes() for path in write(records, tmp_path / "one", arrays=arrays)]
         assert [path.read_bytes() for path in write(records[::-1], tmp_path / "other", arrays=arrays)] == first
 
@@ -232,9 +232,9 @@ def test_figures_without_anything_to_draw_say_what_is_missing(tmp_path):
     with pytest.raises(InputError, match="none of the records has a transition matrix"):
         figures.transition(failed, tmp_path / "a")
     with pytest.raises(DataMissingError, match="no run kept its outputs"):
-        output_figures.histogram(seeds("ce", 80.0), tmp_path / "a", arrays=lambda record: None)
+        histogram_and_tsne.histogram(seeds("ce", 80.0), tmp_path / "a", arrays=lambda record: None)
     with pytest.raises(InputError, match="17 panels are too many"):
-        output_figures.histogram([make_record(method=f"m{i}") for i in range(17)], tmp_path / "a", arrays=arrays)
+        histogram_and_tsne.histogram([make_record(method=f"m{i}") for i in range(17)], tmp_path / "a", arrays=arrays)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -246,12 +246,14 @@ def test_outputs_are_found_beside_their_record(tmp_path):
     record = make_record()
     place = tmp_path / "runs" / record["run_id"]
     place.mkdir(parents=True)
-    assert output_figures.beside(tmp_path)(record) is None
+    assert histogram_and_tsne.beside(tmp_path)(record) is None
     save_file(arrays(record), place / "outputs.safetensors")
-    np.testing.assert_array_equal(output_figures.beside(tmp_path)(record)["test_clean"], arrays(record)["test_clean"])
+    np.testing.assert_array_equal(
+        histogram_and_tsne.beside(tmp_path)(record)["test_clean"], arrays(record)["test_clean"]
+    )
     (place / "outputs.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(DataError, match="cannot read"):
-        output_figures.beside(tmp_path)(record)
+        histogram_and_tsne.beside(tmp_path)(record)
 
 
 # Every word can be read
@@ -312,8 +314,8 @@ def test_glyphs_that_the_font_lacks_raise_no_warning(tmp_path):
 def test_numbers_of_classes_in_a_tsne_do_not_overlap(count):
     crowded = np.random.default_rng(count).normal(0.5, 0.02, (count, 2))
     crowded[1] = crowded[0]
-    moved = output_figures._apart(crowded, gap=0.09)
+    moved = histogram_and_tsne._apart(crowded, gap=0.09)
     distance = np.hypot(*(moved[:, None] - moved).T)[~np.eye(count, dtype=bool)]
     assert distance.min() > 0.07  # the numbers are 0.06 high
     far = np.array([[0.0, 0.0], [1.0, 1.0]])
-    np.testing.assert_allclose(output_figures._apart(far), far, atol=1e-5)
+    np.testing.assert_allclose(histogram_and_tsne._apart(far), far, atol=1e-5)

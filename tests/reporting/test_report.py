@@ -20,7 +20,7 @@ from conftest import count
 from noiseproof.errors import DataError, InputError
 from noiseproof.reporting import report
 from support.browser import Browser
-from support.records_factory import HOSTILE, arrays, make_record
+from support.made_records import HOSTILE, arrays, make_record
 
 
 def some_records() -> list[dict[str, object]]:

@@ -14,10 +14,10 @@ import pytest
 
 from conftest import count
 from noiseproof.errors import UnknownNameError
-from noiseproof.reporting import render
+from noiseproof.reporting import table_formats
 from noiseproof.reporting.aggregate import aggregate
 from noiseproof.reporting.tables import MISSING, tables_of, top_two
-from support.records_factory import HOSTILE, make_record
+from support.made_records import HOSTILE, make_record
 
 FORMS = ["md", "csv", "html", "latex"]
 
@@ -209,10 +209,10 @@ def test_a_mean_over_the_survivors_of_divergence_wins_nothing():
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_records_give_the_same_text_in_any_order(form):
     records = a_folder()
-    expected = render.render(records, form)
+    expected = table_formats.render(records, form)
     for seed in range(count(5, 100)):
         random.Random(seed).shuffle(records)
-        assert render.render(records, form) == expected
+        assert table_formats.render(records, form) == expected
 
 
 def test_the_columns_rise_in_noise_and_the_rows_follow_the_paper():
@@ -224,12 +224,12 @@ def test_the_columns_rise_in_noise_and_the_rows_follow_the_paper():
 
 def test_an_unknown_format_is_refused_with_what_there_is():
     with pytest.raises(UnknownNameError, match="--format must be one of md, latex, html, csv; got 'pdf'"):
-        render.render([make_record()], "pdf")
+        table_formats.render([make_record()], "pdf")
 
 
 def test_the_csv_reads_back_as_the_rows():
     records = a_folder()
-    read = list(csv.DictReader(io.StringIO(render.render(records, "csv"))))
+    read = list(csv.DictReader(io.StringIO(table_formats.render(records, "csv"))))
     for line, row in zip(read, aggregate(records), strict=True):
         assert (line["data"], line["method"], int(line["n"])) == (row.data, row.method, row.n)
         if row.mean is not None:
@@ -244,7 +244,7 @@ def test_ten_thousand_records_take_seconds():
         for seed in range(50)
     ]
     begun = time.process_time()
-    text = render.render(records, "md")
+    text = table_formats.render(records, "md")
     assert time.process_time() - begun < 5
     assert len(records) == 10_000
     assert text.count("82.45 ± 1.46") == 4 * 50
@@ -284,14 +284,14 @@ def hostile(name: str) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_in_html_a_name_is_text(name):
-    page = Tags(render.render(hostile(name), "html"))
+    page = Tags(table_formats.render(hostile(name), "html"))
     assert page.tags <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "strong", "u", "sup", "p"}
     assert page.attributes == {"scope"}
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_in_markdown_a_name_stays_in_its_cell(name):
-    text = render.render(hostile(name), "md")
+    text = table_formats.render(hostile(name), "md")
     assert "<" not in text
     tables_of = [block for block in text.split("\n\n") if block.startswith("|")]
     for block in tables_of:
@@ -301,7 +301,7 @@ def test_in_markdown_a_name_stays_in_its_cell(name):
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_in_csv_a_name_is_no_formula_and_comes_back(name):
-    text = render.render(hostile(name), "csv")
+    text = table_formats.render(hostile(name), "csv")
     read = list(csv.reader(io.StringIO(text, newline="")))
     assert len({len(line) for line in read}) == 1
     fields = {field for line in read for field in line}
@@ -313,7 +313,7 @@ def test_in_csv_a_name_is_no_formula_and_comes_back(name):
 @pytest.mark.parametrize("form", ["md", "html", "latex"])
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_table_holds_unseen_characters_or_endless_names(form, name):
-    text = render.render(hostile(name), form)
+    text = table_formats.render(hostile(name), form)
     assert all(character == "\n" or character.isprintable() for character in text)
     if form == "md":
         assert max(map(len, text.split("\n"))) < 4000
@@ -324,7 +324,7 @@ def test_the_terminal_gets_text_and_no_control_characters():
 
     for name in HOSTILE:
         out = io.StringIO()
-        Console(file=out, width=200, force_terminal=False).print(render.console(tables_of(hostile(name))))
+        Console(file=out, width=200, force_terminal=False).print(table_formats.console(tables_of(hostile(name))))
         assert "\x1b" not in out.getvalue()
         assert all(character == "\n" or character.isprintable() for character in out.getvalue())
 
@@ -334,7 +334,9 @@ def test_the_terminal_shows_best_in_bold():
 
     out = io.StringIO()
     records = [make_record(method=m, accuracy=a) for m, a in (("ce", 70.0), ("gce", 80.0))]
-    Console(file=out, width=80, force_terminal=True, color_system="standard").print(render.console(tables_of(records)))
+    Console(file=out, width=80, force_terminal=True, color_system="standard").print(
+        table_formats.console(tables_of(records))
+    )
     assert re.search(r"\x1b\[1m *80\.00", out.getvalue())
     assert not re.search(r"\x1b\[1m *70\.00", out.getvalue())
 
@@ -346,7 +348,7 @@ def test_recipes_have_tables_of_their_own():
 
 
 def test_a_latex_table_says_by_itself_what_it_holds_and_has_a_label():
-    made = render.render([make_record(seed=1), make_record(seed=2)], "latex")
+    made = table_formats.render([make_record(seed=1), make_record(seed=2)], "latex")
     assert r"\label{tab:digits}" in made
     caption = made.partition(r"\caption{")[2].partition("\n")[0]
     for said in ("digits", "symmetric(0.4)", "over 2 seeds", "last epoch"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from noiseproof.experiments import records
-from noiseproof.reporting import render
+from noiseproof.reporting import table_formats
 from noiseproof.reporting.aggregate import aggregate
-from support.records_factory import make_record
+from support.made_records import make_record
 
 
 def made(seed: int, accuracy: float, content: dict[str, str], **changed):
@@ -24,7 +24,7 @@ def test_what_differs_in_content_shares_no_mean(key):
     run["settings"] = {**run["settings"], "method": {**run["settings"]["method"], **extra}}
     found = [made(1, 80.0, {key: "a" * 64}, noise=noise, run=run), made(2, 90.0, {key: "b" * 64}, noise=noise, run=run)]
     assert [(row.n, row.mean) for row in aggregate(found)] in ([(1, 80.0), (1, 90.0)], [(1, 90.0), (1, 80.0)])
-    table = render.render(found, "md")
+    table = table_formats.render(found, "md")
     assert "aaaaaaaa" in table
     assert "bbbbbbbb" in table
     same = [made(1, 80.0, {key: "a" * 64}, noise=noise, run=run), made(2, 90.0, {key: "a" * 64}, noise=noise, run=run)]
@@ -43,6 +43,6 @@ def test_versions_and_devices_that_differ_are_said_and_averaged():
     (row,) = aggregate([first, second, third])
     assert row.n == 3
     assert row.computed_with["device"] == ("NVIDIA H200", "cpu")
-    table = render.render([first, second, third], "md")
+    table = table_formats.render([first, second, third], "md")
     assert "Not all runs were computed alike: device NVIDIA H200 and cpu; torch 2.13.0 and 2.14.0." in table
-    assert "computed alike" not in render.render([first], "md")
+    assert "computed alike" not in table_formats.render([first], "md")

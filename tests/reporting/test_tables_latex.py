@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from noiseproof.reporting import render
-from support.records_factory import HOSTILE, make_record
+from noiseproof.reporting import table_formats
+from support.made_records import HOSTILE, make_record
 
 pytestmark = pytest.mark.latex
 
@@ -43,15 +43,15 @@ def test_our_table_compiles(tmp_path):
         for noise in ("clean", "symmetric(rate=0.4)")
         for seed in (1, 2, 3)
     ]
-    compiled(render.render(records, "latex"), tmp_path)
+    compiled(table_formats.render(records, "latex"), tmp_path)
 
 
 def test_the_papers_table_compiles(tmp_path):
     records = [make_record(data="cifar10", recipe="cifar10", noise="clean", method="ce", seed=seed) for seed in (1, 2)]
-    compiled(render.render(records, "latex", beside_paper=True), tmp_path)
+    compiled(table_formats.render(records, "latex", beside_paper=True), tmp_path)
 
 
 def test_hostile_names_compile_and_read_no_file(tmp_path):
     records = [make_record(method=name, noise=name, accuracy=70.0) for name in HOSTILE]
-    log = compiled(render.render(records[:14], "latex") + render.render(records[14:], "latex"), tmp_path)
+    log = compiled(table_formats.render(records[:14], "latex") + table_formats.render(records[14:], "latex"), tmp_path)
     assert "passwd" not in log

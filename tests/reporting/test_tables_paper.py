@@ -11,9 +11,9 @@ import pytest
 
 from conftest import count
 from noiseproof.errors import InputError
-from noiseproof.reporting import paper, render
+from noiseproof.reporting import paper, table_formats
 from noiseproof.reporting.aggregate import aggregate
-from support.records_factory import make_record
+from support.made_records import make_record
 
 CELLS = paper.printed()
 
@@ -200,10 +200,10 @@ def test_a_run_that_left_the_papers_protocol_says_so():
 @pytest.mark.parametrize("form", ["md", "csv", "html", "latex"])
 def test_the_same_records_give_the_same_tables_in_any_order(form):
     records = ours("symmetric(rate=0.4)", "ce", 58.0, 59.0) + ours("clean", "gce", 89.0) + ours("clean", "jal-ce", 91.0)
-    expected = render.render(records, form, beside_paper=True)
+    expected = table_formats.render(records, form, beside_paper=True)
     for seed in range(count(3, 50)):
         random.Random(seed).shuffle(records)
-        assert render.render(records, form, beside_paper=True) == expected
+        assert table_formats.render(records, form, beside_paper=True) == expected
 
 
 def test_below_the_papers_line_stand_ours_and_the_difference():
@@ -217,13 +217,15 @@ def test_below_the_papers_line_stand_ours_and_the_difference():
 
 
 def test_suspect_cells_carry_their_footnote():
-    text = render.render(ours("clean", "gce", 89.0), beside_paper=True)
+    text = table_formats.render(ours("clean", "gce", 89.0), beside_paper=True)
     assert "the paper prints the same mean and deviation as for clean labels" in text
     assert "the paper's deviation is too small to be believed" in text
 
 
 def test_the_csv_has_the_papers_numbers_in_columns():
-    text = render.render([*ours("symmetric(rate=0.4)", "ce", 57.0, 58.0), make_record()], "csv", beside_paper=True)
+    text = table_formats.render(
+        [*ours("symmetric(rate=0.4)", "ce", 57.0, 58.0), make_record()], "csv", beside_paper=True
+    )
     first, second = csv.DictReader(io.StringIO(text))
     assert [first[key] for key in ("paper_table", "paper_mean", "paper_std", "difference", "inside")] == [
         "3",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from noiseproof.errors import DataError, DataMissingError, MachineError
-from noiseproof.storage import files, small_files
+from noiseproof.storage import bounded_read, files
 from noiseproof.storage.files import DurabilityUncertain, NotCommitted, NotReadable
 from noiseproof.storage.process import this_process
 from support.folder_contents import contents
@@ -317,8 +317,8 @@ def test_what_cannot_be_read_now_is_neither_missing_nor_damaged(number, tmp_path
     def fails(*args, **kwargs):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(small_files.os, "open", fails)
-    monkeypatch.setattr(small_files.os, "scandir", fails)
+    monkeypatch.setattr(bounded_read.os, "open", fails)
+    monkeypatch.setattr(bounded_read.os, "scandir", fails)
     for act in (partial(files.read, tmp_path / "x", at_most=9), partial(files.listing, tmp_path)):
         with pytest.raises(NotReadable, match=os.strerror(number)) as refusal:
             act()

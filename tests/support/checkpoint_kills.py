@@ -24,7 +24,7 @@ import torch
 from noiseproof import data, noise, recipes
 from noiseproof.storage import files
 from noiseproof.train import Training, checkpoint, fit
-from support.deadly import DeadlyOs
+from support.deadly_os import DeadlyOs
 
 torch.set_num_threads(1)
 EPOCHS = 12

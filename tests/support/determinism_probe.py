@@ -18,7 +18,7 @@ from noiseproof import data, noise, recipes, rng
 from noiseproof.data import Data, Split
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.data.pipeline.crops_and_flips import Augment
-from noiseproof.experiments.execution import describe
+from noiseproof.experiments.single_run import describe
 from noiseproof.train import fit
 from noiseproof.train.initial import network_for
 

@@ -17,7 +17,7 @@ from noiseproof.experiments.driver import Callback, run_all
 from noiseproof.experiments.executors.local import LocalPool
 from noiseproof.experiments.executors.ray import RayPool
 from noiseproof.storage import files
-from support.deadly import DeadlyOs
+from support.deadly_os import DeadlyOs
 from support.made_runs import gated, runs
 
 

@@ -21,7 +21,7 @@ from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.train import Training, fit, fit_together
 from noiseproof.train.health import gradients, health
 from noiseproof.train.initial import HELD_OUT, network_for
-from noiseproof.train.step import lr_at
+from noiseproof.train.optimiser import lr_at
 from support.made_pictures import images
 
 QUICK = {"train.epochs": 3}

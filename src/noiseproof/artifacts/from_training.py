@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from noiseproof.artifacts.architectures import Architecture, OnFeatures, OnNetwork, OnTokens
 from noiseproof.artifacts.model import Model
+from noiseproof.artifacts.new_items import columns_of
 from noiseproof.data.dataset import Data, Texts
 from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.errors import InputError
@@ -61,6 +62,7 @@ def of_outcome(outcome: Outcome, data: Data, recipe: Recipe, *, about: dict[str,
         "data": data.name,
         "fingerprint": data.fingerprint,
         "samples": len(data.train),
+        "columns": columns_of(data),
         "accuracy": {"percent": round(outcome.accuracy, 2), "samples": len(data.test), "against": against},
         **(about or {}),
     }

@@ -14,6 +14,7 @@ from torch import Tensor
 from noiseproof import features, learners
 from noiseproof.artifacts.architectures import OnFeatures
 from noiseproof.artifacts.model import Model
+from noiseproof.artifacts.new_items import columns_of
 from noiseproof.data.dataset import Data, Split, samples
 from noiseproof.errors import InputError
 from noiseproof.features import Columns, Extractor, FeatureCache, FrozenNetwork
@@ -114,6 +115,7 @@ def learn(
         "data": data.name,
         "fingerprint": data.fingerprint,
         "samples": len(labels),
+        "columns": columns_of(data),
         "estimated_rate": round(choice.noise.rate, 4),
         "estimated_transition": choice.noise.transition.round(4).tolist() if data.num_classes <= 100 else None,
         "accuracy": None

@@ -53,6 +53,12 @@ class Model:
         return frozenset(getattr(getattr(self.architecture, "extractor", None), "levels", ()))
 
     @property
+    def columns(self) -> dict[str, str]:
+        """Columns of the training table by role: `id`, and `text` or `path`; empty for other data."""
+        found = self.about.get("columns")
+        return {str(role): str(name) for role, name in found.items()} if isinstance(found, dict) else {}
+
+    @property
     def module(self) -> nn.Module:
         """Plain module to logits (N, K): from raw pixels (N, 3, H, W) of any size, coded rows, or weighted terms."""
         return self.architecture.module()

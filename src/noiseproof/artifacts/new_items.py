@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noiseproof.data.dataset import Inputs, Origin, Texts, is_frame
+from noiseproof.data.dataset import Data, Inputs, Origin, Texts, is_frame
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.feature_columns import features
 from noiseproof.data.readers.folders import is_text_file, read_texts
@@ -21,7 +22,7 @@ from noiseproof.data.readers.table_files import ENDINGS, is_table, read_table
 from noiseproof.data.readers.table_pictures import Pictures
 from noiseproof.errors import DataError, DataMissingError, InputError
 
-__all__ = ["Items", "as_inputs", "read_items"]
+__all__ = ["Items", "as_inputs", "columns_of", "read_items"]
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path", "picture", "img")
 _TEXT_COLUMNS = ("text", "sentence", "message", "body", "content", "review", "comment")
@@ -42,6 +43,16 @@ class Items:
     origin: Origin
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def columns_of(data: Data) -> dict[str, str]:
+    """Columns of a training table that new tables are read by: `id`, and `text` or `path`; empty for other data."""
+    origin = data.train.origin
+    found = {} if origin is None or not origin.key else {"id": origin.key}
+    columns = () if data.reading is None else data.reading.columns
+    if len(columns) == 1 and isinstance(data.train.inputs, tuple):
+        found["text" if isinstance(data.train.inputs, Texts) else "path"] = columns[0]
+    return found
 
 
 def as_inputs(X: Any, kind: str) -> Inputs:
@@ -115,6 +126,7 @@ def read_items(
     *,
     categories: frozenset[str] = frozenset(),
     options: ReadingOptions | None = None,
+    trained: Mapping[str, str] | None = None,
 ) -> Items:
     """Read items without labels.
 
@@ -125,6 +137,7 @@ def read_items(
         columns: of training, for a table.
         categories: those of them that hold categories.
         options: of reading; a column that they name as label or drop is left out.
+        trained: `columns_of` the training data, for what the options do not name.
 
     Raises:
         DataMissingError, DataError: there is no such file, or it cannot be read.
@@ -150,6 +163,13 @@ def read_items(
     if not is_table(source):
         raise InputError(f"{source}: cannot be read; give a folder, a picture or a table ({', '.join(ENDINGS)})")
     table = read_table(source, options)
+    usual = {role: name for role, name in (trained or {}).items() if name in table.names}
+    options = replace(
+        options,
+        id=options.id or usual.get("id"),
+        text=options.text or usual.get("text"),
+        path=options.path or usual.get("path"),
+    )
     inputs = {*columns, *options.columns(), *_TEXT_COLUMNS}
     if options.id is None and (kind == "text" or not inputs.isdisjoint(table.names)):
         options = replace(options, id=key_of([column for column in table if column.name not in inputs]))
@@ -166,8 +186,15 @@ def read_items(
         )
         return Items(paths, replace(origin, paths=named))
     if kind == "text":
-        return Items(Texts(_column(table, options.text, _TEXT_COLUMNS, "--text").texts), origin)
+        return _without_blanks(_column(table, options.text, _TEXT_COLUMNS, "--text").texts, origin)
     return Items(*_rows(table, columns, categories, options, origin))
+
+
+def _without_blanks(texts: Sequence[str], origin: Origin) -> Items:
+    """The texts but for blank ones, which say nothing."""
+    kept = [place for place, text in enumerate(texts) if text.strip()]
+    skipped = [(origin.name(place), "the text is blank") for place, text in enumerate(texts) if not text.strip()]
+    return Items(Texts(texts[place] for place in kept), origin.take(np.array(kept, np.int64)), skipped)
 
 
 def _rows(

@@ -90,14 +90,14 @@ def compare(
         if keep_model is not None:
             typer.echo(_models(found, folder, keep_model), err=as_json)
         if any(record["status"] != "failed" for record in found):
-            from noiseproof.reporting import figures, output_figures, report
+            from noiseproof.reporting import figures, histogram_and_tsne, report
 
             curves, *_ = figures.curves(found, folder / "curves")
             page = report.write(
                 found,
                 folder / "report.html",
                 command=shlex.join(["noiseproof", *sys.argv[1:]]),
-                arrays=output_figures.beside(folder),
+                arrays=histogram_and_tsne.beside(folder),
             )
             typer.echo(f"curves {curves}, report {page}, records {folder}/runs", err=as_json)
     worker_pool.complain(found, summary)
@@ -132,12 +132,12 @@ def _models(found: Sequence[Record], folder: Path, which: str) -> str:
 
 def _tuned(runs: Sequence[Run], folder: Path, root: Path | None, device: str) -> Choice:
     """The choice among the methods by held-out given labels, on the labels of the first seed; kept beside the runs."""
-    from noiseproof.experiments import identity
-    from noiseproof.experiments.execution import given_labels, protocol
+    from noiseproof.experiments import run_content
+    from noiseproof.experiments.single_run import given_labels, protocol
     from noiseproof.selection.tune import tune
 
     spec, (first, recipe) = runs[0].spec, protocol(runs[0])
-    found = identity.load(spec, first, recipe, root)
+    found = run_content.load(spec, first, recipe, root)
     methods = list({run.spec["method"]: protocol(run)[0] for run in runs}.values())
     noisy = given_labels(found, spec["noise"], spec["seed"], root)
     return tune(found, noisy, methods, recipe, seed=spec["seed"], device=device, keep=folder / "tuned")
@@ -146,9 +146,9 @@ def _tuned(runs: Sequence[Run], folder: Path, root: Path | None, device: str) ->
 def _show(found: Sequence[Record], chosen: Choice | None) -> None:
     from rich.console import Console
 
-    from noiseproof.reporting import render, tables
+    from noiseproof.reporting import table_formats, tables
 
-    Console().print(render.console(tables.tables_of(found)))
+    Console().print(table_formats.console(tables.tables_of(found)))
     if chosen:
         typer.echo(str(chosen))
 

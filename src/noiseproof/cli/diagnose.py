@@ -59,7 +59,7 @@ def diagnose(
     from noiseproof.doctor.diagnosis import diagnose as examine
     from noiseproof.doctor.noisy_test_labels import noise_of_test_labels
     from noiseproof.doctor.twins import find_twins, twin_vectors, twins_told
-    from noiseproof.experiments.execution import given_labels
+    from noiseproof.experiments.single_run import given_labels
 
     limit = None if max_noise is None else gate.share(max_noise)
     baseline = None if before is None else gate.read_baseline(before)

@@ -50,23 +50,14 @@ def noise(
         if path is not None:
             one_of(f"the ending of {path.name}", path.suffix.lower(), endings)
     from noiseproof import data as datasets
-    from noiseproof.noise import corrupt, parse
+    from noiseproof.experiments.single_run import corrupted
+    from noiseproof.noise import parse
     from noiseproof.reporting import figure_style
 
     parsed = parse(rule)
     found = datasets.load(data, root=data_root)
     split = found.everything()
-    clean = split.given if split.clean is None else split.clean
-    noisy = corrupt(
-        clean,
-        parsed,
-        num_classes=found.num_classes,
-        seed=seed,
-        data=found.name,
-        inputs=split.inputs,
-        root=data_root,
-        published=lambda: datasets.published_labels(found.name, root=data_root),
-    )
+    noisy = corrupted(found, split, parsed, seed, data_root)
     facts = describe(noisy, found.name)
     written = []
     if out is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from noiseproof.cli.terminal import harmless
 from noiseproof.experiments.driver import Callback
-from noiseproof.reporting.humanize import duration
+from noiseproof.humanize import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -44,14 +44,14 @@ def table(
         return
     records = _without_trials(records)
     from noiseproof.reporting import paper as beside
-    from noiseproof.reporting import render, tables
+    from noiseproof.reporting import table_formats, tables
 
     if form is None and sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(render.console(beside.tables_of(records) if paper else tables.tables_of(records)))
+        Console().print(table_formats.console(beside.tables_of(records) if paper else tables.tables_of(records)))
     else:
-        typer.echo(render.render(records, form or "md", beside_paper=paper), nl=False)
+        typer.echo(table_formats.render(records, form or "md", beside_paper=paper), nl=False)
 
 
 def figure(
@@ -76,7 +76,7 @@ def figure(
     noiseproof figure curves results
     noiseproof figure loss 'ce, nce + amse(a=30)' --classes 10 -o pull.png
     """
-    from noiseproof.reporting import figures, output_figures
+    from noiseproof.reporting import figures, histogram_and_tsne
 
     one_of("the figure", what, FIGURES)
     if what == "loss" and not Path(folder).is_dir():
@@ -95,8 +95,8 @@ def figure(
             draw: Callable[[Iterable[Record], Path], list[Path]] = getattr(figures, what)
             made = draw(chosen, target)
         else:
-            made = (output_figures.histogram if what == "histogram" else output_figures.tsne)(
-                chosen, target, arrays=output_figures.beside(place)
+            made = (histogram_and_tsne.histogram if what == "histogram" else histogram_and_tsne.tsne)(
+                chosen, target, arrays=histogram_and_tsne.beside(place)
             )
     for path in made:
         typer.echo(f"wrote {path}")
@@ -115,14 +115,14 @@ def report(
     """
     reading = _read(folder, whole=True)
     records = _records(reading, folder)  # before what loads torch
-    from noiseproof.reporting import output_figures
+    from noiseproof.reporting import histogram_and_tsne
     from noiseproof.reporting import report as page
 
     made = page.write(
         _without_trials(records),
         output or folder / "report.html",
         damaged=reading.damaged,
-        arrays=output_figures.beside(folder),
+        arrays=histogram_and_tsne.beside(folder),
     )
     typer.echo(f"wrote {made}")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import noiseproof
+from noiseproof.storage import toml_files
 from noiseproof.text import Call, Expression, Value, parse_sum, write_sum
 
 __all__ = ["canonical", "names", "recipe"]
@@ -22,17 +22,8 @@ def names() -> list[str]:
 
 def recipe(name: str) -> dict[str, Any]:
     """Values of a recipe over those of the one that it extends, without a check."""
-    values = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    below = recipe(values["extends"]) if "extends" in values else {}
-    return _merged(below, values)
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        inner = merged.get(key)
-        merged[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return merged
+    values = toml_files.read(_FOLDER / f"{name}.toml")
+    return toml_files.overlaid(recipe(values["extends"]), values) if "extends" in values else values
 
 
 def canonical(text: str, known: Mapping[str, Mapping[str, Any]]) -> str:

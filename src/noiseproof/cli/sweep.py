@@ -55,7 +55,7 @@ def sweep(
     from noiseproof.experiments import grid as grids
     from noiseproof.experiments import tuned_track
     from noiseproof.experiments.executors.shard import WHOLE, Shard
-    from noiseproof.experiments.identity import Sources
+    from noiseproof.experiments.run_content import Sources
 
     if ray and not dry_run:
         from noiseproof.experiments.executors.ray import knock
@@ -125,7 +125,7 @@ def _plan(
     """Print the runs that a sweep would compute."""
     from noiseproof.experiments.driver import estimate, pending
     from noiseproof.experiments.tuned_track import cost_of
-    from noiseproof.reporting.humanize import counted, duration
+    from noiseproof.humanize import counted, duration
 
     judged: list[Run] = []
 

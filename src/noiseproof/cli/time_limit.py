@@ -80,16 +80,16 @@ def shortened(
         begun: `time.monotonic()` of the command's start.
         root, device: of the run.
     """
-    from noiseproof.experiments import identity
-    from noiseproof.experiments.execution import protocol
+    from noiseproof.experiments import run_content
+    from noiseproof.experiments.single_run import protocol
     from noiseproof.experiments.time_estimate import seconds_per_epoch
-    from noiseproof.reporting.humanize import duration
+    from noiseproof.humanize import duration
     from noiseproof.train.health import LIMIT
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("--time-limit is for one process; under torchrun set --epochs")
     method, recipe = protocol(run)
-    read = identity.load(run.spec, method, recipe, root)
+    read = run_content.load(run.spec, method, recipe, root)
     count = len(read.train)
     measured = seconds_per_epoch(run, root=root, device=device)
     assert measured is not None, "the data has just been read"

@@ -61,7 +61,7 @@ def train(
     from noiseproof.cli.time_limit import shortened
     from noiseproof.experiments import grid, records
     from noiseproof.experiments.driver import run_one
-    from noiseproof.experiments.execution import refuse_unnameable
+    from noiseproof.experiments.single_run import refuse_unnameable
     from noiseproof.experiments.specification import Run
     from noiseproof.train import Team
 

@@ -92,7 +92,7 @@ def _announced(found: Data, features: str | None, learner: str | None, time_limi
     """Print the default, its time here, and a smaller and a larger choice; give the extractor's text."""
     from noiseproof import features as extractors
     from noiseproof.artifacts.learn import seconds_per_sample
-    from noiseproof.reporting.humanize import duration
+    from noiseproof.humanize import duration
 
     train = found.train
     extractor = extractors.extractor_for(train.inputs, features)
@@ -124,7 +124,7 @@ def _run(
 ) -> Run:
     from noiseproof import noise
     from noiseproof.experiments import records
-    from noiseproof.experiments.identity import Sources
+    from noiseproof.experiments.run_content import Sources
     from noiseproof.experiments.specification import Run
     from noiseproof.recipes.content import features_content
 
@@ -162,7 +162,7 @@ def _learn(
 
     from noiseproof import __version__, artifacts
     from noiseproof.experiments import records
-    from noiseproof.experiments.execution import given_labels, realised
+    from noiseproof.experiments.single_run import given_labels, realised
 
     spec = run.spec
     noisy = given_labels(found, spec["noise"], spec["seed"], data_root)

@@ -55,7 +55,12 @@ def predict(
         label=label, path=path, text=text, id=key, drop=dropped, delimiter=delimiter, encoding=encoding, root=data_root
     )
     found_items = read_items(
-        items, opened.kind, opened.architecture.columns, categories=opened.categories, options=options
+        items,
+        opened.kind,
+        opened.architecture.columns,
+        categories=opened.categories,
+        options=options,
+        trained=opened.columns,
     )
     for note in [*found_items.notes, *opened.notes_on(found_items.inputs)]:
         typer.echo(note, err=True)

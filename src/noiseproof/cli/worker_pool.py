@@ -46,7 +46,7 @@ def local_pool(runs: int, workers: int | None, device: str, stuck_after: float |
     """Processes of this machine that import torch while this one does."""
     from noiseproof.experiments.executors.local import LocalPool
 
-    modules = ("noiseproof.experiments.execution", "noiseproof.train")
+    modules = ("noiseproof.experiments.single_run", "noiseproof.train")
     pool = LocalPool(local_workers(runs, workers, device), gpus=gpus(device), modules=modules, stuck_after=stuck_after)
     pool.warm()
     return pool
@@ -62,7 +62,7 @@ def calls(
 ) -> Callable[[Run], Call]:
     """Calls for the workers: one for each run."""
     from noiseproof.experiments import records
-    from noiseproof.experiments.execution import execute
+    from noiseproof.experiments.single_run import execute
     from noiseproof.runtime.own_parts import Carried
 
     def call(run: Run) -> Call:

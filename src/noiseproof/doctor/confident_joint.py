@@ -34,16 +34,18 @@ def confident_joint(
     own = given_column(p, given)
     thresholds = np.bincount(given, weights=own, minlength=classes) / np.maximum(counts, 1)
     thresholds = np.where(counts > 0, thresholds - 1e-6, np.inf).astype(np.float32)  # as cleanlab allows for rounding
-    pairs = np.zeros(classes**2, np.int64)
+    surely = np.full(len(given), -1)
     for rows, part in blocks(p):
         true = part.argmax(1) if predicted is None else predicted[rows].copy()
         counted = given_column(part, true) >= thresholds[true]
         unsure = np.flatnonzero(~counted)  # the likeliest class is not confident; another one may be
         confident = part[unsure]
-        confident[confident < thresholds] = -1
+        np.copyto(confident, np.float32(-1), where=confident < thresholds)
         true[unsure] = confident.argmax(1)
         counted[unsure] = given_column(confident, true[unsure]) >= 0
-        pairs += np.bincount((given[rows] * classes + true)[counted], minlength=classes**2)
+        surely[rows][counted] = true[counted]
+    counted = surely >= 0
+    pairs = np.bincount(given[counted] * classes + surely[counted], minlength=classes**2)
     table = pairs.reshape(classes, classes)
     empty = table.sum(1) == 0
     table[empty] = np.eye(classes, dtype=table.dtype)[empty]

@@ -18,7 +18,7 @@ from noiseproof.data.readers.frames import table_of_frame
 from noiseproof.data.readers.python_objects import check_order, holds_labels
 from noiseproof.data.readers.role_assignment import assign
 from noiseproof.data.readers.table import Column
-from noiseproof.doctor.label_vectors import labels_of
+from noiseproof.doctor.label_encoding import labels_of
 from noiseproof.errors import InputError, NoiseproofError
 
 __all__ = ["samples_of", "vectors_of"]
@@ -26,7 +26,9 @@ __all__ = ["samples_of", "vectors_of"]
 Vectors = npt.NDArray[np.float32]
 Progress = Callable[[int, int], object]
 _LARGEST = 1e18  # numbers beyond are brought to it: squares of them stay finite in float32
-_DIRECTIONS = 300  # of a sparse matrix
+_COLUMNS = 300  # of a sparse matrix, at most: a wider one becomes its leading singular directions
+_DIRECTIONS = (50, 500)  # of texts, fewest and most
+_SAMPLES = 15  # for each direction: the last directions of few samples are noise
 _CHANNELS = (1, 3, 4)
 
 
@@ -76,13 +78,22 @@ def _columns(data: Data) -> tuple[str, ...]:
     return () if data.reading is None else data.reading.columns
 
 
-def vectors_of(inputs: Any, *, on_progress: Progress | None = None) -> Vectors:
-    """Float32 vectors (N, D) of the inputs of a split, made without any label; numbers stay as they are."""
+def vectors_of(inputs: Any, *, directions: int | None = None, on_progress: Progress | None = None) -> Vectors:
+    """Float32 vectors (N, D) of the inputs of a split, made without any label; numbers stay as they are.
+
+    Args:
+        inputs: of a split.
+        directions: of texts; as many as such a number of texts tells from noise unless given.
+        on_progress: called with (done, total) as pictures are read.
+    """
     if isinstance(inputs, Tensor) and inputs.dim() == 2:
         return _finite(inputs.numpy())
     from noiseproof import features
 
-    return np.asarray(features.vectors(inputs, progress=on_progress), dtype=np.float32)
+    extractor = None
+    if features.kind_of(inputs) == "text":
+        extractor = features.TextVectors(dims=directions or _directions(len(inputs)))
+    return np.asarray(features.vectors(inputs, extractor=extractor, progress=on_progress), dtype=np.float32)
 
 
 def _of_frame(frame: Any, labels: Any, label: str | None) -> tuple[str, Split, tuple[str, ...]]:
@@ -137,7 +148,7 @@ def _roles(frame: Any, labels: list[str], label: str | None) -> tuple[list[Any],
 def _inputs(data: Any) -> Any:
     """Samples as a split holds them."""
     if hasattr(data, "tocsr"):
-        return torch.from_numpy(_directions(data))
+        return torch.from_numpy(_reduced(data))
     if isinstance(data, Tensor):
         data = data.detach().cpu()
         data = (data.float() if data.dtype == torch.bfloat16 else data).numpy()
@@ -180,14 +191,20 @@ def _finite(vectors: Vectors) -> Vectors:
     return np.asarray(filled, dtype=np.float32)
 
 
-def _directions(matrix: Any) -> Vectors:
-    """The leading singular directions of a sparse matrix."""
+def _directions(samples: int) -> int:
+    """Number of singular directions that so many samples tell from noise."""
+    return min(max(samples // _SAMPLES, _DIRECTIONS[0]), _DIRECTIONS[1])
+
+
+def _reduced(matrix: Any) -> Vectors:
+    """A sparse matrix as a dense one: its columns, or where they are many its leading singular directions."""
     from sklearn.decomposition import TruncatedSVD
 
     matrix = matrix.tocsr().astype(np.float32)
-    if min(matrix.shape) <= _DIRECTIONS:
+    if matrix.shape[1] <= _COLUMNS:
         return np.asarray(matrix.toarray(), dtype=np.float32)
-    found = TruncatedSVD(_DIRECTIONS, n_iter=2, random_state=0).fit_transform(matrix)
+    directions = min(_directions(matrix.shape[0]), _COLUMNS, *matrix.shape)
+    found = TruncatedSVD(directions, n_iter=2, random_state=0).fit_transform(matrix)
     return np.asarray(found, dtype=np.float32)
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from noiseproof import escaping
 from noiseproof.doctor.posterior import refined_transition
 from noiseproof.doctor.probabilities import Labels
 from noiseproof.doctor.probability_checks import checked
-from noiseproof.doctor.verdict import Evidence, Opinion, opinion_of, verdict
+from noiseproof.doctor.ranking_and_rate import Evidence, Opinion, opinion_of, verdict
 
 if TYPE_CHECKING:
     from noiseproof.recipes import Recipe
@@ -175,17 +176,16 @@ class LabelIssues:
         if not self.informed:
             return "unknown"
         low, high = (f"{100 * one:.0f}" for one in self.rate_interval)
-        return (
-            f"{100 * self.rate:.0f} % ({low} to {high} %)" if self.is_precise else f"too few to say ({low} to {high} %)"
-        )
+        return f"{100 * self.rate:.0f} % ({low} to {high} %)" if self.is_precise else f"between {low} and {high} %"
 
     def __str__(self) -> str:
         worst = sorted((one for one in self.classes if one.given), key=lambda one: one.margin)[:5]
         lines = [
             f"{len(self)} of {len(self.given)} labels are suspect; estimated noise rate {self.rate_text()}",
-            "hardest classes: "
+            "classes with the most wrong labels: "
             + ", ".join(
-                f"{self._name(c.label)} (keeps {c.kept:.2f}, mostly becomes {self._name(c.rival)}, lead {c.margin:.2f})"
+                f"{self._name(c.label)} ({100 * c.kept:.0f} % keep their label, {100 * (c.kept - c.margin):.0f} % are "
+                f"called {self._name(c.rival)})"
                 for c in worst
             ),
             *(f"warning: {one}" for one in self.warnings),
@@ -274,10 +274,11 @@ def find_label_issues(given: Any, pred_probs: Any) -> LabelIssues:
         >>> len(found), round(found.rate, 2), sorted(found.ranking[:10].tolist()) == list(range(40, 50))
         (10, 0.1, True)
     """
-    labels, p = checked(given, pred_probs)
-    evidence = Evidence.of(p, labels)
-    opinion = opinion_of(p, labels, evidence.transition)
-    refined = refined_transition(p, labels, evidence.transition, opinion.exponent)
+    with threadpool_limits(1):  # blocks are too small to be shared out
+        labels, p = checked(given, pred_probs)
+        evidence = Evidence.of(p, labels)
+        opinion = opinion_of(p, labels, evidence.transition)
+        refined = refined_transition(p, labels, evidence.transition, opinion.exponent)
     return issues_from(labels, evidence, replace(opinion, transition=refined))
 
 

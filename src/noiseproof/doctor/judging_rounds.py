@@ -10,16 +10,17 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from noiseproof.doctor.blend import blend, tempered
+from noiseproof.doctor.calibration import tempered
+from noiseproof.doctor.judge_mixture import blend
 from noiseproof.doctor.judges.base import MANY, Judge, Task, folds_of, one_hot
 from noiseproof.doctor.judges.boosting import Boosting
 from noiseproof.doctor.judges.discriminant import Discriminant
 from noiseproof.doctor.judges.forests import ExtraTrees, RandomForest
 from noiseproof.doctor.judges.kernel_ridge import KernelRidge
-from noiseproof.doctor.judges.linear import LogisticRegression
+from noiseproof.doctor.judges.logistic_regression import LogisticRegression
 from noiseproof.doctor.posterior import posterior, refined_transition
 from noiseproof.doctor.probabilities import Labels, Probabilities
-from noiseproof.doctor.verdict import Evidence, Opinion, opinion_of
+from noiseproof.doctor.ranking_and_rate import Evidence, Opinion, opinion_of
 
 __all__ = ["JudgeProgress", "Judgement", "judge_vectors"]
 

@@ -40,9 +40,10 @@ class HeldOutNoise:
     def __str__(self) -> str:
         low, high = self.interval
         whose = f"the {self.samples:,} test labels" + ("" if self.own else ", held out of these samples,")
+        clean = "; noiseproof clean leaves them as they are" if self.own else ""
         return (
-            f"warning: {whose} are noisy themselves, about {self.rate:.0%} are wrong ({low:.0%} to {high:.0%}); "
-            "accuracy on them is no accuracy on the truth; noiseproof evaluate corrects it, and clean leaves them alone"
+            f"warning: {whose} are noisy, too: about {self.rate:.0%} are wrong ({low:.0%} to {high:.0%}); accuracy "
+            f"measured on them is too low, and noiseproof evaluate corrects it{clean}"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from noiseproof.doctor.probabilities import LEAST, Labels, Probabilities, blocks, raised, sample_rows, shares
+from noiseproof.doctor.calibration import raised
+from noiseproof.doctor.probabilities import LEAST, Labels, Probabilities, blocks, sample_rows, shares
 
 __all__ = ["posterior", "posterior_blocks", "refined_transition"]
 
@@ -22,15 +24,11 @@ def posterior_blocks(
     """Rows proportional to Q_ij ~ q_ij T[j, g_i], q ~ p to the power `exponent`; they do not add up to 1."""
     reached = np.ascontiguousarray(transition.T, dtype=np.float32)
     for rows, part in blocks(p):
-        weights = reached[given[rows]]
-        if exponent == 1:
-            weights *= part
-        else:
-            q = np.maximum(part, LEAST)
-            np.log(q, out=q)
-            q -= q.max(1, keepdims=True)
-            q *= np.float32(exponent)
-            weights *= np.exp(q, out=q)
+        if exponent != 1:
+            q = torch.from_numpy(part).clamp_(min=LEAST).log_()
+            q.sub_(q.amax(1, keepdim=True)).mul_(exponent).exp_()
+        weights = reached.take(given[rows], 0)
+        weights *= part
         yield rows, weights
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+import torch
 
 from noiseproof import rng
 
@@ -16,12 +16,12 @@ __all__ = [
     "LOWEST",
     "Labels",
     "Probabilities",
-    "best_exponent",
     "blocks",
     "clipped",
     "given_column",
     "order_by",
-    "raised",
+    "row_maxima",
+    "row_sums",
     "sample_rows",
     "shares",
 ]
@@ -36,11 +36,34 @@ _SAMPLE, _ROWS = 1 << 18, 20_000  # entries and rows that a fit of few numbers l
 
 
 def blocks(p: npt.NDArray[Any]) -> Iterator[tuple[slice, Probabilities]]:
-    """Consecutive rows of `p` as float32, with their place."""
-    step = max(1, _BLOCK // p.shape[1])
-    for start in range(0, len(p), step):
-        rows = slice(start, min(start + step, len(p)))
-        yield rows, np.asarray(p[rows], dtype=np.float32)
+    """Consecutive rows of `p` as float32, with their place.
+
+    All blocks share one buffer, which may be written to: a block is gone when the next one comes.
+    """
+    samples, classes = p.shape
+    step = min(max(1, _BLOCK // classes), samples)
+    buffer = np.empty((step, classes), np.float32)
+    halves = np.empty((step, classes), np.float16) if p.dtype == np.float16 else None
+    for start in range(0, samples, step):
+        rows = slice(start, min(start + step, samples))
+        part = buffer[: rows.stop - start]
+        if halves is None:
+            part[:] = p[rows]
+        else:  # torch converts float16 several times faster than numpy, from memory that may be written to
+            half = halves[: len(part)]
+            half[:] = p[rows]
+            torch.from_numpy(part).copy_(torch.from_numpy(half))
+        yield rows, part
+
+
+def row_sums(part: Probabilities) -> npt.NDArray[np.float32]:
+    """Sums of the rows of a block, (N,)."""
+    return np.asarray(torch.from_numpy(part).sum(1))
+
+
+def row_maxima(part: Probabilities) -> npt.NDArray[np.float32]:
+    """Largest entries of the rows of a block, (N,)."""
+    return np.asarray(torch.from_numpy(part).amax(1))
 
 
 def clipped(p: npt.NDArray[Any]) -> Probabilities:
@@ -71,44 +94,13 @@ def order_by(key: npt.NDArray[Any], then: npt.NDArray[Any]) -> Labels:
     return np.asarray(order, dtype=np.int64)
 
 
-def raised(log_p: npt.NDArray[np.floating[Any]], exponent: float) -> Probabilities:
-    """Probabilities proportional to p to the power `exponent`, from log p.
-
-    Example:
-        >>> print(raised(np.log([[0.2, 0.8]]), 2).round(3))             # 0.04 and 0.64, over their sum
-        [[0.059 0.941]]
-    """
-    scores = np.float32(exponent) * log_p
-    scores -= scores.max(1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(1, keepdims=True)
-    return np.asarray(scores, dtype=np.float32)
-
-
-def best_exponent(p: Probabilities, given: Labels, transition: npt.NDArray[np.floating[Any]] | None = None) -> float:
-    """The exponent b, from 1/20 to 20, that maximises the likelihood of the given labels.
-
-    Without a transition matrix the likelihood of a row is q_g, q proportional to p^b (temperature scaling); with one it
-    is sum_j q_j T[j, g].
-    """
-    few = sample_rows(len(given), p.shape[1])
-    labels = given[few]
-    log_p = np.log(np.maximum(np.asarray(p[few], dtype=np.float32), LEAST))
-    reached = None if transition is None else np.ascontiguousarray(transition.T[labels], dtype=np.float32)
-
-    def loss(log_exponent: float) -> float:
-        q = raised(log_p, float(np.exp(log_exponent)))
-        likelihood = given_column(q, labels) if reached is None else np.einsum("nk,nk->n", q, reached)
-        return -float(np.log(np.maximum(likelihood, 1e-30), dtype=np.float64).mean())
-
-    edge = np.log(20.0)
-    return float(np.exp(minimize_scalar(loss, bounds=(-edge, edge), method="bounded", options={"xatol": 0.01}).x))
-
-
 def sample_rows(count: int, classes: int) -> Labels:
     """Rows that stand for all where one number is fitted: all of them, or a fixed random choice of many."""
     enough = max(1_000, min(_ROWS, _SAMPLE // classes))
-    return np.arange(count) if count <= enough else np.sort(rng.permutation(count, 0, "diagnose")[:enough])
+    if count <= enough:
+        return np.arange(count)
+    words = rng.random_uint64(count, 0, "diagnose")
+    return np.flatnonzero(words < np.partition(words, enough)[enough])
 
 
 def shares(counts: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:

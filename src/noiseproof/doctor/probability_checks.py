@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from noiseproof.doctor.probabilities import Labels, blocks
+from noiseproof.doctor.probabilities import Labels, blocks, row_sums
 from noiseproof.errors import InputError
 
 __all__ = ["checked"]
@@ -49,7 +49,7 @@ def _normalised(p: npt.NDArray[Any]) -> npt.NDArray[Any]:
     tolerance = 1e-3 if p.dtype.itemsize > 2 else 1e-2
     exact = True
     for rows, part in blocks(p):
-        sums = part.sum(1)
+        sums = row_sums(part)
         if not np.isfinite(sums).all():
             bad = ~np.isfinite(part).all(1)
             row = rows.start + int(bad.argmax())

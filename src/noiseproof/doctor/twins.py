@@ -69,7 +69,9 @@ def twins_told(several: Sequence[Twins], origin: Origin) -> list[str]:
             for one in contradicting[:5]:
                 named = list(zip(one.positions, one.labels, strict=True))[:8]
                 names = [f"{origin.name(i) if i < len(origin) else 'a test sample'} ({k})" for i, k in named]
-                lines.append("  " + ", ".join(names))
+                lines.append("  " + ", ".join(names) + (", ..." if len(one.positions) > 8 else ""))
+            if len(contradicting) > 5:
+                lines.append(f"  and {len(contradicting) - 5:,} more; --json lists all")
     if across := [one for one in several if one.across]:
         lines.append(f"{len(across):,} items stand in both the training and the test part: test accuracy is too good")
     return [visible(line, None) for line in lines]
@@ -83,7 +85,7 @@ def twin_vectors(train: Split, test: Split | None = None) -> npt.NDArray[np.floa
     whole = train if test is None else joined(train, test)
     if len(whole) > _MOST:
         return None
-    vectors = vectors_of(whole.inputs)
+    vectors = vectors_of(whole.inputs, directions=500)  # fewer would bring texts together that merely resemble
     scale = vectors.std(0)
     return np.asarray((vectors - vectors.mean(0)) / np.where(scale > 0, scale, 1), np.float32)
 

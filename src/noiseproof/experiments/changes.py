@@ -10,7 +10,7 @@ from typing import Any
 
 from noiseproof.errors import DataMissingError
 from noiseproof.experiments import records
-from noiseproof.experiments.identity import subject
+from noiseproof.experiments.run_content import subject
 from noiseproof.experiments.specification import Run
 
 __all__ = ["notices"]

@@ -15,7 +15,6 @@ which every method spends the same on choosing its parameters, see `tuning`.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,20 +24,19 @@ from typing import Any
 
 from noiseproof import recipes
 from noiseproof.errors import DataError, DataMissingError, InputError, did_you_mean
-from noiseproof.experiments.execution import describe, recipe_for
-from noiseproof.experiments.identity import Sources
+from noiseproof.experiments.run_content import Sources
+from noiseproof.experiments.single_run import describe, recipe_for
 from noiseproof.experiments.specification import Run
 from noiseproof.models import is_of_library
 from noiseproof.recipes import Recipe
 from noiseproof.runtime import own_parts
-from noiseproof.storage import files
+from noiseproof.storage import toml_files
 
 __all__ = ["Grid", "OnBadData", "Part", "load", "names", "read", "runs"]
 
 OnBadData = Callable[[str, DataError], object]
 
 _FOLDER = Path(__file__).parent / "grids"
-_LARGEST = 2**20  # bytes
 _AXES = ("data", "noise", "methods", "seeds")
 _TABLES = ("train", "model", "augment")
 _WORDS = ("recipe", "precision", "mode")
@@ -130,8 +128,8 @@ def read(
     """The parts of a grid file; arguments and errors as in `load`."""
     path = _find(grid)
     try:
-        content = tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
-    except (ValueError, OSError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
+        content = toml_files.read(path)
+    except (ValueError, OSError) as error:
         raise InputError(f"{path} is not a TOML file: {error}; write lines such as seeds = [1, 2]") from None
     _check(content, str(grid), (*_AXES, *_TABLES, *_WORDS, "imports", "part", "tune"))
     for spec in content.get("imports", []):

@@ -15,8 +15,8 @@ from noiseproof import noise as noises
 from noiseproof.data import Data
 from noiseproof.errors import InputError, in_range, one_of
 from noiseproof.experiments import records
-from noiseproof.experiments.execution import given_labels, realised, recipe_for
-from noiseproof.experiments.identity import Sources, code_of
+from noiseproof.experiments.run_content import Sources, code_of
+from noiseproof.experiments.single_run import given_labels, realised, recipe_for
 from noiseproof.experiments.specification import Run
 
 __all__ = ["Experiment"]

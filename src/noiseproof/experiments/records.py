@@ -29,7 +29,7 @@ from typing_extensions import TypedDict
 
 from noiseproof import __version__
 from noiseproof.errors import DataError, DataMissingError
-from noiseproof.experiments import bulk
+from noiseproof.experiments import record_arrays
 from noiseproof.experiments.run_id import canonical, run_id
 from noiseproof.storage import files
 
@@ -164,13 +164,13 @@ def write(folder: Path, record: Record) -> bool:
         False if the run was recorded before: the first result stays, this one is discarded.
     """
     path = location(folder, record["run_id"])
-    small, parts = bulk.split(record)
+    small, parts = record_arrays.split(record)
     text = seal(small)
     _checked(text, record["run_id"])
     if len(text) > _LARGEST:
         raise DataError(f"the record of {record['run_id'][:12]} has {len(text):,} bytes; at most {_LARGEST:,} are read")
     for digest, content in parts.items():
-        bulk.write(path.parent, digest, content)
+        record_arrays.write(path.parent, digest, content)
     return files.create_once(path, text)
 
 
@@ -181,7 +181,7 @@ def read(path: Path) -> Record:
         DataError: it is damaged, or lies in the folder of another run, or was written by a newer noiseproof.
         MachineError: it cannot be read now, which says nothing about its content.
     """
-    record: Record = bulk.join(_opened(path, files.read(path, at_most=_LARGEST, follow=True)), path.parent)
+    record: Record = record_arrays.join(_opened(path, files.read(path, at_most=_LARGEST, follow=True)), path.parent)
     return record
 
 
@@ -281,9 +281,9 @@ def read_folder(
                 rows[name] = kept
             else:
                 record = _checked(raw, name)
-                for part in bulk.names(record) if parts else ():
-                    bulk.verified(path.parent, part)
-                rows[name] = digest, bulk.join(record, path.parent) if whole else _without_bulk(record)
+                for part in record_arrays.names(record) if parts else ():
+                    record_arrays.verified(path.parent, part)
+                rows[name] = digest, record_arrays.join(record, path.parent) if whole else _without_bulk(record)
         except DataMissingError:  # a run that has begun and not finished
             continue
         except DataError as error:
@@ -336,8 +336,8 @@ def _has_failed(path: Path) -> bool:
 
 def _copy_kept(source: Path, target: Path, record: Record) -> None:
     """Copy what lies beside a record: its large parts, and the outputs that were kept on request."""
-    for name in bulk.names(record):
-        files.create_once(target.with_name(name), bulk.verified(source.parent, name))
+    for name in record_arrays.names(record):
+        files.create_once(target.with_name(name), record_arrays.verified(source.parent, name))
     if (kept := source.with_name(OUTPUTS)).is_file():
         files.write_atomic(target.with_name(OUTPUTS), files.read(kept, at_most=_LARGEST_OUTPUTS, follow=True))
 

@@ -15,7 +15,7 @@ __all__ = ["Run"]
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that decides a result, and nothing else; `execution.describe` makes one of what a person types.
+    """Everything that decides a result, and nothing else; `single_run.describe` makes one of what a person types.
 
     Args:
         text: canonical JSON of a `records.RunText`.

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from noiseproof.errors import DataMissingError
-from noiseproof.experiments import identity
-from noiseproof.experiments.execution import protocol
+from noiseproof.experiments import run_content
+from noiseproof.experiments.single_run import protocol
 from noiseproof.experiments.specification import Run
 from noiseproof.train import Training
 from noiseproof.train.device import flags
@@ -30,7 +30,7 @@ def seconds_per_epoch(run: Run, *, root: Path | None = None, device: str = "auto
     """
     spec, (method, recipe) = run.spec, protocol(run)
     try:
-        found = identity.load(spec, method, recipe, root)
+        found = run_content.load(spec, method, recipe, root)
     except DataMissingError:
         return None
     inputs = found.train.inputs

@@ -26,10 +26,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from noiseproof import recipes
 from noiseproof.errors import DataError, InputError
-from noiseproof.experiments.execution import describe, recipe_for
 from noiseproof.experiments.grid import Grid, Part
-from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.records import Record
+from noiseproof.experiments.run_content import Sources
+from noiseproof.experiments.single_run import describe, recipe_for
 from noiseproof.experiments.specification import Run
 from noiseproof.methods import METHODS
 from noiseproof.methods.additions import ADDITIONS

@@ -14,9 +14,9 @@ import torch
 
 from noiseproof.errors import InputError
 from noiseproof.experiments import records
-from noiseproof.experiments.execution import given_labels, protocol
-from noiseproof.experiments.identity import Sources
 from noiseproof.experiments.records import Record
+from noiseproof.experiments.run_content import Sources
+from noiseproof.experiments.single_run import given_labels, protocol
 from noiseproof.experiments.specification import Run
 from noiseproof.storage import files
 

@@ -20,9 +20,8 @@ from noiseproof.errors import DataError, InputError
 from noiseproof.features.base import EXTRACTORS, Array, Extractor, Inputs, Progress
 from noiseproof.features.columns import Columns
 from noiseproof.features.extraction import Extracted, extract
-from noiseproof.features.filters import Patches
 from noiseproof.features.frozen_network import FrozenNetwork
-from noiseproof.features.patches import features
+from noiseproof.features.patches import Patches
 from noiseproof.features.tfidf import TextVectors
 from noiseproof.features.vector_cache import DEFAULT, FeatureCache
 from noiseproof.text import parse_call
@@ -38,7 +37,6 @@ __all__ = [
     "TextVectors",
     "extract",
     "extractor_for",
-    "features",
     "from_state",
     "kind_of",
     "vectors",

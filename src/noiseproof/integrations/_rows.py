@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.utils.multiclass import check_classification_targets
 
 from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
 from noiseproof.errors import InputError
+from noiseproof.labels import REGRESSION
 
-__all__ = ["Rows", "refuse_gaps", "soft_targets"]
+__all__ = ["Rows", "refuse_gaps", "refuse_numbers", "soft_targets"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,18 @@ def refuse_gaps(y: Any) -> None:
     missing = np.flatnonzero(pd.isna(labels))
     if len(missing):
         raise InputError(f"y holds {len(missing)} missing labels, the first in row {missing[0]}; leave these rows out")
+
+
+def refuse_numbers(labels: Any) -> None:
+    """Refuse a target of measured numbers, in scikit-learn's words and with a remedy.
+
+    Raises:
+        InputError: the labels are no classes.
+    """
+    try:
+        check_classification_targets(labels)
+    except ValueError as error:
+        raise InputError(f"{error} {REGRESSION}") from None
 
 
 def soft_targets(y: Any) -> tuple[Any, npt.NDArray[np.float64] | None, npt.NDArray[Any] | None]:

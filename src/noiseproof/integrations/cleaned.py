@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -21,14 +20,13 @@ from sklearn.utils.validation import (
 
 from noiseproof.errors import InputError, one_of
 from noiseproof.integrations._estimators import labels_of, probabilities_of, takes_codes, weights_name
-from noiseproof.integrations._rows import refuse_gaps
+from noiseproof.integrations._rows import refuse_gaps, refuse_numbers
 
 __all__ = ["WAYS", "CleanedClassifier"]
 
 WAYS = ("none", "drop", "relabel", "weight")  # of using what the doctor found; ties go to the earlier one
 _FOLDS = 3  # over which `how="auto"` chooses
 _FEWEST = 20  # samples below which nothing is judged
-_WRONG = 0.5  # probability of being wrong above which a label is dropped or exchanged
 
 Indices = npt.NDArray[np.int64]
 
@@ -37,8 +35,9 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
     """Any classifier, fitted on cleaned labels: LightGBM, XGBoost, CatBoost, scikit-learn, skorch, a pipeline.
 
     The doctor's judges, cross-validated on the training samples alone, say how probably each given label is wrong. Then
-    the classifier is fitted without the suspects (`drop`), with the labels that the judges find likelier (`relabel`),
-    or with each sample weighted by the probability that its label is right (`weight`).
+    the classifier is fitted without the labels that they flag (`drop`), with the labels that they find likelier
+    (`relabel`), or with each sample weighted by the probability that its label is right (`weight`). Where the judges
+    know too little to flag any, the worst labels count as flagged, as many as seem wrong.
 
     Args:
         estimator: the classifier; it is copied, never changed. None: LogisticRegression. Those of XGBoost and skorch,
@@ -131,7 +130,7 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             if hasattr(X, "columns"):
                 self.feature_names_in_ = np.asarray(X.columns, dtype=object)
                 self.n_features_in_ = len(X.columns)
-        check_classification_targets(labels)
+        refuse_numbers(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"Classifier can't train when only one class is present: {self.classes_[0]!r}")
@@ -175,7 +174,7 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         labels, keep, trust = codes[rows], np.ones(len(rows), bool), np.ones(len(rows))
         if issues is not None and how != "none":
             wrong, likely = np.asarray(issues.score), np.asarray(issues.likely)
-            suspect = wrong > _WRONG
+            suspect = _suspects(issues)
             for code in np.setdiff1d(labels, labels[~suspect]):  # no class disappears: its most trusted sample stays
                 own = np.flatnonzero(labels == code)
                 suspect[own[wrong[own].argmin()]] = False
@@ -229,6 +228,14 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         tags.input_tags.sparse = base.input_tags.sparse
         tags.input_tags.allow_nan = base.input_tags.allow_nan
         return tags
+
+
+def _suspects(issues: Any) -> npt.NDArray[np.bool_]:
+    """Flags of the labels to drop or to exchange."""
+    flagged = np.array(issues.is_issue)
+    if not issues.informed:
+        flagged[issues.ranking[: round(issues.rate * len(flagged))]] = True
+    return flagged
 
 
 def _is_plain(X: Any) -> bool:

@@ -18,7 +18,6 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import nn
 
@@ -29,7 +28,7 @@ from noiseproof.integrations._chosen_loss import loss_of
 from noiseproof.integrations._fit_check import Reference, UnderfitWarning, choose_rate, linear_reference
 from noiseproof.integrations._network import Module, Standardized, network_for, seeded
 from noiseproof.integrations._optimizer import Optimizer, arguments_of, optimizer_of
-from noiseproof.integrations._rows import Rows, refuse_gaps, soft_targets
+from noiseproof.integrations._rows import Rows, refuse_gaps, refuse_numbers, soft_targets
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import device
 from noiseproof.train.health import LIMIT, health
@@ -228,7 +227,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             allow_nd=True,
             reset=first,
         )
-        check_classification_targets(labels)
+        refuse_numbers(labels)
         if first:
             self.dtype_ = features.dtype
             self.classes_ = np.unique(labels if classes is None else classes)

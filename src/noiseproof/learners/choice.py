@@ -23,7 +23,7 @@ from noiseproof.learners.discriminant import fit_discriminant, out_of_fold
 from noiseproof.learners.ensemble_weights import blend_weights
 from noiseproof.learners.heads import Blend, Head, Kernel, Linear, logits, quantile_normal
 from noiseproof.learners.noise_model import NoiseModel, fit_noise_model, softmax
-from noiseproof.learners.robust import robust_head
+from noiseproof.learners.robust_training import robust_head
 from noiseproof.learners.trees import boosting, extra_trees, trees_of_boosting, trees_of_forest
 
 __all__ = ["Candidate", "Choice", "choose", "folds_of"]

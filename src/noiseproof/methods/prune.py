@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
 from noiseproof.errors import InputError
-from noiseproof.losses import Loss
-from noiseproof.methods.base import METHODS, Batch, Method, Pass, Preparing, Task
-from noiseproof.methods.suspects import Suspect, suspect_of
+from noiseproof.methods.base import METHODS, Batch, Pass, Preparing, Task
+from noiseproof.methods.suspects import SuspectMethod
 
 __all__ = ["Prune"]
 
@@ -21,22 +18,8 @@ __all__ = ["Prune"]
     cost=2.0,
     settings={"cifar10, cifar100": "by=knn(k=10); by=confident(folds=5); by=aum with 150 epochs"},
 )
-class Prune(Method):
-    """Pruning: a loss on the samples that are not suspect, chosen once before training.
-
-    Args:
-        loss: of each sample.
-        by: knn, confident or aum, with parameters: by=knn(k=20).
-        k, folds: of `by`, written beside it: by=knn, k=20.
-    """
-
-    positional: ClassVar[str] = "by"
-
-    def __init__(
-        self, loss: str | Loss = "ce", by: str | Suspect = "knn", k: int | None = None, folds: int | None = None
-    ) -> None:
-        super().__init__(loss)
-        self.by, self.k, self.folds = suspect_of(by, k=k, folds=folds), None, None
+class Prune(SuspectMethod):
+    """Pruning: a loss on the samples that are not suspect, chosen once before training."""
 
     def setup(self, task: Task) -> None:
         self.register_buffer("kept", torch.ones(task.samples, dtype=torch.bool, device=task.device))

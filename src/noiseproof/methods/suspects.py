@@ -13,13 +13,14 @@ from torch import Tensor
 from noiseproof import rng
 from noiseproof.errors import InputError, in_range
 from noiseproof.features import vectors
-from noiseproof.methods.base import Batch, Task, epochs_of
+from noiseproof.losses import Loss
+from noiseproof.methods.base import Batch, Method, Task, epochs_of
 from noiseproof.methods.plain import Plain
 from noiseproof.methods.transition_estimates import confident_counts, nearest, out_of_sample
 from noiseproof.registry import Registry
 from noiseproof.text import parse_call
 
-__all__ = ["SUSPECTS", "Suspect", "Verdict", "neighbour_votes", "suspect_of"]
+__all__ = ["SUSPECTS", "Suspect", "SuspectMethod", "Verdict", "neighbour_votes", "suspect_of"]
 
 Verdict = Generator[None, None, tuple[Tensor, Tensor]]
 
@@ -54,6 +55,24 @@ def suspect_of(text: str | Suspect, **more: Any) -> Suspect:
     call = parse_call(text, nested=True)
     more = {key: value for key, value in more.items() if value is not None}
     return SUSPECTS[call.name].build(replace(call, named=(*call.named, *more.items())))
+
+
+class SuspectMethod(Method):
+    """Base of the methods that look for suspect labels before training.
+
+    Args:
+        loss: of each sample.
+        by: knn, confident or aum, with parameters: by=knn(k=20).
+        k, folds: of `by`, written beside it: by=knn, k=20.
+    """
+
+    positional: ClassVar[str] = "by"
+
+    def __init__(
+        self, loss: str | Loss = "ce", by: str | Suspect = "knn", k: int | None = None, folds: int | None = None
+    ) -> None:
+        super().__init__(loss)
+        self.by, self.k, self.folds = suspect_of(by, k=k, folds=folds), None, None
 
 
 def neighbour_votes(features: Tensor, given: Tensor, classes: int, k: int) -> Tensor:

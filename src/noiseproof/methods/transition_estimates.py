@@ -17,7 +17,7 @@ from noiseproof import rng
 from noiseproof.errors import InputError, in_range, one_of
 from noiseproof.features import vectors
 from noiseproof.methods.base import METHODS, Method, Outputs, Task, Trained, epochs_of
-from noiseproof.noise.transition import matrix_content, read_matrix
+from noiseproof.noise.matrix_file import matrix_content, read_matrix
 from noiseproof.registry import Registry
 from noiseproof.text import Expression, parse_call
 

@@ -21,8 +21,8 @@ from noiseproof.noise.class_conditional import Pairflip as Pairflip
 from noiseproof.noise.class_conditional import Symmetric as Symmetric
 from noiseproof.noise.human import Human as Human
 from noiseproof.noise.instance import Instance as Instance
-from noiseproof.noise.transition import Transition as Transition
-from noiseproof.noise.transition import matrix_content as matrix_content
+from noiseproof.noise.matrix_file import Transition as Transition
+from noiseproof.noise.matrix_file import matrix_content as matrix_content
 
 for _module in _iter_modules(__path__):  # a new noise is one new file
     _import_module(f"{__name__}.{_module.name}")

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from noiseproof.errors import InputError
-from noiseproof.labels import Labels, Matrix, class_labels, fingerprint, realised_transition
+from noiseproof.labels import Labels, class_labels, fingerprint
 from noiseproof.registry import Registry
+from noiseproof.transition_matrix import Matrix, realised_transition
 
 __all__ = [
     "NOISES",

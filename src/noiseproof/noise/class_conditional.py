@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from noiseproof import rng
 from noiseproof.errors import InputError, in_range, one_of
-from noiseproof.labels import Labels, Matrix
-from noiseproof.noise import conventions
+from noiseproof.labels import Labels
+from noiseproof.noise import published_generators
 from noiseproof.noise.base import NOISES, Noise, Task, refuse_wrong_rate
 from noiseproof.noise.class_maps import arcs
 from noiseproof.noise.draw import flips_exact, flips_independent, targets
+from noiseproof.transition_matrix import Matrix
 
 __all__ = ["Asymmetric", "ClassConditional", "Clean", "Pairflip", "Symmetric"]
 
@@ -26,10 +27,10 @@ Parts = tuple[npt.NDArray[np.float64], Matrix]  # wrong (K,) and where (K, K)
 class ClassConditional(Noise):
     """A label of class c goes wrong with probability `wrong[c]`; it then becomes j with probability `where[c, j]`."""
 
-    published: ClassVar[Mapping[str, conventions.Generator]] = {}
+    published: ClassVar[Mapping[str, published_generators.Generator]] = {}
 
     def __init__(self, convention: str = "exact") -> None:
-        convention = conventions.ALIASES.get(convention, convention)
+        convention = published_generators.ALIASES.get(convention, convention)
         accepted = ["exact", "independent", *self.published]
         self.convention = one_of(f"convention of {self.name}", convention, accepted)
 
@@ -81,7 +82,7 @@ class _Rated(ClassConditional):
         generator = self.published[self.convention]
         given = generator(task, self.rate, where)
         if not self.allow_wrong_rate:
-            counted = generator in conventions.COUNTING
+            counted = generator in published_generators.COUNTING
             gives = float((given != task.clean).mean() if counted else wrong[task.clean].mean())
             asked = self.rate * float((wrong > 0)[task.clean].mean())
             refuse_wrong_rate(self, gives=gives, asked=asked, instead="use convention=exact")
@@ -92,10 +93,10 @@ class _Rated(ClassConditional):
 class Symmetric(_Rated):
     """A label becomes each other class equally often; `rate` is the share that goes wrong."""
 
-    published: ClassVar[Mapping[str, conventions.Generator]] = {
-        "jal": conventions.jal,
-        "apl": conventions.apl_symmetric,
-        "dividemix": conventions.dividemix_symmetric,
+    published: ClassVar[Mapping[str, published_generators.Generator]] = {
+        "jal": published_generators.jal,
+        "apl": published_generators.apl_symmetric,
+        "dividemix": published_generators.dividemix_symmetric,
     }
 
     def parts(self, num_classes: int, data: str | None, root: Path | None) -> Parts:
@@ -114,10 +115,10 @@ class Asymmetric(_Rated):
     `classes=superclass` (the one the papers describe). Own data: `classes='3>5 5>3'`.
     """
 
-    published: ClassVar[Mapping[str, conventions.Generator]] = {
-        "jal": conventions.jal,
-        "apl": conventions.apl_asymmetric,
-        "dividemix": conventions.dividemix_asymmetric,
+    published: ClassVar[Mapping[str, published_generators.Generator]] = {
+        "jal": published_generators.jal,
+        "apl": published_generators.apl_asymmetric,
+        "dividemix": published_generators.dividemix_asymmetric,
     }
 
     def __init__(

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from noiseproof import rng
-from noiseproof.labels import Labels, Matrix
+from noiseproof.labels import Labels
 from noiseproof.noise.base import Task
+from noiseproof.transition_matrix import Matrix
 
 __all__ = ["flips_exact", "flips_independent", "targets"]
 

@@ -21,13 +21,12 @@ from noiseproof.methods import METHODS, split_additions, with_loss
 from noiseproof.methods import Method as Rule
 from noiseproof.recipes.schema import File, MethodEntry, Model, Train, check, written
 from noiseproof.runtime import own_parts
-from noiseproof.storage import files
+from noiseproof.storage import toml_files
 from noiseproof.text import Call, parse_call, parse_sum
 
 __all__ = ["Augment", "Method", "Model", "Recipe", "Train", "check", "load", "names", "register"]
 
 _FOLDER = Path(__file__).parent
-_LARGEST = 2**20  # bytes
 _PREPROCESSING = ("mean", "std", "resize", "crop")  # of [augment]: what a pretrained network asks for
 _REGISTERED: dict[str, dict[str, Any]] = {}  # the user's own, by name
 
@@ -271,7 +270,7 @@ def _values(name: str | Path) -> tuple[dict[str, Any], str]:
         path = _find(name)
         return _read(path), path.stem
     parent = own.get("extends")
-    return (own if parent is None else _merge(_values(parent)[0], own)), str(name)
+    return (own if parent is None else toml_files.overlaid(_values(parent)[0], own)), str(name)
 
 
 def _find(name: str | Path) -> Path:
@@ -291,8 +290,8 @@ def _find(name: str | Path) -> Path:
 @lru_cache
 def _parse(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
     try:
-        return tomllib.loads(files.read(path.resolve(), at_most=_LARGEST).decode())
-    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number too long to read
+        return toml_files.read(path)
+    except ValueError as error:
         raise InputError(f"{path} is not TOML: {error}; write it as the recipes beside the package are") from None
 
 
@@ -310,24 +309,14 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(f"{path}: extends must name a recipe, got {parent!r}")
     beside = path.parent / parent
     if not _is_file(beside) and parent in _REGISTERED:
-        return _merge(_values(parent)[0], own)
-    return _merge(_read(beside if _is_file(beside) else _find(parent), (*chain, path)), own)
+        return toml_files.overlaid(_values(parent)[0], own)
+    return toml_files.overlaid(_read(beside if _is_file(beside) else _find(parent), (*chain, path)), own)
 
 
 def _is_file(path: Path) -> bool:
     with suppress(OSError, ValueError):  # longer than any name, or with a NUL
         return path.is_file()
     return False
-
-
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        inner = merged.get(key)
-        if key == "model" and isinstance(inner, dict) and isinstance(value, dict) and "name" in value:
-            inner = inner if inner.get("name") == value["name"] else {}  # another network has parameters of its own
-        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _set(values: dict[str, Any], key: list[str], value: Any) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from noiseproof.errors import InputError
 from noiseproof.escaping import visible
+from noiseproof.humanize import counted
 from noiseproof.reporting import figure_style
 from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, method_order, short_noise
-from noiseproof.reporting.humanize import counted
 from noiseproof.reporting.tables import variants
 
 if TYPE_CHECKING:

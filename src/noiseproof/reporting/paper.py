@@ -17,8 +17,8 @@ from importlib import resources
 
 from noiseproof import recipes
 from noiseproof.errors import InputError
+from noiseproof.humanize import counted
 from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, flat, plain
-from noiseproof.reporting.humanize import counted
 from noiseproof.reporting.tables import Cell, Table, TableRow, cell, number, top_two, variants
 from noiseproof.text import parse_call
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from noiseproof.errors import DataError, InputError
 from noiseproof.escaping import page_policy, visible
-from noiseproof.reporting import figure_style, figures, output_figures, paper
+from noiseproof.humanize import counted, duration
+from noiseproof.reporting import figure_style, figures, histogram_and_tsne, paper
 from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, short_noise
-from noiseproof.reporting.humanize import counted, duration
 from noiseproof.reporting.tables import Cell, Table, TableRow, number, tables_of
 from noiseproof.storage import files
 
@@ -39,7 +39,7 @@ def write(
     *,
     damaged: Sequence[object] = (),
     command: str | None = None,
-    arrays: output_figures.FindArrays | None = None,
+    arrays: histogram_and_tsne.FindArrays | None = None,
 ) -> Path:
     """Write the report of these records; an older one of that name is replaced.
 
@@ -48,7 +48,8 @@ def write(
         path: the HTML file.
         damaged: what could not be read, to be named in the report.
         command: what to type to continue, shown where something failed.
-        arrays: finds what a run kept beside its record, `output_figures.beside(folder)`; then figure 3 is drawn of it.
+        arrays: finds what a run kept beside its record, `histogram_and_tsne.beside(folder)`; then figure 3 is
+            drawn of it.
 
     Returns:
         The file written.
@@ -62,7 +63,7 @@ def page(
     *,
     damaged: Sequence[object] = (),
     command: str | None = None,
-    arrays: output_figures.FindArrays | None = None,
+    arrays: histogram_and_tsne.FindArrays | None = None,
 ) -> str:
     """The report as text.
 
@@ -175,7 +176,7 @@ def _headlines(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _parts(
-    records: Sequence[Record], arrays: output_figures.FindArrays | None, unread: list[str]
+    records: Sequence[Record], arrays: histogram_and_tsne.FindArrays | None, unread: list[str]
 ) -> list[dict[str, Any]]:
     """A part for each data set; kept arrays that cannot be read are added to `unread`."""
     made = aggregate(records)
@@ -189,7 +190,7 @@ def _parts(
             noisy = [record for record in group if (record.get("noise") or {}).get("rate")]
             matrices = _pictures(figures.each_transition, noisy)
             try:
-                sure = _pictures(partial(output_figures.each_histogram, arrays=arrays), group) if arrays else []
+                sure = _pictures(partial(histogram_and_tsne.each_histogram, arrays=arrays), group) if arrays else []
             except DataError as error:
                 sure = []
                 unread.append(str(error))

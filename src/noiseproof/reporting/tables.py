@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from noiseproof.humanize import counted
 from noiseproof.reporting.aggregate import Aggregate, Record, aggregate, method_order, plain, short_noise
-from noiseproof.reporting.humanize import counted
 
 __all__ = [
     "MISSING",

@@ -6,10 +6,11 @@ Control groups (version 1 or 2, possibly nested) limit what a container may use:
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["cores", "free_memory"]
+__all__ = ["cores", "free_memory", "processor_name"]
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
@@ -19,6 +20,16 @@ def cores() -> int:
     """Processors, at least 1: those that the scheduler allows, and no more than the quota of processor time."""
     allowed = len(os.sched_getaffinity(0))
     return max(1, min([allowed, *(int(quota) for quota in _quotas())]))
+
+
+def processor_name() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
 
 
 def free_memory() -> int:

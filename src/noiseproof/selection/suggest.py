@@ -34,10 +34,10 @@ import torch
 from noiseproof import losses, recipes, rng
 from noiseproof.data import Data
 from noiseproof.errors import InputError, in_range
-from noiseproof.labels import transition_matrix
 from noiseproof.recipes import Recipe
 from noiseproof.theory import smallest_a
 from noiseproof.theory.kinds import checked_classes
+from noiseproof.transition_matrix import transition_matrix
 
 __all__ = ["Suggestion", "checked_by_training", "suggest"]
 
@@ -127,13 +127,13 @@ def suggest(
     beta = _rounded(times * _BETA_AT_TEN * min(most_untrained / untrained, most_half_sure / half_sure))
     loss = alpha * losses.parse("nce") + beta * losses.parse(f"amse(a={a!r})")
     if times != 1:
-        reasons.append(f"both factors are {times:.2g} times those for training as long and as fast as the digits'")
+        reasons.append(f"both factors are {times:.2g} times the usual ones, because this training is short or slow")
     reasons += [
-        f"{alpha:g}*nce pulls an untrained model to the given label with {alpha * _pull_of_nce(classes):.2g}, as at "
-        f"{_AT_TEN} classes (NCE itself with {_pull_of_nce(classes):.2g})",
-        f"{beta:g}*amse pulls an untrained model with {beta * untrained:.2g} and a half sure one with "
-        f"{beta * half_sure:.2g}, neither with more than at {_AT_TEN} classes"
-        + (": alone, it would underfit with so many" if classes > 20 else ""),
+        f"factor {alpha:g} of nce: at the start of training the gradient on the given label's score is "
+        f"{alpha * _pull_of_nce(classes):.2g}, as at {_AT_TEN} classes ({_pull_of_nce(classes):.2g} with factor 1)",
+        f"factor {beta:g} of amse: its gradient is {beta * untrained:.2g} at the start and {beta * half_sure:.2g} at "
+        f"probability 1/2, neither larger than at {_AT_TEN} classes"
+        + ("; alone it would underfit with so many classes" if classes > 20 else ""),
     ]
     little = noise is not None and 1 - float(noise.diagonal().mean()) <= _LITTLE
     found = Suggestion(str(loss), a, need, margin, tuple(reasons), little)
@@ -191,7 +191,11 @@ def _needed(
 ) -> tuple[float, float | None, list[str]]:
     """The smallest a of the hardest class whose own label leads, the smallest margin, and what there is to say."""
     if noise is None:
-        return 1.0, None, [f"a = {_A:g}: tolerates every noise that leaves each true label ahead by {1 / _A:.3f}"]
+        return (
+            1.0,
+            None,
+            [f"a = {_A:g} tolerates noise under which the true label leads the likeliest wrong one by {1 / _A:.3f}"],
+        )
     own = noise.diagonal()
     others = noise.copy()
     np.fill_diagonal(others, -1.0)
@@ -206,15 +210,15 @@ def _needed(
     if needs and not len(lost):
         which = "each class" if rate is not None else f"class {names[hardest]}"
         rival = "any other" if rate is not None else str(names[int(others[hardest].argmax())])
-        lead = f"{which} keeps its own label more often than it becomes {rival}, by {margins[hardest]:.3g}"
-        reasons.append(f"the noise asks for a >= {max(needs):.3g}: {lead}")
+        lead = f"{which} keeps its label more often than it gets that of {rival}, by {margins[hardest]:.3g}"
+        reasons.append(f"the noise needs a >= {max(needs):.3g}: {lead}")
     if len(lost):
         named = (
             "any class" if rate is not None else "class " + ", ".join(str(names[label]) for label in lost[:10].tolist())
         )
         reasons.append(f"no loss can be expected to learn {named}: its own label is not its most frequent one")
     if rate is not None and rate >= 0.5:
-        reasons.append("noise of this rate is only tolerable if it is spread over many classes, as assumed here")
+        reasons.append("a loss tolerates noise of this rate only if it is spread over many classes, as assumed here")
     return (max(needs) if needs and not len(lost) else math.inf), float(margins.min()), reasons
 
 

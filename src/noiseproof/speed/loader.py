@@ -27,7 +27,7 @@ from noiseproof import __version__
 from noiseproof.data import Split
 from noiseproof.data.pipeline.batches import Batches
 from noiseproof.data.pipeline.crops_and_flips import Augment
-from noiseproof.speed.processor import processor
+from noiseproof.runtime.machine import processor_name
 from noiseproof.storage import files
 
 __all__ = ["GOAL", "run"]
@@ -79,7 +79,7 @@ def run(
     ours = next(row for row in rows if row["work"] == "crop, flip, normalise" and row["way"] == "noiseproof")
     result = {
         "what": "images per second of CPU time, one thread",
-        "device": processor(),
+        "device": processor_name(),
         "versions": {"noiseproof": __version__, "torch": torch.__version__},
         "date": datetime.now(UTC).date().isoformat(),
         "rounds": rounds,

@@ -28,8 +28,8 @@ from torch import Tensor
 from noiseproof import __version__, losses
 from noiseproof.losses import _kernels
 from noiseproof.losses._kernels import cpu
+from noiseproof.runtime.machine import processor_name
 from noiseproof.speed.interleaved import Loss, Way, batch, peak, side_by_side, step
-from noiseproof.speed.processor import processor
 from noiseproof.speed.published_style import usual_loss
 from noiseproof.storage import files
 
@@ -102,7 +102,7 @@ def run(
     goals = [*_goals(rows, memory, fused), *_option_goals(measured)]
     result = {
         "what": "losses forward and backward: CPU time as a multiple of F.cross_entropy's, one thread",
-        "device": processor(),
+        "device": processor_name(),
         "instructions": "closed form" if cpu.kernel is None else cpu.kernel.instructions,
         "node": _kernels.cpp_node is not None,
         "threads": 1,

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from noiseproof import recipes
 from noiseproof.data import Data, Split
-from noiseproof.speed.processor import processor
+from noiseproof.runtime.machine import processor_name
 from noiseproof.storage import files
 from noiseproof.train import Training, fit
 from noiseproof.train.device import flags
@@ -67,7 +67,7 @@ def run(
     result = {
         "what": f"CNN-8, JAL-CE, batch {batch}: images per second of {'CPU' if device == 'cpu' else 'wall-clock'} time",
         "device": platform.machine() + " CPU" if device == "cpu" else torch.cuda.get_device_name(),
-        "processor": processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "rounds": rounds,

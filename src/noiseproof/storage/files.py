@@ -15,9 +15,7 @@ import errno
 import io
 import itertools
 import os
-import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -25,9 +23,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from noiseproof.errors import InputError, MachineError
-from noiseproof.storage.process import Process, this_process
-from noiseproof.storage.sizes import byte_text
-from noiseproof.storage.small_files import NotReadable, listing, read
+from noiseproof.humanize import byte_text
+from noiseproof.storage.bounded_read import NotReadable, listing, read
+from noiseproof.storage.temporaries import clear_temporaries, temporary_name
 
 __all__ = [
     "DurabilityUncertain",
@@ -225,44 +223,7 @@ def need_space(folder: Name, size: int) -> None:
         raise NotCommitted(f"no space in {folder}: need {byte_text(size)}, have {byte_text(free)}")
 
 
-def clear_temporaries(folder: Name) -> list[Path]:
-    """Remove the temporary files in `folder` whose writers are dead.
-
-    Where that cannot be seen from here (other machines, other containers), those that a day has passed over.
-
-    Returns:
-        What was removed.
-    """
-    removed = []
-    with suppress(OSError, MachineError), os.scandir(folder) as entries:
-        for entry in entries:
-            if not (owner := _owner(entry.name)):
-                continue
-            with suppress(OSError):
-                alive = owner.alive()
-                if alive is False or (alive is None and time.time() - entry.stat().st_mtime > _FORGOTTEN):
-                    os.unlink(entry.path)
-                    removed.append(Path(entry.path))
-    return removed
-
-
 # Temporary files
-
-_FORGOTTEN = 24 * 3600.0  # seconds
-_serial = itertools.count()
-_TEMPORARY = re.compile(
-    r"\.tmp,(?P<host>[^,]*),(?P<pid>\d+),(?P<start>\d*),(?P<boot>[^,]*),(?:(?P<namespace>\d*),)?\d+\Z"
-)
-
-
-def _temporary_name() -> str:
-    me = this_process()
-    return f".tmp,{me.host},{me.pid},{me.start},{me.boot},{me.namespace},{next(_serial)}"
-
-
-def _owner(name: str) -> Process | None:
-    match = _TEMPORARY.match(name)
-    return match and Process(match["host"], int(match["pid"]), match["start"], match["boot"], match["namespace"] or "")
 
 
 class _Temporary:
@@ -303,7 +264,7 @@ class _Temporary:
 @contextmanager
 def _temporary(path: Path, data: bytes | str) -> Iterator[_Temporary]:
     make_folder(path.parent)
-    temporary = _Temporary(path.with_name(_temporary_name()), data.encode() if isinstance(data, str) else data)
+    temporary = _Temporary(path.with_name(temporary_name()), data.encode() if isinstance(data, str) else data)
     try:
         try:
             temporary.fill()

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 
 from noiseproof import losses
-from noiseproof.labels import transition_matrix
 from noiseproof.losses import Loss
 from noiseproof.theory.amse import SmallestA, smallest_a
 from noiseproof.theory.asymmetry import Asymmetry, is_asymmetric
 from noiseproof.theory.risk import HasPerClass, per_class_of, points
+from noiseproof.transition_matrix import transition_matrix
 
 __all__ = ["ClassTolerance", "Tolerance", "tolerance"]
 

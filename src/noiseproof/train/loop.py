@@ -30,13 +30,14 @@ from noiseproof.noise import NoisyLabels
 from noiseproof.recipes import Method, Recipe
 from noiseproof.recipes.content import method_content, recipe_content
 from noiseproof.runtime.isolation import isolated
-from noiseproof.train import checkpoint, evaluate, method_preparation
+from noiseproof.train import checkpoint, inference, method_preparation
 from noiseproof.train.device import flags, resolve_device
 from noiseproof.train.distributed import Team
 from noiseproof.train.initial import network_for, start_of
+from noiseproof.train.optimiser import group_optimiser, lr_at, optimiser, set_lr
 from noiseproof.train.outcome import Outcome, outcome_of
 from noiseproof.train.state import resume, state_of
-from noiseproof.train.step import Captured, Step, group_optimiser, lr_at, optimiser, set_lr
+from noiseproof.train.step import Captured, Step
 
 __all__ = ["Progress", "Training", "fit"]
 
@@ -329,11 +330,11 @@ class Training:
     def outputs_of(self, network: Network) -> Outputs:
         """Outputs of a network on the whole training set, in index order."""
         batches = self.as_they_are(self.data.train, share=False)
-        features, logits = evaluate.features_and_logits(network, batches, self.config)
+        features, logits = inference.features_and_logits(network, batches, self.config)
         return Outputs(logits.clone(), features.clone())  # ordinary tensors again
 
     def _refresh(self, network: Network) -> None:
-        evaluate.refresh_statistics(network, self.as_they_are(self.data.train, share=False), self.config)
+        inference.refresh_statistics(network, self.as_they_are(self.data.train, share=False), self.config)
 
     def _close_epoch(self, losses: Tensor, fitted: Tensor) -> dict[str, float]:
         """The row of the curves; nothing else in an epoch waits for the device."""
@@ -341,7 +342,7 @@ class Training:
         for network in self.networks:
             self.team.sync(network)
         self._end_of_epoch()
-        predicted, broken = evaluate.count_correct(self.predictor, self.test, self.data.test.given, self.config)
+        predicted, broken = inference.count_correct(self.predictor, self.test, self.data.test.given, self.config)
         numbers = all_reduce(torch.stack([losses.sum() / count, fitted, predicted, broken]))
         loss, fitted_count, correct, not_finite = numbers.tolist()
         if not math.isfinite(loss) or not_finite:
@@ -377,7 +378,7 @@ class Training:
 
     def judged(self, split: Split) -> tuple[Tensor, Tensor]:
         """Features and logits of all samples of a split."""
-        return evaluate.features_and_logits(self.predictor, self.as_they_are(split, share=False), self.config)
+        return inference.features_and_logits(self.predictor, self.as_they_are(split, share=False), self.config)
 
     def outcome(self, *, keep_outputs: bool = False) -> Outcome:
         """The result so far."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.features import Extractor
-from noiseproof.train import evaluate
+from noiseproof.train import inference
 from noiseproof.train.health import LIMIT, health
 
 __all__ = ["Outcome", "outcome_of"]
@@ -66,7 +66,7 @@ def outcome_of(training: Any, *, keep_outputs: bool = False) -> Outcome:
     team, config = training.team, training.config
     also = {}
     for name, split in training.data.also.items():
-        correct, _ = evaluate.count_correct(training.predictor, training.as_they_are(split), split.given, config)
+        correct, _ = inference.count_correct(training.predictor, training.as_they_are(split), split.given, config)
         also[name] = 100 * team.all_reduce(correct).item() / len(split)
     return Outcome(
         status="done" if training.diverged_at is None else "diverged",

@@ -13,8 +13,8 @@ import torch
 
 from noiseproof import rng
 from noiseproof.data.dataset import Split
+from noiseproof.data.pipeline.augmented_batches import Changed, Source
 from noiseproof.data.pipeline.crops_and_flips import Augment, crops, draw, normalise, pad
-from noiseproof.data.pipeline.named_augmentations import Changed, Source
 from noiseproof.errors import InputError
 from noiseproof.runtime import progress_signal
 

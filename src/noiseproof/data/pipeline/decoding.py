@@ -35,7 +35,7 @@ from PIL import (  # each of these Pillow would import while it reads a file
 )
 
 from noiseproof import rng
-from noiseproof.data.io.picture_bytes import MOST_PIXELS
+from noiseproof.data.io.broken_pictures import MOST_PIXELS
 from noiseproof.data.pipeline.crops_and_flips import Augment, normalise
 from noiseproof.data.pipeline.jitter import jitter
 from noiseproof.data.pipeline.picture_cache import Cache

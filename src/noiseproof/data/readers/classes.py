@@ -10,11 +10,21 @@ import numpy.typing as npt
 
 from noiseproof.data.readers.table import Column
 
-__all__ = ["NO_LABEL", "in_order", "indices", "is_nameable", "trimmed"]
+__all__ = ["NO_LABEL", "in_order", "indices", "is_nameable", "is_number", "trimmed"]
 
 NO_LABEL = -1
 _LONGEST = 1024  # characters
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+
+
+def is_number(name: str) -> bool:
+    """Test for a decimal number, in ASCII digits.
+
+    Example:
+        >>> is_number("-2.5e3"), is_number("1,5")
+        (True, False)
+    """
+    return _NUMBER.match(name) is not None
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -25,7 +35,7 @@ def in_order(names: Iterable[str]) -> list[str]:
         (['3', '17', '200'], ['10', '9', 'b'])
     """
     found = sorted(set(names))
-    if all(_NUMBER.match(name) for name in found):
+    if all(map(is_number, found)):
         found.sort(key=lambda name: (float(name), name))
     return found
 

@@ -47,15 +47,20 @@ def titles_above(records: Sequence[Sequence[str]]) -> int:
     """Number of records with a title or notes above the header of a table, as reports and devices write them.
 
     They fill one cell at most; the header fills all of its cells, two where a blank record stands above it or three.
+    A record of merged cells, each the name of several columns, may stand between.
 
     Example:
         >>> titles_above([["Run 7"], [], ["w", "label"]]), titles_above([["Run 7", "", ""], ["w", "h", "label"]])
         (2, 1)
         >>> titles_above([["text"], ["so", "good"]])
         0
+        >>> titles_above([["Size", "", "Kind", ""], ["w", "h", "label", "by"], ["3", "4", "cat", "ann"]])
+        1
     """
     filled = [[cell for cell in record if cell.strip()] for record in records[:_FURTHEST]]
     at = next((place for place, cells in enumerate(filled) if len(cells) > 1), 0)
+    if _names_groups(records[at : at + 3]):
+        return at + 1
     if not any(filled[:at]) or any(cells and cells[0].startswith("#") for cells in filled[:at]):
         return 0
     header = list(records[at])
@@ -64,6 +69,19 @@ def titles_above(records: Sequence[Sequence[str]]) -> int:
     whole = len(header) == len(filled[at]) and not any(map(is_number, header))
     enough = 2 if any(not cells for cells in filled[:at]) else 3
     return at if whole and len(header) >= enough else 0
+
+
+def _names_groups(records: Sequence[Sequence[str]]) -> bool:
+    """True for a record with gaps above a whole header without numbers and a first sample with one."""
+    if len(records) < 3:
+        return False
+    groups, header, sample = records
+    return (
+        len(header) > 2
+        and all(cell.strip() and not is_number(cell) for cell in header)
+        and sum(bool(cell.strip()) for cell in groups) <= len(header) - 2
+        and any(map(is_number, sample))
+    )
 
 
 def decode(content: bytes, encoding: str | None, where: str) -> str:

@@ -11,9 +11,9 @@ from noiseproof.data.dataset import Data, HeldOut, Split, fingerprint, stratifie
 from noiseproof.data.io.unpack import ARCHIVES, unpacked_folder
 from noiseproof.data.readers import (
     cvat,
+    folder_metadata,
     folders,
     foreign,
-    image_metadata,
     npz,
     paired_texts,
     svmlight,
@@ -109,9 +109,9 @@ def _cvat(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
     return labelled(cvat.read_cvat(path / "annotations.xml", options), options, reading, options.root or path)
 
 
-@reader("image folder with metadata", image_metadata.has_metadata)
+@reader("image folder with metadata", folder_metadata.has_metadata)
 def _image_metadata(path: Path, options: ReadingOptions, reading: Reading) -> Parts:
-    return labelled(image_metadata.read_metadata(path, options), options, reading, options.root or path)
+    return labelled(folder_metadata.read_metadata(path, options), options, reading, options.root or path)
 
 
 @reader("annotations", lambda path: table_folder.annotation_files(path) is not None)

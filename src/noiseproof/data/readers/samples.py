@@ -22,6 +22,7 @@ from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.readers.table_pictures import Pictures, look_at, why
 from noiseproof.data.reading_account import Reading, Skipped, near_equal
 from noiseproof.errors import DataError, DataMissingError
+from noiseproof.labels import REGRESSION
 
 __all__ = ["labelled", "parts"]
 
@@ -199,11 +200,16 @@ def _limits(table: Table, given: Labels, names: list[str]) -> None:
     if len(names) * 2 > max(labels, 4) and labels >= 10:
         raise DataError(
             f"{table.source}: {len(names):,} different labels in {labels:,} rows ({', '.join(names[:4])[:80]}, ...) "
-            "are no classes; say which column is the label with --label"
+            f"are no classes; say which column is the label with --label{_if_numbers(names)}"
         )
     for name in names:
         if not classes.is_nameable(name):
             raise DataError(f"{table.source}: {name[:80]!r} cannot be the name of a class")
+
+
+def _if_numbers(names: list[str]) -> str:
+    numbers = all(classes.is_number(name) for name in names)
+    return f" (a target of numbers? {REGRESSION})" if numbers else ""
 
 
 def _usable(table: Table, given: Labels) -> tuple[npt.NDArray[np.int64], dict[int, tuple[str, str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from noiseproof.data.readers import arff, arrow_file, csv_table, cvat, excel, image_list, json_file, label_studio
+from noiseproof.data.readers import arff, csv_table, cvat, excel, image_list, json_file, label_studio, parquet
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.number_lists import spread_lists
 from noiseproof.data.readers.packed import inner_name
@@ -24,10 +24,10 @@ ENDINGS: dict[str, Read] = {
     ".jsonl": json_file.read_json_lines,
     ".ndjson": json_file.read_json_lines,
     ".manifest": json_file.read_json_lines,
-    ".parquet": arrow_file.read_arrow,
-    ".pq": arrow_file.read_arrow,
-    ".feather": arrow_file.read_arrow,
-    ".arrow": arrow_file.read_arrow,
+    ".parquet": parquet.read_arrow,
+    ".pq": parquet.read_arrow,
+    ".feather": parquet.read_arrow,
+    ".arrow": parquet.read_arrow,
     ".xlsx": excel.read_excel,
     ".xlsm": excel.read_excel,
     ".xml": cvat.read_cvat,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from noiseproof.data.io import file_hashes
-from noiseproof.data.io.picture_bytes import looks_whole
+from noiseproof.data.io.broken_pictures import looks_whole
 from noiseproof.data.readers.listing import PICTURE_ENDINGS, is_wrong_folder, walk
 from noiseproof.data.reading_account import CANNOT
 

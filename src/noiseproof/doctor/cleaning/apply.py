@@ -16,8 +16,8 @@ from noiseproof.data.reading_account import Reading
 from noiseproof.doctor.cleaning.decisions import Decision
 from noiseproof.doctor.cleaning.forms import Change, Job, form_of
 from noiseproof.doctor.cleaning.forms.folder import removed_folder
+from noiseproof.doctor.cleaning.key_matching import Matcher
 from noiseproof.doctor.cleaning.log import log_path, write_log
-from noiseproof.doctor.cleaning.rows import Matcher
 from noiseproof.doctor.cleaning.rules import warnings
 from noiseproof.errors import DataError, InputError
 from noiseproof.escaping import visible

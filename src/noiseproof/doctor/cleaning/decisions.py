@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from noiseproof.doctor.cleaning.rows import read_rows
+from noiseproof.doctor.cleaning.key_matching import read_rows
 from noiseproof.errors import DataError, InputError, one_of
 from noiseproof.storage import files
 

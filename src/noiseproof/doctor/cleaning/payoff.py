@@ -91,9 +91,10 @@ class Ways:
         return "cleaning makes no clear difference here; train on the labels as given, best with a robust loss"
 
     def __str__(self) -> str:
+        splits = len(next(iter(self.ways.values())).given)
+        mean = f"mean over {splits} splits" if splits > 1 else "one split"
         lines = [
-            f"{self.data}: estimated noise rate {self.rate:.0%}; accuracy on a held-out fifth, mean over "
-            f"{len(next(iter(self.ways.values())).given)} splits",
+            f"{self.data}: estimated noise rate {self.rate:.0%}; accuracy on a held-out fifth, {mean}",
             f"{'':<38} {'given labels':>13} {'corrected':>11} {'95 % interval':>18}",
         ]
         for name, way in self.ways.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noiseproof.doctor.cleaning.decisions import Decision
-from noiseproof.doctor.cleaning.rows import read_rows
+from noiseproof.doctor.cleaning.key_matching import read_rows
 from noiseproof.errors import DataError, InputError, one_of
 
 __all__ = ["Issue", "decide", "read_issues", "warnings"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eigh
 
+from noiseproof.doctor.calibration import best_exponent, raised
 from noiseproof.doctor.judges.base import Targets, Task, Vectors
-from noiseproof.doctor.probabilities import Probabilities, best_exponent, clipped, given_column, raised
+from noiseproof.doctor.probabilities import Probabilities, clipped, given_column
 
 __all__ = ["Discriminant"]
 

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from scipy.linalg import eigh
 
 from noiseproof import rng
+from noiseproof.doctor.calibration import best_exponent, raised
 from noiseproof.doctor.judges.base import MANY, Targets, Task, Vectors
-from noiseproof.doctor.probabilities import Labels, Probabilities, best_exponent, clipped, given_column, raised
+from noiseproof.doctor.probabilities import Labels, Probabilities, clipped, given_column
 
 __all__ = ["KernelRidge"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from noiseproof.data.readers.arrow_file import class_names
+from noiseproof.data.readers.parquet import class_names
 from noiseproof.doctor.cleaning.forms.base import WEIGHT, Edit, Job, whole
 from noiseproof.errors import InputError
 from noiseproof.storage import files

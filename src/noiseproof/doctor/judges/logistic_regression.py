@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from noiseproof.doctor.calibration import raised
 from noiseproof.doctor.judges.base import Targets, Task, Vectors
-from noiseproof.doctor.probabilities import Probabilities, clipped, given_column, raised
+from noiseproof.doctor.probabilities import Probabilities, clipped, given_column
 
 __all__ = ["LogisticRegression", "fit_logistic"]
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from noiseproof.artifacts.on_features import OnFeatures
-from noiseproof.artifacts.on_network import OnNetwork, OnTokens
+from noiseproof.artifacts.architectures.on_features import OnFeatures
+from noiseproof.artifacts.architectures.on_network import OnNetwork, OnTokens
 from noiseproof.data.dataset import Inputs
 from noiseproof.errors import DataError, InputError
 from noiseproof.features.base import Array, Bad, Progress

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from noiseproof.artifacts import network_description
-from noiseproof.artifacts.torch_preprocessing import Chain, Framed, Scaled
+from noiseproof.artifacts.architectures import network_description
+from noiseproof.artifacts.architectures.torch_preprocessing import Chain, Framed, Scaled
 from noiseproof.data.dataset import Inputs, samples
 from noiseproof.data.pipeline.crops_and_flips import Augment
 from noiseproof.errors import DataError, InputError

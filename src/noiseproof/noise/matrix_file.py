@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from noiseproof.errors import DataError, DataMissingError, InputError
-from noiseproof.labels import Matrix, transition_matrix
 from noiseproof.noise.base import NOISES, Published
 from noiseproof.noise.class_conditional import ClassConditional, Parts
 from noiseproof.storage import files
+from noiseproof.transition_matrix import Matrix, transition_matrix
 
 __all__ = ["Transition", "matrix_content", "read_matrix"]
 

@@ -10,24 +10,12 @@ import numpy.typing as npt
 from noiseproof.doctor.probabilities import (
     Labels,
     Probabilities,
-    best_exponent,
-    blocks,
     clipped,
     given_column,
-    raised,
     sample_rows,
 )
 
-__all__ = ["blend", "mixture_weights", "tempered"]
-
-
-def tempered(p: Probabilities, given: Labels) -> Probabilities:
-    """`p` to the power that maximises the likelihood of the given labels."""
-    exponent = best_exponent(p, given)
-    found = np.empty_like(p)
-    for rows, part in blocks(p):
-        found[rows] = clipped(raised(np.log(part), exponent))
-    return found
+__all__ = ["blend", "mixture_weights"]
 
 
 def mixture_weights(

@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from noiseproof.errors import InputError
-from noiseproof.labels import Labels, Matrix
+from noiseproof.labels import Labels
 from noiseproof.noise.base import Task
 from noiseproof.noise.class_maps import CIFAR10
+from noiseproof.transition_matrix import Matrix
 
 __all__ = [
     "ALIASES",

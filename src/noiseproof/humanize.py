@@ -1,8 +1,8 @@
-"""Counts and times as a person says them."""
+"""Counts, times and sizes as a person says them."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "duration"]
+__all__ = ["byte_text", "counted", "duration"]
 
 
 def counted(count: int, what: str) -> str:
@@ -29,3 +29,17 @@ def duration(seconds: float) -> str:
             whole, rest = divmod(round(seconds), size)
             return f"{whole} {word}" + (f" {rest // inner} {small}" if rest // inner else "")
     return f"{seconds:.0f} s"
+
+
+def byte_text(count: int) -> str:
+    """A number of bytes in the largest unit that leaves at least one.
+
+    Example:
+        >>> byte_text(5), byte_text(2048), byte_text(3 << 20), byte_text(5 << 40)
+        ('5 bytes', '2.0 KiB', '3.0 MiB', '5120.0 GiB')
+    """
+    size, units = float(count), iter(["bytes", "KiB", "MiB", "GiB"])
+    unit = next(units)
+    while size >= 1024 and unit != "GiB":
+        size, unit = size / 1024, next(units)
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

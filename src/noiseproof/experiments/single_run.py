@@ -14,9 +14,9 @@ import torch
 from noiseproof import data, losses, noise, recipes
 from noiseproof.data.dataset import Texts, is_frame
 from noiseproof.errors import DataError, InputError
-from noiseproof.experiments import bulk, identity, records
-from noiseproof.experiments.identity import Sources
+from noiseproof.experiments import record_arrays, records, run_content
 from noiseproof.experiments.records import Realised, Record, RunText
+from noiseproof.experiments.run_content import Sources
 from noiseproof.experiments.specification import Run
 from noiseproof.noise import NoisyLabels
 from noiseproof.noise.base import fingerprint
@@ -24,10 +24,10 @@ from noiseproof.recipes import Method, Recipe
 from noiseproof.recipes.schema import check
 
 if TYPE_CHECKING:
-    from noiseproof.data import Data
+    from noiseproof.data import Data, Split
     from noiseproof.train import Outcome, Team
 
-__all__ = ["describe", "execute", "given_labels", "protocol", "recipe_for"]
+__all__ = ["corrupted", "describe", "execute", "given_labels", "protocol", "recipe_for"]
 
 _SMALL = 64  # pixels a side: pictures that are taken as they are, without cutting
 
@@ -121,13 +121,14 @@ def recipe_for(text: str, root: Path | None = None, sources: Sources | None = No
 
 
 def given_labels(found: Data, text: str, seed: int, root: Path | None = None) -> NoisyLabels | None:
-    """Labels that a run trains on instead of those of the data; None: those.
-
-    Noise is put on the true labels where they are known, else on the ones there are.
-    """
+    """Labels that a run trains on instead of those of the data; None: those."""
     if text == "clean":
         return None
-    split = found.train
+    return corrupted(found, found.train, text, seed, root)
+
+
+def corrupted(found: Data, split: Split, text: str | noise.Noise, seed: int, root: Path | None) -> NoisyLabels:
+    """Noise on the labels of a part of the data: on the true ones where they are known, else on the ones there are."""
     return noise.corrupt(
         split.given if split.clean is None else split.clean,
         text,
@@ -170,7 +171,7 @@ def execute(
     from noiseproof.train import fit
 
     spec, (method, recipe) = run.spec, protocol(run)
-    found = identity.load(spec, method, recipe, root)
+    found = run_content.load(spec, method, recipe, root)
     noisy = given_labels(found, spec["noise"], spec["seed"], root)
 
     def tell(epoch: int, row: Mapping[str, float]) -> None:
@@ -196,7 +197,7 @@ def execute(
     if outcome.stopped_after is not None:
         run = _stopped(run, outcome.stopped_after)
         outcome.notes += (f"training ended after {outcome.stopped_after} steps, within epoch {_epochs(outcome)}",)
-    if not identity.unchanged(found):
+    if not run_content.unchanged(found):
         raise DataError(f"{spec['data']} has changed while it was trained on; type the command again")
     if outputs is not None and outcome.outputs is not None:
         from safetensors.torch import save
@@ -264,7 +265,7 @@ def realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
     if noisy is not None:
         return {
             "rate": noisy.rate,
-            "transition": bulk.plain(noisy.transition),
+            "transition": record_arrays.plain(noisy.transition),
             "sha256": noisy.sha256,
             "convention": noise.parse(noisy.text).convention,
         }
@@ -275,7 +276,7 @@ def realised(found: Data, noisy: NoisyLabels | None) -> Realised | None:
     pairs = torch.bincount(split.clean * classes + split.given, minlength=classes**2).reshape(classes, classes).double()
     return {
         "rate": (split.clean != split.given).double().mean().item(),
-        "transition": bulk.plain((pairs / pairs.sum(1, keepdim=True).clamp_min(1)).numpy()),
+        "transition": record_arrays.plain((pairs / pairs.sum(1, keepdim=True).clamp_min(1)).numpy()),
         "sha256": fingerprint(split.given.numpy(), classes),
         "convention": "exact",
     }

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import rankdata
 
+from noiseproof.doctor.calibration import best_exponent
 from noiseproof.doctor.confident_joint import confident_joint
 from noiseproof.doctor.posterior import posterior_blocks
-from noiseproof.doctor.probabilities import Labels, best_exponent, blocks, given_column, order_by
+from noiseproof.doctor.probabilities import Labels, blocks, given_column, order_by, row_maxima, row_sums
 from noiseproof.doctor.sure_regions import Direction, SureRegions, anchored_transition, direction_of, sure_regions
 
 __all__ = ["Evidence", "Opinion", "Verdict", "opinion_of", "verdict"]
@@ -55,15 +57,14 @@ class Evidence:
         own = given_column(p, given)
         rival, predicted = np.empty_like(own), np.empty_like(given)
         second = 0
-        for rows, part in blocks(p):
-            others = part.copy()
-            others[np.arange(len(part)), given[rows]] = -1
+        for rows, others in blocks(p):
+            others[np.arange(len(others)), given[rows]] = -1
             best = others.argmax(1)
             rival[rows] = given_column(others, best)
             predicted[rows] = _larger(own[rows], given[rows], rival[rows], best)
             wrong = np.flatnonzero(rival[rows] > own[rows])
             others[wrong, best[wrong]] = -1
-            second += int((own[rows][wrong] >= others[wrong].max(1)).sum())
+            second += int((own[rows][wrong] >= row_maxima(others[wrong])).sum())
         chance = 1 / max(p.shape[1] - 1, 1)
         share = second / max(int((rival > own).sum()), 1)
         joint, joint_rate = confident_joint(p, given, predicted)
@@ -97,7 +98,7 @@ class Evidence:
         frequencies = np.bincount(given, minlength=len(self.transition)) / len(given)
         most = frequencies.max()
         lead = 1 - self.disagreement(given) - most
-        if len(np.unique(self.predicted)) > 1 and lead > 2 * np.sqrt(most * (1 - most) / len(given)):
+        if (self.predicted != self.predicted[0]).any() and lead > 2 * np.sqrt(most * (1 - most) / len(given)):
             return True
         gain = np.log(np.maximum(self.own, 1e-12)) - np.log(frequencies[given])
         return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)))
@@ -133,8 +134,8 @@ def opinion_of(p: npt.NDArray[Any], given: Labels, transition: Matrix, exponent:
         q[at, given[rows]] = 0
         other[rows] = q.argmax(1)
         likely[rows] = _larger(own, given[rows], given_column(q, other[rows]), other[rows])
-        wrong = q.sum(1, dtype=np.float64)
-        log_odds[rows] = np.log(np.maximum(wrong, 1e-38)) - np.log(np.maximum(own, 1e-38, dtype=np.float64))
+        wrong, own = (np.maximum(one, 1e-38, dtype=np.float64) for one in (row_sums(q), own))
+        log_odds[rows] = np.log(wrong) - np.log(own)
     return Opinion(log_odds, likely, other, transition, power)
 
 
@@ -236,6 +237,7 @@ def _with_mean(log_odds: Matrix, mean: float) -> Matrix:
         [0.269, 0.5, 0.731]
     """
     log_odds = np.clip(log_odds, -30, 30)
+    odds = torch.from_numpy(log_odds)
     mean = min(max(mean, 1e-12), 1 - 1e-12)
-    moved = brentq(lambda by: float(expit(log_odds + by).mean()) - mean, -60, 60, xtol=1e-9)
+    moved = brentq(lambda by: float((odds + by).sigmoid_().mean()) - mean, -60, 60, xtol=1e-9)
     return np.asarray(expit(log_odds + moved), dtype=np.float64)

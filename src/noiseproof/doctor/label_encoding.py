@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from noiseproof.errors import InputError
+from noiseproof.labels import REGRESSION
 
 __all__ = ["labels_of"]
 
@@ -21,7 +22,7 @@ def labels_of(labels: Any) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
         labels: numbers, strings or truth values as a list, a numpy array, a torch tensor or a pandas series.
 
     Raises:
-        InputError: labels are missing (None, NaN), or are no vector.
+        InputError: labels are missing (None, NaN), are no vector, or are measured numbers.
 
     Example:
         >>> labels_of(["dog", "cat", "dog"])[1], labels_of([2.0, 10.0])[1], labels_of([True, False])[1]
@@ -35,7 +36,10 @@ def labels_of(labels: Any) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     if values.ndim == 2 and 1 in values.shape:
         values = values.ravel()
     if values.ndim != 1:
-        raise InputError(f"y must be labels (N,), got shape {values.shape} (one-hot? use y.argmax(1))")
+        raise InputError(
+            f"y must be labels (N,), got shape {values.shape} (one-hot? use y.argmax(1); "
+            "several labels a sample? judge y[:, j] for each j)"
+        )
     if values.dtype.kind in "iubSU" or (values.dtype.kind == "f" and np.isfinite(values).all()):
         values, places = np.unique(values, return_inverse=True)  # names are made once a class
     else:
@@ -45,6 +49,8 @@ def labels_of(labels: Any) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     if missing:
         raise InputError(f"{len(missing)} labels are missing, the first in row {missing[0]}; leave these samples out")
     names = [_name(value) for value in listed]
+    if values.dtype.kind == "f" and len(values) > max(20, len(places) // 10) and (values % 1 != 0).any():
+        raise InputError(f"y holds {len(values):,} different numbers in {len(places):,} samples; {REGRESSION}")
     order = {_name(value): rank for rank, value in enumerate(categories)} if categories is not None else {}
     classes = sorted(
         dict(zip(names, listed, strict=True)).items(), key=lambda one: (order.get(one[0], 0), *_rank(one[1]))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof import features, learners
-from noiseproof.artifacts.torch_preprocessing import Chain
+from noiseproof.artifacts.architectures.torch_preprocessing import Chain
 from noiseproof.data.dataset import Inputs
 from noiseproof.features import Columns, Extractor, FeatureCache, TextVectors
 from noiseproof.features.base import Array, Bad, Progress
