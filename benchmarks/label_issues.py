@@ -113,7 +113,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(measured(options.one[0], Path(options.one[1]))))
         return
-    sizes = {}
+    sizes = json.loads(options.out.read_text())["sizes"] if options.out and options.out.is_file() else {}
     for size in options.sizes.split(","):
         samples, classes = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as place:

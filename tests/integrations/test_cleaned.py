@@ -116,6 +116,18 @@ def test_text_labels_go_with_classifiers_that_take_only_numbers(cancer):
     assert model.fit(train, names[given]).score(test, names[truth]) > 0.8
 
 
+@pytest.mark.parametrize("informative", [True, False])
+def test_what_the_doctor_flags_is_dropped_and_the_worst_where_it_dares_not_flag(informative):
+    features, labels = load_iris(return_X_y=True)
+    labels[::7] = (labels[::7] + 1) % 3
+    if not informative:
+        features = np.random.default_rng(0).normal(size=(150, 2))
+    model = CleanedClassifier(KNeighborsClassifier(3), how="drop", random_state=0).fit(features, labels)
+    assert model.issues_.informed is informative
+    dropped = len(model.issues_) if informative else round(model.issues_.rate * len(labels))
+    assert model.estimator_.n_samples_fit_ == len(labels) - dropped < len(labels)
+
+
 def test_no_class_disappears():
     features = np.concatenate([np.random.default_rng(0).normal(size=(60, 3)), np.zeros((2, 3))])
     labels = np.array(["a", "b"])[(features[:, 0] > 0).astype(int)]
