@@ -110,7 +110,7 @@ class Table:
         if len(fits) == 1:
             return fits[0]
         hint = did_you_mean(name, self.names)
-        raise DataError(f"{self.source}: no column {name!r}{hint}; there are: {shown(self.names)}")
+        raise DataError(f"{self.source}: no column {name!r}{hint} (there are: {shown(self.names)})")
 
     def place(self, position: int) -> str:
         """One record, for a message: `row 14`, or `record 12` counted from 0 where the source has no rows."""
