@@ -27,7 +27,7 @@ myst_url_schemes = {
     "https": None,
     "gh": {"url": "https://github.com/{{path}}/issues/{{fragment}}", "title": "{{path}}#{{fragment}}"},
 }
-exclude_patterns = ["_build", "examples", "import-diagram.md"]
+exclude_patterns = ["_build", "examples", "import-diagram.md", "performance-tables.md"]
 
 copybutton_prompt_text = "$ "  # of a console block the commands alone are copied
 
