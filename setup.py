@@ -32,6 +32,8 @@ losses = Extension(
             "pairs",
             "passes",
             "program",
+            "registers",
+            "steps",
             "worker",
             "worker_body",
         )

@@ -12,7 +12,7 @@ import torch
 
 from noiseproof import data, recipes
 from noiseproof.data.load import with_options
-from noiseproof.data.readers.label_rows import label_rows
+from noiseproof.data.readers.soft_labels import label_rows
 from noiseproof.errors import DataError, InputError
 from noiseproof.train import fit
 

@@ -11,7 +11,7 @@ from noiseproof.errors import InputError
 from noiseproof.experiments import grid, records, tuned_track
 from noiseproof.experiments.single_run import execute
 from noiseproof.reporting import leaderboard
-from noiseproof.train.initial import HELD_OUT
+from noiseproof.train.input_preparation import HELD_OUT
 
 GRID = """
 seeds = [1, 2]

@@ -20,7 +20,8 @@ from noiseproof.data import Data, Split
 from noiseproof.errors import InputError, UnknownNameError
 from noiseproof.train import Training, fit, fit_together
 from noiseproof.train.health import gradients, health
-from noiseproof.train.initial import HELD_OUT, network_for
+from noiseproof.train.initial import network_for
+from noiseproof.train.input_preparation import HELD_OUT
 from noiseproof.train.optimiser import lr_at
 from support.made_pictures import images
 

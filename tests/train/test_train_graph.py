@@ -12,7 +12,8 @@ from noiseproof import recipes
 from noiseproof.data import Data, Split
 from noiseproof.speed import training as bench
 from noiseproof.train import Training, fit, fit_together
-from noiseproof.train.step import Captured, Step
+from noiseproof.train.cuda_graph import Captured
+from noiseproof.train.step import Step
 
 gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 

@@ -20,7 +20,7 @@ from noiseproof.models import Network, Tokenizer, folder_of
 from noiseproof.models.mlp import MLP
 from noiseproof.recipes import Recipe
 from noiseproof.train import Outcome
-from noiseproof.train.initial import as_tokens
+from noiseproof.train.input_preparation import as_tokens
 
 __all__ = ["of_outcome"]
 

@@ -10,8 +10,8 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Rounds = Annotated[int, typer.Option(min=1, help="How often each way takes its turn, at least; the median counts.")]
-Out = Annotated[Path | None, typer.Option(help="A JSON file that takes the result.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Least number of rounds; the median counts.")]
+Out = Annotated[Path | None, typer.Option(help="JSON file to write the result to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 

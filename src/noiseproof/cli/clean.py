@@ -16,18 +16,25 @@ if TYPE_CHECKING:
 
 
 def clean(
-    data: Annotated[str | None, typer.Argument(help="The path of your data; not needed with --undo.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="The path of your data; not needed with --undo.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The new file or folder; nothing is overwritten.")] = None,
     issues: Annotated[Path | None, typer.Option(help="issues.csv of `noiseproof diagnose DATA --out DIR`.")] = None,
     review: Annotated[
         list[Path] | None,
-        typer.Option(help="decisions.csv of the review page, once a person; with --issues and no --out: its progress."),
+        typer.Option(
+            metavar="FILE",
+            help="decisions.csv of the review page, once a person; with --issues and no --out: its progress.",
+        ),
     ] = None,
     drop: Annotated[bool, typer.Option("--drop", help="Leave the suspects out.")] = False,
     relabel: Annotated[bool, typer.Option("--relabel", help="Give the suspects their likely label.")] = False,
     weight: Annotated[bool, typer.Option("--weight", help="Keep all; suspects get the weight 1 - suspicion.")] = False,
     top: Annotated[int | None, typer.Option(metavar="N", help="Act on the N most suspect samples.")] = None,
-    score: Annotated[float | None, typer.Option(metavar="S", help="Act on a suspicion from S on, 0 to 1.")] = None,
+    score: Annotated[
+        float | None, typer.Option(metavar="S", help="Act on samples with a suspicion of S or more, 0 to 1.")
+    ] = None,
     link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies of pictures.")] = False,
     also_test: Annotated[bool, typer.Option("--also-test", help="Clean the test part, too.")] = False,
     undo: Annotated[Path | None, typer.Option(metavar="LOG", help="Write the original again, to --out.")] = None,
@@ -39,7 +46,7 @@ def clean(
 
     \b
     Examples:
-    noiseproof clean pets.csv --issues diagnosis/issues.csv --drop --out pets-clean.csv
+    noiseproof clean pets.csv --issues suspects/issues.csv --drop --out clean.csv
     noiseproof clean photos --review decisions.csv --out photos-clean
     noiseproof clean --issues diagnosis/issues.csv --review decisions.csv
     noiseproof clean --undo pets-clean.csv.clean-log.json --out pets.csv

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 def compare(
     data: options.Data,
-    noise: Annotated[str, typer.Option(help="The noise; 'clean' adds none.")] = "symmetric(0.4)",
+    noise: Annotated[str, typer.Option(help="Label noise to add; 'clean' adds none.")] = "symmetric(0.4)",
     methods: Annotated[
         str, typer.Option(help="Methods of the recipe or loss texts, with commas between them.")
     ] = "ce,gce,nce+rce,anl-ce,jal-ce,jal-fl",
-    seeds: Annotated[int, typer.Option(min=1, help="How many; 1, 2, ...")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: 1, 2, ...")] = 3,
     out: Annotated[Path | None, typer.Option(help="The results folder. [results/DATA]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     workers: options.Workers = None,
@@ -42,12 +42,10 @@ def compare(
     mode: options.Mode = None,
     keep_outputs: options.KeepOutputs = False,
     stuck_after: options.StuckAfter = None,
-    tune: Annotated[
-        bool, typer.Option("--tune", help="Also choose one of them as you would without clean labels.")
-    ] = False,
+    tune: Annotated[bool, typer.Option("--tune", help="Also choose the best method without clean labels.")] = False,
     keep_model: Annotated[
         str | None,
-        options.choice("best", "all", option="--keep-model", help="Leave the model of the best run, or of all."),
+        options.choice("best", "all", option="--keep-model", help="Keep the model of the best run, or of all."),
     ] = None,
 ) -> None:
     """Train several methods on the same wrong labels, print the table, draw the curves and write a report.

@@ -59,10 +59,12 @@ def check(
 
 @app.command(short_help="Download a data set; hashes are checked.")
 def fetch(
-    name: Annotated[str, typer.Argument(help="A data set, or cifar10n, cifar100n, cifar10-instance, ...")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A data set, or cifar10n, cifar100n, cifar10-instance, ...")
+    ],
     root: Root = None,
     mirror: Annotated[str | None, typer.Option(help="Take the files from this address; hashes are checked.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds without a byte after which a connection is dead.")] = 30,
+    timeout: Annotated[float, typer.Option(help="Seconds without data after which a connection is given up.")] = 30,
 ) -> None:
     """Download a data set from its official address, or go on with a download; hashes are checked.
 

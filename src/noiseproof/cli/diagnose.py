@@ -24,13 +24,13 @@ class Format(StrEnum):
 
 
 def diagnose(
-    data: Annotated[str, typer.Argument(help="A data set's name or the path of your own data.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A data set's name or the path of your own data.")],
     out: Annotated[
         Path | None, typer.Option(help="Write issues.csv, diagnosis.json, diagnosis.html and review.html there.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data_root: Annotated[Path | None, typer.Option(help="The folder that holds the data sets.")] = None,
-    noise: Annotated[str, typer.Option(help="Spoil the labels first, to see how well it does.")] = "clean",
+    noise: Annotated[str, typer.Option(help="Make labels wrong first, to test how well they are found.")] = "clean",
     method: Annotated[
         str | None, typer.Option(help="Judge by networks trained with this loss, instead of several learners.")
     ] = None,
@@ -38,12 +38,12 @@ def diagnose(
         str | None, typer.Option(help="Judge by networks of this recipe, on the samples as they are.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each network; the recipe's unless given.")] = None,
-    folds: Annotated[int, typer.Option(help="Parts of the cross-validation.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the parts, the training and the noise.")] = 1,
+    folds: Annotated[int, typer.Option(help="Number of parts of the cross-validation.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the parts, the training and the noise.")] = 1,
     device: options.Device = "auto",
     before: Annotated[Path | None, typer.Option(help="diagnosis.json of an earlier run, to compare with.")] = None,
     max_noise: Annotated[
-        str | None, typer.Option(help="Exit with 1 if surely more labels are wrong: 5% or 0.05.")
+        str | None, typer.Option(help="Exit with code 1 if surely more labels are wrong than 5% (or 0.05).")
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
@@ -52,7 +52,7 @@ def diagnose(
     \b
     Examples:
     noiseproof diagnose pets.csv --out diagnosis
-    noiseproof diagnose photos --before diagnosis/diagnosis.json --max-noise 5% --format github
+    noiseproof diagnose photos --before old/diagnosis.json --max-noise 5%
     """
     from noiseproof import data as datasets
     from noiseproof.doctor import gate

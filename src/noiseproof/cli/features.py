@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def features(
     data: options.Data,
     network: Annotated[str, typer.Option("--features", help="A frozen network: lite0, lite2(side=160).")] = "lite0",
-    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Only part I of N, one machine each.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Compute part I of N only, one part a machine.")
+    ] = None,
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Use Ray: local, HOST:PORT or ray://HOST:PORT.")
     ] = None,

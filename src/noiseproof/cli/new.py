@@ -29,7 +29,7 @@ def new(
     kind: Annotated[
         str, typer.Argument(metavar="|".join(KINDS), autocompletion=lambda: list(KINDS), help="The kind of part.")
     ],
-    name: Annotated[str, typer.Argument(help="Its name in texts, such as my-loss.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name in texts, such as my-loss.")],
     out: Annotated[Path | None, typer.Option(help="The file to write. [NAME.py, or NAME.toml for a recipe]")] = None,
 ) -> None:
     """Write a small commented file that runs: a loss, method, noise, network, augmentation, data set or recipe.

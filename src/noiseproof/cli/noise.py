@@ -23,12 +23,12 @@ _SHOWN = 20  # classes a summary or a figure names one by one
 
 
 def noise(
-    data: Annotated[str, typer.Argument(help="A data set's name or the path of your own data.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A data set's name or the path of your own data.")],
     rule: Annotated[
         str, typer.Argument(metavar="text", help="The noise, such as 'symmetric(0.4)'; see `noiseproof list noise`.")
     ],
     data_root: Annotated[Path | None, typer.Option(help="The folder that holds the data sets.")] = None,
-    seed: Annotated[int, typer.Option(help="Names the draw.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the labels to a .npy, .csv or .txt file, and FILE.json beside it.")

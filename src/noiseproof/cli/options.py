@@ -51,27 +51,32 @@ DataRoot = Annotated[
 Recipe = Annotated[
     str | None, typer.Option(help="A recipe's name or a .toml file. [the data set's own]", rich_help_panel=TRAINING)
 ]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.", rich_help_panel=TRAINING)]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Number of epochs. [the recipe's]", rich_help_panel=TRAINING)]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="A value of the recipe, as train.lr=0.1; none unsets it.",
+        help="Change a value of the recipe: train.lr=0.1; none removes it.",
         rich_help_panel=TRAINING,
     ),
 ]
 Device = Annotated[
     str,
-    choice(option="--device", words=("auto", "cpu", "cuda", "mps"), help="cuda:1 is the second GPU.", panel=RUNNING),
+    choice(
+        option="--device",
+        words=("auto", "cpu", "cuda", "mps"),
+        help="Where to compute; cuda:1 is the second GPU.",
+        panel=RUNNING,
+    ),
 ]
 Precision = Annotated[
     str | None,
-    choice("auto", "fp32", "tf32", "bf16", option="--precision", help="Of the arithmetic.", panel=TRAINING),
+    choice("auto", "fp32", "tf32", "bf16", option="--precision", help="Precision of the arithmetic.", panel=TRAINING),
 ]
 Mode = Annotated[
     str | None,
-    choice("deterministic", "fast", option="--mode", help="The same bits every time, or fast.", panel=TRAINING),
+    choice("deterministic", "fast", option="--mode", help="Repeat bit for bit, or run faster.", panel=TRAINING),
 ]
 KeepOutputs = Annotated[
     bool,
@@ -84,14 +89,14 @@ KeepOutputs = Annotated[
 SaveEvery = Annotated[
     float,
     typer.Option(
-        "--save-every", min=0, metavar="SECONDS", help="Between two checkpoints of a run.", rich_help_panel=RUNNING
+        "--save-every", min=0, metavar="SECONDS", help="Time between two checkpoints of a run.", rich_help_panel=RUNNING
     ),
 ]
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard.", rich_help_panel=RUNNING)
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes. [one a GPU, else one a core]", rich_help_panel=RUNNING)
+    int | None, typer.Option(min=1, help="Number of processes. [one a GPU, else one a core]", rich_help_panel=RUNNING)
 ]
 StuckAfter = Annotated[
     float | None,
@@ -99,7 +104,7 @@ StuckAfter = Annotated[
         "--stuck-after",
         min=1,
         metavar="SECONDS",
-        help="Give a run up that makes no progress. [never]",
+        help="Stop a run that makes no progress for so long. [never]",
         rich_help_panel=RUNNING,
     ),
 ]

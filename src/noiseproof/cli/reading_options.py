@@ -27,10 +27,10 @@ _OPTIONS: dict[str, tuple[Any, str, str, str]] = {
     "text": (str | None, "--text", "COLUMN", "Column of the texts."),
     "id": (str | None, "--id", "COLUMN", "Column that names each sample; it is no feature."),
     "drop": (list[str] | None, "--drop", "COLUMNS", "Columns that are not learned from, with commas between them."),
-    "annotators": (list[str] | None, "--annotators", "COLUMNS", "Columns of an annotator each, or the one with names."),
-    "delimiter": (str | None, "--delimiter", "CHARACTER", "Between the values of a row; tab for a tab."),
-    "encoding": (str | None, "--encoding", "NAME", "Of a text file, as latin-1. [utf-8]"),
-    "soft": (bool, "--soft", "", "Train on several annotators' shares, or probabilities, not on their consensus."),
+    "annotators": (list[str] | None, "--annotators", "COLUMNS", "One column an annotator, or that of their names."),
+    "delimiter": (str | None, "--delimiter", "CHARACTER", "Character between two values; tab for a tab."),
+    "encoding": (str | None, "--encoding", "NAME", "Encoding of a text file, such as latin-1. [utf-8]"),
+    "soft": (bool, "--soft", "", "Learn from annotators' shares or probabilities, not from the likeliest class."),
     "strict": (bool, "--strict", "", "Stop at an item that cannot be used, instead of leaving it out."),
 }  # fmt: skip
 

@@ -22,11 +22,14 @@ FIGURES = ("curves", "histogram", "tsne", "transition", "loss")
 def table(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `sweep`, `train` or `compare` filled.")],
     form: Annotated[
-        str | None, choice("md", "latex", "csv", "html", option="--format", help="Without it, for the terminal.")
+        str | None,
+        choice("md", "latex", "csv", "html", option="--format", help="Form of the table. [for the terminal]"),
     ] = None,
-    paper: Annotated[bool, typer.Option("--paper", help="Beside the numbers of the paper's tables 3 to 6.")] = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Show the paper's numbers (tables 3 to 6) beside ours.")
+    ] = False,
     board: Annotated[
-        bool, typer.Option("--leaderboard", help="Methods by last epoch, beside the best test epoch and the cost.")
+        bool, typer.Option("--leaderboard", help="Rank the methods by last epoch; show best test epoch and cost.")
     ] = False,
 ) -> None:
     """Print the table of a results folder: means and deviations over the seeds, best and second best marked.

@@ -26,7 +26,7 @@ def sweep(
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Use Ray: local, HOST:PORT or ray://HOST:PORT.")
     ] = None,
-    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Only part I of N, one driver each.")] = None,
+    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Run part I of N only, one part a machine.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, what is done and what is left.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
     stuck_after: options.StuckAfter = None,
@@ -40,7 +40,7 @@ def sweep(
     keep_outputs: options.KeepOutputs = False,
     tensorboard: options.TensorBoard = False,
     keep_models: Annotated[
-        bool, typer.Option("--keep-models", help="Leave the model of each run beside its record.")
+        bool, typer.Option("--keep-models", help="Keep the model of each run beside its record.")
     ] = False,
 ) -> None:
     """Run a grid; what has a record is skipped, so the same command continues a sweep that was stopped.

@@ -20,14 +20,14 @@ _SHOWN = 20  # classes that fail, named one by one
 
 
 def theory(
-    loss: Annotated[str, typer.Argument(help="A loss text, such as 'nce + amse(a=30)'.")],
+    loss: Annotated[str, typer.Argument(metavar="LOSS", help="A loss text, such as 'nce + amse(a=30)'.")],
     noise: Annotated[str, typer.Option(help="The noise, such as 'symmetric(0.8)'; see `noiseproof list noise`.")],
     classes: Annotated[int, typer.Option(help="How many classes there are.")] = 10,
     data: Annotated[str | None, typer.Option(help="The data set, where the noise depends on it.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="The folder that holds the data sets.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the risk on three classes and the pull of a sample (.png or .pdf).")
+        Path | None, typer.Option(help="Draw the risk on three classes and the gradient of a sample (.png or .pdf).")
     ] = None,
 ) -> None:
     """Test a loss for noise tolerance: class by class, with the margin and the smallest a of AMSE.
@@ -69,7 +69,7 @@ def theory(
 def draw(
     loss: Loss, matrix: npt.NDArray[np.float64], answer: Tolerance, path: Path, rule: object = "the noise"
 ) -> list[Path]:
-    """Left: the risk of the hardest class with its two likeliest wrong labels. Right: the pull of a sample."""
+    """Left: the risk of the hardest class with its two likeliest wrong labels. Right: the gradient of a sample."""
     from noiseproof.reporting.figure_style import colour_bar, legend, looks, panels, save
 
     with looks():

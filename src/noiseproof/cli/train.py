@@ -15,12 +15,12 @@ from noiseproof.errors import InputError
 
 def train(
     data: options.Data,
-    noise: Annotated[str, typer.Option(help="The noise; 'clean' adds none.")] = "clean",
+    noise: Annotated[str, typer.Option(help="Label noise to add; 'clean' adds none.")] = "clean",
     method: Annotated[
         str | None,
         typer.Option(help="A method or a loss text. [jal-ce; for own data a learner that suits]"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise, the initial weights and the order.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the initial weights and the order.")] = 1,
     out: Annotated[Path, typer.Option(help="The results folder.")] = Path("results"),
     epochs: options.Epochs = None,
     changes: options.Set = None,
@@ -37,7 +37,8 @@ def train(
         str | None, typer.Option(help="Own data: lite0, lite2(side=160), patches, tfidf or columns. [by the data]")
     ] = None,
     learner: Annotated[
-        str | None, typer.Option(help="Own data: this one, such as discriminant. [by held-out given labels]")
+        str | None,
+        typer.Option(help="Own data: one learner, such as discriminant. [the best on held-out given labels]"),
     ] = None,
     time_limit: Annotated[
         str | None, typer.Option("--time-limit", metavar="TIME", help="Fit the work into 90s, 10m or 2h.")

@@ -27,14 +27,26 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="Write a .csv, .parquet or .json file instead of printing.")] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Also the probability of each class, a column each.")] = False,
     top: Annotated[int | None, typer.Option(min=1, metavar="N", help="Also the N most probable classes.")] = None,
-    key: Annotated[str | None, typer.Option("--id", help="Column that names each item in the output.")] = None,
-    path: Annotated[str | None, typer.Option("--path", help="Column of the pictures' paths.")] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Column of the texts.")] = None,
-    label: Annotated[str | None, typer.Option("--label", help="Column of labels, which is left out.")] = None,
-    drop: Annotated[list[str] | None, typer.Option("--drop", help="Columns that are left out.")] = None,
-    annotators: Annotated[list[str] | None, typer.Option("--annotators", help="Columns of answers, left out.")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Between the values of a row; tab for a tab.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of a text file, as latin-1. [utf-8]")] = None,
+    key: Annotated[
+        str | None, typer.Option("--id", metavar="COLUMN", help="Column that names each item in the output.")
+    ] = None,
+    path: Annotated[str | None, typer.Option("--path", metavar="COLUMN", help="Column of the pictures' paths.")] = None,
+    text: Annotated[str | None, typer.Option("--text", metavar="COLUMN", help="Column of the texts.")] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="Column of labels, which is left out.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option("--drop", metavar="COLUMNS", help="Columns that are left out.")
+    ] = None,
+    annotators: Annotated[
+        list[str] | None, typer.Option("--annotators", metavar="COLUMNS", help="Columns of answers, left out.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="CHARACTER", help="Character between two values; tab for a tab.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as latin-1. [utf-8]")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at an item that cannot be read.")] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the pictures that a table names.")] = None,
 ) -> None:

@@ -14,7 +14,7 @@ from noiseproof.data.dataset_registry import DATASETS, DataSet, default_root
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.python_objects import holds_labels, load_arrays, load_table
 from noiseproof.data.readers.recognition import load_own
-from noiseproof.errors import DataMissingError, InputError, UnknownNameError
+from noiseproof.errors import DataMissingError, InputError, UnknownNameError, did_you_mean
 from noiseproof.text import parse_call, write_value
 
 __all__ = ["load", "named", "path_of", "with_options"]
@@ -118,11 +118,21 @@ def _load_text(source: str | os.PathLike[str], options: ReadingOptions) -> Data:
     if entry is not None:
         return entry.load(root if root is not None else default_root())
     if own is None:
-        raise DataMissingError(
-            f"no file or folder {words!r}; give a path that exists or one of {', '.join(DATASETS.names())}"
-        )
+        known = ", ".join(DATASETS.names())
+        raise DataMissingError(f"no file or folder {words!r}; give a path that exists or one of {known}{_near(words)}")
     found = load_own(own, options)
     return replace(found, name=with_options(str(own), **given)) if given else found
+
+
+def _near(words: str) -> str:
+    """A hint at a file beside a path that is not there; for an address, that it is not fetched."""
+    if re.match(r"\w+://", words):
+        return " (addresses are not fetched; download the file first)"
+    path = Path(words)
+    try:
+        return did_you_mean(path.name, sorted(os.listdir(path.parent)))
+    except OSError:
+        return ""
 
 
 def _file(text: str) -> tuple[str, dict[str, Any]]:

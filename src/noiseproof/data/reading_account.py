@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CANNOT", "Reading", "Skipped", "announce", "listening", "near_equal"]
+__all__ = ["CANNOT", "Reading", "Skipped", "announce", "ascii_quoted", "listening"]
 
 CANNOT = "pictures cannot be read"  # the reason of a picture that is damaged or none
 
@@ -127,26 +125,6 @@ def announce(reading: Reading) -> None:
     """Hand an account to all that listen."""
     for listener in _listeners:
         listener(reading)
-
-
-def near_equal(names: Sequence[str]) -> list[str]:
-    """Notes on class names that differ in case, spaces or Unicode form only.
-
-    Example:
-        >>> near_equal(["Cat", "cat", "dog"])
-        ["classes 'Cat' and 'cat' differ in case, spaces or Unicode form only; they stay apart as written"]
-    """
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        plain = re.sub(r"(?<=\w)[_-](?=\w)", " ", plain)
-        groups.setdefault(plain or name, []).append(name)
-    return [
-        f"classes {' and '.join(map(ascii_quoted, group))} differ in case, spaces or Unicode form only; "
-        "they stay apart as written"
-        for group in groups.values()
-        if len(group) > 1
-    ]
 
 
 def ascii_quoted(name: str) -> str:

@@ -34,7 +34,7 @@ from noiseproof.experiments.specification import Run
 from noiseproof.methods import METHODS
 from noiseproof.methods.additions import ADDITIONS
 from noiseproof.text import parse_call, split_list
-from noiseproof.train.initial import HELD_OUT
+from noiseproof.train.input_preparation import HELD_OUT
 
 __all__ = ["Candidate", "Tuned", "cost_of", "follow_up", "held_out_accuracy", "of_grid", "track_of"]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils.multiclass import check_classification_targets
 
-from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
+from noiseproof.data.readers.soft_labels import is_one_hot, label_rows, row_names
 from noiseproof.errors import InputError
 from noiseproof.labels import REGRESSION
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from noiseproof.learners.accuracy_under_noise import corrected_accuracy
 from noiseproof.learners.choice import Candidate, Choice, choose, folds_of
-from noiseproof.learners.corrected import corrected_accuracy
 from noiseproof.learners.heads import Head, build
 from noiseproof.learners.noise_model import NoiseModel, fit_noise_model
 

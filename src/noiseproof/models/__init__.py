@@ -10,7 +10,7 @@ from noiseproof.models.base import MODELS, Network
 from noiseproof.models.construction import build, build_from_config
 from noiseproof.models.layers import Layer, layers_of
 from noiseproof.models.own import OwnNetwork, entry_of, is_of_library, option_names
-from noiseproof.models.preprocessing import preprocessing_of
+from noiseproof.models.pretrained_preprocessing import preprocessing_of
 from noiseproof.models.student import StudentHead
 from noiseproof.models.tokens import Tokenizer
 from noiseproof.models.transformers_networks import folder_content, folder_of

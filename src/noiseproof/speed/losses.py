@@ -169,12 +169,14 @@ def _options(size: Size, rounds: int) -> list[dict[str, Any]]:
     """Time and memory with label smoothing, probabilities, float64, and of the sigmoid form."""
     scores, target = batch(*size)
     soft = torch.randn(size, generator=torch.Generator().manual_seed(2)).softmax(1)
+    one_hot = F.one_hot(target, size[1]).to(scores.dtype)
     smooth = partial(F.cross_entropy, label_smoothing=0.1)
     cases: dict[str, tuple[Loss, Callable[[str], Loss], Tensor, Tensor]] = {
         "label_smoothing": (smooth, lambda text: losses.parse(text, label_smoothing=0.1), scores, target),
         "probabilities": (F.cross_entropy, losses.parse, scores, soft),
         "float64": (F.cross_entropy, losses.parse, scores.detach().double().requires_grad_(), target),
-        "sigmoid": (F.binary_cross_entropy_with_logits, losses.SigmoidLoss, scores, soft),
+        "sigmoid": (F.binary_cross_entropy_with_logits, losses.SigmoidLoss, scores, one_hot),
+        "sigmoid, probabilities": (F.binary_cross_entropy_with_logits, losses.SigmoidLoss, scores, soft),
     }
     measured = []
     for name, (usual, make, given, labels) in cases.items():

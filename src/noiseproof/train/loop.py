@@ -31,13 +31,14 @@ from noiseproof.recipes import Method, Recipe
 from noiseproof.recipes.content import method_content, recipe_content
 from noiseproof.runtime.isolation import isolated
 from noiseproof.train import checkpoint, inference, method_preparation
+from noiseproof.train.cuda_graph import Captured
 from noiseproof.train.device import flags, resolve_device
 from noiseproof.train.distributed import Team
 from noiseproof.train.initial import network_for, start_of
 from noiseproof.train.optimiser import group_optimiser, lr_at, optimiser, set_lr
 from noiseproof.train.outcome import Outcome, outcome_of
 from noiseproof.train.state import resume, state_of
-from noiseproof.train.step import Captured, Step
+from noiseproof.train.step import Step
 
 __all__ = ["Progress", "Training", "fit"]
 

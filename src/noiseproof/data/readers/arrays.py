@@ -15,7 +15,7 @@ from noiseproof.data.dataset import Inputs, Origin, Split, Texts, is_frame, offe
 from noiseproof.data.readers.annotators import Annotations, from_shares, soft_targets
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.classes import NO_LABEL, in_order
-from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
+from noiseproof.data.readers.soft_labels import is_one_hot, label_rows, row_names
 from noiseproof.data.reading_account import Reading, Skipped
 from noiseproof.errors import DataError
 

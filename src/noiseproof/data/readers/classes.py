@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from noiseproof.data.readers.table import Column
+from noiseproof.data.reading_account import ascii_quoted
 
-__all__ = ["NO_LABEL", "in_order", "indices", "is_nameable", "is_number", "trimmed"]
+__all__ = ["NO_LABEL", "in_order", "indices", "is_nameable", "is_number", "near_equal", "trimmed"]
 
 NO_LABEL = -1
 _LONGEST = 1024  # characters
@@ -65,3 +67,23 @@ def indices(columns: Sequence[Column]) -> tuple[list[npt.NDArray[np.int64]], lis
     names = in_order(text for texts, _ in coded for text in texts if text)
     place = {name: number for number, name in enumerate(names)} | {"": NO_LABEL}
     return [np.array([place[text] for text in texts], np.int64)[codes] for texts, codes in coded], names
+
+
+def near_equal(names: Sequence[str]) -> list[str]:
+    """Notes on class names that differ in case, spaces or Unicode form only.
+
+    Example:
+        >>> near_equal(["Cat", "cat", "dog"])
+        ["classes 'Cat' and 'cat' differ in case, spaces or Unicode form only; they stay apart as written"]
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        plain = re.sub(r"(?<=\w)[_-](?=\w)", " ", plain)
+        groups.setdefault(plain or name, []).append(name)
+    return [
+        f"classes {' and '.join(map(ascii_quoted, group))} differ in case, spaces or Unicode form only; "
+        "they stay apart as written"
+        for group in groups.values()
+        if len(group) > 1
+    ]

@@ -228,10 +228,10 @@ def _read_names(folder: Folder, name: str, part: str, found: _Found, path: Path)
     """Pictures whose label stands in their name, LABEL_NUMBER.jpg."""
     labels = _labels_in_names(folder.pictures)
     if not folder.pictures:
-        raise DataError(f"{folder.path}: must hold one folder of images a class, found none")
+        raise DataError(f"{folder.path}: must hold a table or one folder of pictures or texts a class, found none")
     if not labels:
         raise DataError(
-            f"{path}: {folder.path} holds pictures and no folders; what are their classes? put those of each class "
+            f"{folder.path}: holds pictures and no folders; what are their classes? put those of each class "
             "into a folder of its own, or give a CSV file with the columns path and label"
         )
     home = f"{name}/" if name else ""

@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.column_names import role_of_name
-from noiseproof.data.readers.column_roles import Roles
 from noiseproof.data.readers.input_columns import is_text
 from noiseproof.data.readers.numbers import decimal_marks, to_numbers, without_unit
-from noiseproof.data.readers.table import Column, Table, shown
+from noiseproof.data.readers.table import Column, Roles, Table, shown
 from noiseproof.errors import DataError
 
 __all__ = ["find_label", "find_votes", "shares"]
@@ -75,7 +74,7 @@ def find_label(table: Table, left: list[Column], roles: Roles) -> None:
     likely = [c.name for c in left if c.numbers is None and _may_be_label(c) and not _is_measured(c)]
     likely = [close] if close is not None else likely
     say = f" {likely[0]!r}" if len(likely) == 1 else " COLUMN"
-    say += f", such as {', '.join(map(repr, likely[:4]))}" if len(likely) > 1 else ""
+    say += f" (is it {' or '.join(map(repr, likely[:4]))}?)" if len(likely) > 1 else ""
     people = [column for column in left if column.name in likely]
     answers = [{text for text in column.different if text.strip()} for column in people]
     if len(people) > 1 and all(len(answers[0] & each) * 2 > len(answers[0] | each) for each in answers):
@@ -87,7 +86,10 @@ def find_label(table: Table, left: list[Column], roles: Roles) -> None:
             f"{table.source}: has one column, {shown(table.names)}; are its values separated by {mark[1]!r}? then add "
             f"--delimiter '{mark[1]}'"
         )
-    raise DataError(f"{table.source}: which column holds the labels? give --label{say}; found {shown(table.names)}")
+    raise DataError(
+        f"{table.source}: which column holds the labels? it needs a column 'label' in its first row, or --label{say}; "
+        f"found {shown(table.names)}"
+    )
 
 
 def _adding_up(left: Sequence[Column]) -> list[str]:

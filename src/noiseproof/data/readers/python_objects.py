@@ -10,12 +10,12 @@ from noiseproof.data.dataset import Data, Origin, is_frame
 from noiseproof.data.readers.arrays import arrays, label_texts
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.frames import table_of_frame, table_of_hub, table_of_mapping
-from noiseproof.data.readers.label_rows import is_one_hot, label_rows, row_names
 from noiseproof.data.readers.number_lists import spread_lists
 from noiseproof.data.readers.part_names import part_of
 from noiseproof.data.readers.recognition import assemble
 from noiseproof.data.readers.record_table import table_of
 from noiseproof.data.readers.samples import labelled, parts
+from noiseproof.data.readers.soft_labels import is_one_hot, label_rows, row_names
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.reading_account import Reading
 from noiseproof.errors import DataError, InputError

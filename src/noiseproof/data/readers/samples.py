@@ -15,12 +15,12 @@ from noiseproof.data.dataset import Files, Inputs, Origin, Split, Texts
 from noiseproof.data.readers import annotators, classes
 from noiseproof.data.readers.annotators import Annotations
 from noiseproof.data.readers.base import Parts, ReadingOptions
+from noiseproof.data.readers.column_roles import assign
 from noiseproof.data.readers.feature_columns import features
 from noiseproof.data.readers.part_names import part_in
-from noiseproof.data.readers.role_assignment import Roles, assign
-from noiseproof.data.readers.table import Column, Table
+from noiseproof.data.readers.table import Column, Roles, Table
 from noiseproof.data.readers.table_pictures import Pictures, look_at, why
-from noiseproof.data.reading_account import Reading, Skipped, near_equal
+from noiseproof.data.reading_account import Reading, Skipped
 from noiseproof.errors import DataError, DataMissingError
 from noiseproof.labels import REGRESSION
 
@@ -88,7 +88,7 @@ def labelled(table: Table, options: ReadingOptions, reading: Reading, home: Path
 
 def parts(whole: Split, names: list[str] | None, reading: Reading) -> Parts:
     """The samples by the part that each belongs to; a validation part is the test part where there is no other."""
-    reading.notes += near_equal(whole.classes)
+    reading.notes += classes.near_equal(whole.classes)
     counts = np.bincount(whole.given.numpy(), minlength=len(whole.classes))
     reading.counts = {name: int(count) for name, count in zip(whole.classes, counts, strict=True)}
     if len(single := [name for name, count in reading.counts.items() if count == 1]):

@@ -54,7 +54,9 @@ def _of_workbook(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
 
 def _has(header: Sequence[str], needed: Sequence[str], path: Path) -> None:
     if missing := [name for name in needed if name not in header]:
-        raise DataError(f"{path}: needs the column {missing[0]!r}; found {', '.join(header[:10])[:120]}")
+        found = ", ".join(header[:10])[:120]
+        wrote = "give a file that diagnose or the review page wrote"
+        raise DataError(f"{path}: needs the column {missing[0]!r}, found {found}; {wrote}")
 
 
 class Matcher:

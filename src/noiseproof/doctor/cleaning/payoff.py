@@ -20,7 +20,7 @@ from noiseproof.data.dataset import stratified
 from noiseproof.doctor.diagnosis import diagnose
 from noiseproof.doctor.diagnosis_inputs import vectors_of
 from noiseproof.errors import InputError
-from noiseproof.learners.corrected import corrected_accuracy
+from noiseproof.learners.accuracy_under_noise import corrected_accuracy
 
 __all__ = ["WAYS", "Way", "Ways", "compare_ways"]
 

@@ -7,47 +7,18 @@
 #define NOISEPROOF_DENSE_H
 
 #include "block.h"
+#include "steps.h"
 
 #define PRAGMA(text) _Pragma(#text)
 
-INLINE int program_reads(const Program *program, int statistic) {
-    int reads = 0;
-    for (int s = 0; s < program->count; s++)
-        reads |= program->steps[s].left == statistic || program->steps[s].right == statistic;
-    return reads;
-}
-
-enum { ALONE, FIRST_OF_TWO, LATER };
-
-/* Of a program that runs once for each class: */
-typedef struct {
-    unsigned char uniform[REGISTERS];  /* the register is the same for every class */
-    unsigned char quotient[REGISTERS]; /* of each step that divides: whether a neighbour divides by the same register */
-} Steps;
-
-INLINE Steps read_steps(const Program *program) {
-    Steps steps = {{0}, {0}};
-    steps.uniform[K] = 1;
-    int last = -1; /* the last step that divides by what differs between classes */
-    for (int s = 0; s < program->count; s++) {
-        const Step *step = program->steps + s;
-        const int is_constant = step->operation == CONSTANT;
-        steps.uniform[STATISTICS + s] = is_constant || (steps.uniform[step->left] && steps.uniform[step->right]);
-        if (step->operation != DIVIDE || steps.uniform[step->right]) continue;
-        if (last >= 0 && program->steps[last].right == step->right) {
-            if (steps.quotient[last] == ALONE) steps.quotient[last] = FIRST_OF_TWO;
-            steps.quotient[s] = LATER;
-        }
-        last = s;
-    }
-    return steps;
-}
+#define LANES (REAL_IS_FLOAT ? 128 : 64) /* classes that the program runs for at once */
 
 #define REAL float
 #define REAL_IS_FLOAT 1
 #define NAME(x) float_##x
 INLINE float float_square_root(float x) { return sqrtf(x); }
 #include "lanes.h"
+#include "registers.h"
 #include "dense_rows.h"
 #undef REAL
 #undef REAL_IS_FLOAT
@@ -58,6 +29,7 @@ INLINE float float_square_root(float x) { return sqrtf(x); }
 #define NAME(x) double_##x
 INLINE double double_square_root(double x) { return sqrt(x); }
 #include "lanes.h"
+#include "registers.h"
 #include "dense_rows.h"
 #undef REAL
 #undef REAL_IS_FLOAT

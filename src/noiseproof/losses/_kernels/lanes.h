@@ -96,6 +96,24 @@ INLINE REAL NAME(log1p_any)(REAL x) {
     return NAME(log_of)(u, x - (u - 1));
 }
 
+/* The same for x from 0 to 1 */
+INLINE REAL NAME(log1p_unit)(REAL x) {
+#if REAL_IS_FLOAT
+    float poly = -3.256378479e-3f; /* ln(1 + x) / x, Chebyshev fit, error 5e-9 */
+    poly = poly * x + 1.990716095e-2f;
+    poly = poly * x - 5.70642008e-2f;
+    poly = poly * x + 1.061426469e-1f;
+    poly = poly * x - 1.53118631e-1f;
+    poly = poly * x + 1.967811726e-1f;
+    poly = poly * x - 2.495455887e-1f;
+    poly = poly * x + 3.333000404e-1f;
+    poly = poly * x - 4.999990399e-1f;
+    return x * (poly * x + 1.0f);
+#else
+    return double_log1p_any(x);
+#endif
+}
+
 /* x^c for x >= 0, c > 0 */
 INLINE REAL NAME(power_any)(REAL x, REAL c) { return NAME(exp_any)(c * NAME(log_of)(x, 0)); }
 

@@ -4,15 +4,14 @@
  * nothing cancels. With L(1), L(0) the loss of either label an entry's loss is w (v t L(1) + (1 - t) L(0)), and
  *
  *     dL(y)/dz = a dlog p_y/dz + (sum over T of b psi_o) dlog p_o/dz      o the other class, a and b as in dense_rows.h
+ *
+ * L(0) at z is L(1) at -z, so labels that are all 0 or 1 need L(1) alone.
  */
-
-#define LANES (REAL_IS_FLOAT ? 128 : 64)
 
 typedef struct {
     REAL l[2][LANES], p[2][LANES], d[2][LANES], d_psi[2][LANES], e[2][LANES], e_psi[2][LANES]; /* of either class */
     REAL value[2][LANES], slope[2][LANES];
-    Steps steps;
-    REAL stat[REGISTERS][LANES];
+    NAME(Registers) registers;
 } NAME(Pairs);
 
 /* log p and p of both classes. False where a score is infinite or NaN. */
@@ -20,7 +19,7 @@ INLINE int NAME(pair_softmax)(NAME(Pairs) * pairs, const REAL *z, int lanes) {
     int finite = 1;
 #pragma omp simd reduction(& : finite)
     for (int v = 0; v < lanes; v++) {
-        const REAL size = z[v] < 0 ? -z[v] : z[v], e = NAME(exp_any)(-size), log_z = NAME(log1p_any)(e);
+        const REAL size = z[v] < 0 ? -z[v] : z[v], e = NAME(exp_any)(-size), log_z = NAME(log1p_unit)(e);
         const REAL inverse = 1 / (1 + e), small = e * inverse, l_small = -size - log_z;
         const int one = z[v] > 0;
         pairs->p[1][v] = one ? inverse : small, pairs->p[0][v] = one ? small : inverse;
@@ -56,21 +55,19 @@ INLINE void NAME(pair_focal)(const Program *program, NAME(Pairs) * pairs, int y,
 
 /* L(y) and dL(y)/dz of `lanes` entries. */
 INLINE void NAME(pair_label)(const Program *program, NAME(Pairs) * pairs, const REAL *z, int y, int lanes, int with_slope,
-                             int anew) {
+                             int level) {
     const int needs = program->needs, o = !y;
     const REAL floor = (REAL)program->log_floor, *l = pairs->l[y], *p = pairs->p[y], *l_o = pairs->l[o], *p_o = pairs->p[o];
-    REAL(*stat)[LANES] = pairs->stat;
-    const size_t size = (size_t)lanes * sizeof(REAL);
-    memcpy(stat[L], l, size), memcpy(stat[P], p, size), memcpy(stat[R], p_o, size);
-    if (program_reads(program, CHORD))
+    const unsigned char *read = pairs->registers.steps.read;
+    const short *results = pairs->registers.steps.results;
+    const REAL **at = pairs->registers.stat;
+    REAL(*stat)[LANES] = pairs->registers.memory;
+    at[L] = at[S_Y] = l, at[P] = p, at[R] = p_o, at[S] = l_o;
+    if (read[CHORD])
 #pragma omp simd
         for (int v = 0; v < lanes; v++) stat[CHORD][v] = p[v] > 0 ? (p_o[v] > 0 ? l[v] / p_o[v] : -1) : 0;
-    if (program_reads(program, TOP))
+    if (read[TOP])
         for (int v = 0; v < lanes; v++) stat[TOP][v] = (z[v] > 0) == y;
-    if (needs & NEEDS_S) {
-        memcpy(stat[S_Y], l, size), memcpy(stat[S], l_o, size);
-        for (int v = 0; v < lanes; v++) stat[S_SLOPE][v] = 1;
-    }
     if (needs & NEEDS_Q)
 #pragma omp simd
         for (int v = 0; v < lanes; v++) stat[Q][v] = p_o[v] * p_o[v];
@@ -81,25 +78,26 @@ INLINE void NAME(pair_label)(const Program *program, NAME(Pairs) * pairs, const 
             stat[U][v] = l_o[v] >= floor ? l_o[v] - floor : 0;
         }
     if (needs & NEEDS_FOCAL) {
-        memcpy(stat[D_Y], pairs->d[y], size), memcpy(stat[D_SLOPE], pairs->d_psi[y], size);
-        memcpy(stat[D], pairs->d[o], size), memcpy(stat[E], pairs->e[o], size);
-        memcpy(stat[E_Y], pairs->e[y], size), memcpy(stat[E_SLOPE], pairs->e_psi[y], size);
+        at[D_Y] = pairs->d[y], at[D_SLOPE] = pairs->d_psi[y], at[D] = pairs->d[o];
+        at[E_Y] = pairs->e[y], at[E_SLOPE] = pairs->e_psi[y], at[E] = pairs->e[o];
     }
-    NAME(program_run)(program, &pairs->steps, stat, lanes, anew);
-    memcpy(pairs->value[y], stat[program->results[VALUE]], size);
+    NAME(program_run)(&pairs->registers, lanes, level, 0);
+    memcpy(pairs->value[y], at[results[VALUE]], (size_t)lanes * sizeof(REAL));
     if (!with_slope) return;
 
     const REAL sign = y ? 1 : -1; /* dlog p_y/dz = sign p_o */
     REAL *slope = pairs->slope[y];
-    const int by_l = program->results[BY_L];
+    const int by_l = results[BY_L];
     if (by_l < 0)
-        memset(slope, 0, size);
-    else
+        memset(slope, 0, (size_t)lanes * sizeof(REAL));
+    else {
+        const REAL *a = at[by_l];
 #pragma omp simd
-        for (int v = 0; v < lanes; v++) slope[v] = sign * p_o[v] * stat[by_l][v];
+        for (int v = 0; v < lanes; v++) slope[v] = sign * p_o[v] * a[v];
+    }
 #define OTHER(by, psi)                                                                                          \
-    if (program->results[by] >= 0) {                                                                            \
-        const REAL *b = stat[program->results[by]];                                                             \
+    if (results[by] >= 0) {                                                                            \
+        const REAL *b = at[results[by]];                                                             \
         _Pragma("omp simd") for (int v = 0; v < lanes; v++) slope[v] -= sign * p[v] * b[v] * (psi);             \
     }
     OTHER(BY_S, 1)
@@ -114,17 +112,26 @@ INLINE void NAME(pair_label)(const Program *program, NAME(Pairs) * pairs, const 
 INLINE int NAME(process_pairs)(const Program *program, const PairCall *call, long first, long last, NAME(Pairs) * pairs,
                                double *total) {
     int anew = 1;
-    for (int v = 0; v < LANES; v++) pairs->stat[K][v] = 2;
+    NAME(prepare)(&pairs->registers, program, 1, 2);
     for (long row = first; row < last; row++)
         for (long from = 0; from < call->columns; from += LANES) {
             const int lanes = call->columns - from < LANES ? (int)(call->columns - from) : LANES;
             const size_t at = (size_t)row * (size_t)call->columns + (size_t)from;
             const REAL *z = (const REAL *)call->scores + at, *t = (const REAL *)call->target + at;
-            if (!NAME(pair_softmax)(pairs, z, lanes)) return 0;
+            int hard = 1;
+#pragma omp simd reduction(& : hard)
+            for (int v = 0; v < lanes; v++) hard &= t[v] == 0 || t[v] == 1;
+            REAL of_label[LANES];
+            if (hard)
+#pragma omp simd
+                for (int v = 0; v < lanes; v++) of_label[v] = t[v] != 0 ? z[v] : -z[v];
+            if (!NAME(pair_softmax)(pairs, hard ? of_label : z, lanes)) return 0;
             if (program->needs & NEEDS_FOCAL)
                 for (int y = 0; y < 2; y++) NAME(pair_focal)(program, pairs, y, lanes);
-            for (int y = 0; y < 2; y++, anew = 0) NAME(pair_label)(program, pairs, z, y, lanes, call->grad != NULL, anew);
-
+            for (int y = hard; y < 2; y++, anew = 0) {
+                const int level = anew ? PER_CALL : y == hard ? PER_ROW : PER_CLASS;
+                NAME(pair_label)(program, pairs, hard ? of_label : z, y, lanes, call->grad != NULL, level);
+            }
             REAL w[LANES], v_t[LANES], sum = 0;
             const REAL *weight = call->weight, *positive = call->positive;
             for (int v = 0; v < lanes; v++) {
@@ -132,21 +139,21 @@ INLINE int NAME(process_pairs)(const Program *program, const PairCall *call, lon
                 v_t[v] = positive ? t[v] * positive[row * call->positive_row + (from + v) * call->positive_column] : t[v];
             }
             REAL *out = call->reduction == PAIRS_NONE ? (REAL *)call->out + at : w; /* in place of w, used up by then */
+            const REAL *slope = pairs->slope[1], *value = pairs->value[1];
             if (call->grad) {
                 REAL *grad = (REAL *)call->grad + at;
-                const REAL scale = (REAL)call->scale;
+                const REAL scale = (REAL)call->scale, *slope_0 = hard ? slope : pairs->slope[0], sign = hard ? -1 : 1;
 #pragma omp simd
                 for (int v = 0; v < lanes; v++)
-                    grad[v] = scale * w[v] * (v_t[v] * pairs->slope[1][v] + (1 - t[v]) * pairs->slope[0][v]);
+                    grad[v] = scale * w[v] * (v_t[v] * slope[v] + sign * (1 - t[v]) * slope_0[v]);
             }
+            const REAL *value_0 = hard ? value : pairs->value[0];
 #pragma omp simd reduction(+ : sum)
             for (int v = 0; v < lanes; v++) {
-                const REAL value = w[v] * (v_t[v] * pairs->value[1][v] + (1 - t[v]) * pairs->value[0][v]);
-                sum += value, out[v] = value;
+                const REAL own = w[v] * (v_t[v] * value[v] + (1 - t[v]) * value_0[v]);
+                sum += own, out[v] = own;
             }
             *total += (double)sum;
         }
     return 1;
 }
-
-#undef LANES
