@@ -141,7 +141,7 @@ def test_the_only_column_with_classes_is_the_label_and_two_are_a_question(tmp_pa
     one = [row.rpartition(",")[0] for row in rows]
     found = data.load(write(tmp_path / "one.csv", "\n".join(one)))
     assert found.reading.assumed == {"--label": "animal"}
-    with pytest.raises(DataError, match="such as 'animal', 'den'"):
+    with pytest.raises(DataError, match="is it 'animal' or 'den'"):
         data.load(write(tmp_path / "two.csv", "\n".join(rows)))
 
 

@@ -158,7 +158,7 @@ def test_a_wrong_value_far_down_is_named_by_its_row(tmp_path):
 
 def test_a_near_miss_of_the_label_column_is_guessed(tmp_path):
     (tmp_path / "my.csv").write_text("x,lable\n1,2\n")
-    with pytest.raises(DataError, match="give --label 'lable'"):
+    with pytest.raises(DataError, match=r"needs a column 'label' in its first row, or --label 'lable'"):
         data.load(tmp_path / "my.csv")
 
 

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from noiseproof import data, noise
+from noiseproof.cli.app import app
 from noiseproof.data import Data, Split
 from noiseproof.doctor import diagnose
 from noiseproof.doctor.judges.base import folds_of
@@ -190,3 +191,21 @@ def test_ids_and_copies_of_the_label_in_a_frame_are_not_learned_from():
     found = diagnose(more, label="label")
     assert np.array_equal(found.scores, plain.scores)
     assert found.split.origin.key == "id"
+
+
+def test_the_command_judges_by_probabilities_of_a_model_in_any_order_of_rows(tmp_path):
+    rows = [f"P{i:03d},{i / 7},{('cat', 'dog')[i % 2]}" for i in range(60)]
+    (tmp_path / "own.csv").write_text("\n".join(["id,value,label", *rows]))
+    sure = {f"P{i:03d}": (0.95, 0.05) if i % 2 == 0 else (0.05, 0.95) for i in range(60)}
+    sure["P007"] = (0.95, 0.05)  # called dog
+    lines = [f"{key},{dog},{cat}" for key, (cat, dog) in reversed(sure.items())]
+    (tmp_path / "p.csv").write_text("\n".join(["id,dog,cat", *lines]))
+    out = tmp_path / "found"
+    words = ["diagnose", str(tmp_path / "own.csv"), "--probabilities"]
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "p.csv"), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    worst = pd.read_csv(out / "issues.csv").iloc[0]
+    assert (worst.id, worst.given, worst.likely) == ("P007", "dog", "cat")
+    (tmp_path / "p.csv").write_text("\n".join(["id,dog,cat", *lines[1:]]))
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "p.csv")])
+    assert "no row for 1 samples (id P059)" in str(done.exception)

@@ -38,6 +38,10 @@ def diagnose(
         str | None, typer.Option(help="Judge by networks of this recipe, on the samples as they are.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each network; the recipe's unless given.")] = None,
+    probabilities: Annotated[
+        Path | None,
+        typer.Option(help="Judge by a model's out-of-sample probabilities: a column a class, or a .npy file."),
+    ] = None,
     folds: Annotated[int, typer.Option(help="Number of parts of the cross-validation.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the parts, the training and the noise.")] = 1,
     device: options.Device = "auto",
@@ -55,6 +59,7 @@ def diagnose(
     noiseproof diagnose photos --before old/diagnosis.json --max-noise 5%
     """
     from noiseproof import data as datasets
+    from noiseproof.cli.given_probabilities import read_probabilities
     from noiseproof.doctor import gate
     from noiseproof.doctor.diagnosis import diagnose as examine
     from noiseproof.doctor.noisy_test_labels import noise_of_test_labels
@@ -70,8 +75,10 @@ def diagnose(
             import torch
 
             found = replace(found, train=replace(found.train, given=torch.from_numpy(noisy.labels)), held_out=None)
+    given = None if probabilities is None else read_probabilities(probabilities, found.everything())
     diagnosis = examine(
         found,
+        pred_probs=given,
         method=method,
         recipe=recipe,
         overrides=None if epochs is None else {"train.epochs": epochs},

@@ -14,9 +14,9 @@ from torch import Tensor
 from noiseproof.data import Data, Split, load
 from noiseproof.data.dataset import Origin, Texts, is_frame
 from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.column_roles import assign
 from noiseproof.data.readers.frames import table_of_frame
 from noiseproof.data.readers.python_objects import check_order, holds_labels
-from noiseproof.data.readers.role_assignment import assign
 from noiseproof.data.readers.table import Column
 from noiseproof.doctor.label_encoding import labels_of
 from noiseproof.errors import InputError, NoiseproofError

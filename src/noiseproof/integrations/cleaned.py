@@ -37,7 +37,8 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
     The doctor's judges, cross-validated on the training samples alone, say how probably each given label is wrong. Then
     the classifier is fitted without the labels that they flag (`drop`), with the labels that they find likelier
     (`relabel`), or with each sample weighted by the probability that its label is right (`weight`). Where the judges
-    know too little to flag any, the worst labels count as flagged, as many as seem wrong.
+    know too little to flag any, the worst labels count as flagged, as many as seem wrong; those without a likelier
+    label are dropped in either way.
 
     Args:
         estimator: the classifier; it is copied, never changed. None: LogisticRegression. Those of XGBoost and skorch,
@@ -181,6 +182,7 @@ class CleanedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             if how == "drop":
                 keep = ~suspect
             elif how == "relabel":
+                keep = ~suspect | (likely != labels)  # a suspect without a likelier label is left out
                 labels = np.where(suspect, likely, labels)
             else:
                 trust = np.maximum(1 - wrong, 1e-3)

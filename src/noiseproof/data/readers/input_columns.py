@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.column_names import role_of_name
-from noiseproof.data.readers.column_roles import Roles
 from noiseproof.data.readers.listing import PICTURE_ENDINGS
 from noiseproof.data.readers.numbers import is_missing, to_numbers
-from noiseproof.data.readers.table import Column, Table
+from noiseproof.data.readers.table import Column, Roles, Table
 from noiseproof.data.readers.table_pictures import clean
 from noiseproof.errors import DataError
 

@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.column_names import role_of_name
-from noiseproof.data.readers.column_roles import Roles
 from noiseproof.data.readers.input_columns import is_text
 from noiseproof.data.readers.numbers import decimal_marks, to_numbers, without_unit
-from noiseproof.data.readers.table import Column, Table, shown
+from noiseproof.data.readers.table import Column, Roles, Table, shown
 from noiseproof.errors import DataError
 
 __all__ = ["find_label", "find_votes", "shares"]

@@ -15,10 +15,10 @@ from noiseproof.data.dataset import Files, Inputs, Origin, Split, Texts
 from noiseproof.data.readers import annotators, classes
 from noiseproof.data.readers.annotators import Annotations
 from noiseproof.data.readers.base import Parts, ReadingOptions
+from noiseproof.data.readers.column_roles import assign
 from noiseproof.data.readers.feature_columns import features
 from noiseproof.data.readers.part_names import part_in
-from noiseproof.data.readers.role_assignment import Roles, assign
-from noiseproof.data.readers.table import Column, Table
+from noiseproof.data.readers.table import Column, Roles, Table
 from noiseproof.data.readers.table_pictures import Pictures, look_at, why
 from noiseproof.data.reading_account import Reading, Skipped
 from noiseproof.errors import DataError, DataMissingError

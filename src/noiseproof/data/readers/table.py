@@ -1,4 +1,4 @@
-"""A table in memory: named columns of texts or numbers, and the row of each record as the user's editor counts it."""
+"""A table in memory: named columns, what each is for, and the row of each record as the user's editor counts it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from noiseproof.errors import DataError, did_you_mean
 
-__all__ = ["Column", "Table", "unique_names"]
+__all__ = ["Column", "Roles", "Table", "unique_names"]
 
 
 class Column:
@@ -121,6 +121,31 @@ class Table:
         where = np.flatnonzero(bad)
         found = ", ".join(f"{self.place(i)}: {str(texts[i])[:40]!r}" for i in where[:5].tolist())
         return found + (f" (and {len(where) - 5:,} more)" if len(where) > 5 else "")
+
+
+@dataclass
+class Roles:
+    """Columns of a table by role."""
+
+    label: str | None = None
+    clean: str | None = None
+    split: str | None = None
+    id: str | None = None
+    path: str | None = None
+    text: str | None = None
+    annotator: str | None = None
+    item: str | None = None
+    votes: list[str] = field(default_factory=list)
+    soft: list[str] = field(default_factory=list)
+    features: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)
+    assumed: dict[str, str] = field(default_factory=dict)
+
+    def taken(self) -> set[str]:
+        """Columns that have a role already."""
+        single = (self.label, self.clean, self.split, self.id, self.path, self.text, self.annotator)
+        named = {name for name in single if name is not None}
+        return named | set(self.votes) | set(self.soft) | set(self.ignored)
 
 
 def shown(names: Sequence[str], most: int = 12) -> str:

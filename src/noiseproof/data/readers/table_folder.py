@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from noiseproof.data.readers.base import ReadingOptions
+from noiseproof.data.readers.column_roles import assign
 from noiseproof.data.readers.input_columns import is_text
 from noiseproof.data.readers.listing import Folder
 from noiseproof.data.readers.part_names import parts_of
-from noiseproof.data.readers.role_assignment import assign
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.data.readers.table_files import ENDINGS, is_table, read_table
 from noiseproof.data.readers.table_pictures import Pictures
