@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from noiseproof.doctor.calibration import tempered
@@ -18,11 +19,15 @@ from noiseproof.doctor.judges.discriminant import Discriminant
 from noiseproof.doctor.judges.forests import ExtraTrees, RandomForest
 from noiseproof.doctor.judges.kernel_ridge import KernelRidge
 from noiseproof.doctor.judges.logistic_regression import LogisticRegression
+from noiseproof.doctor.neighbours import neighbour_support
 from noiseproof.doctor.posterior import posterior, refined_transition
-from noiseproof.doctor.probabilities import Labels, Probabilities
+from noiseproof.doctor.probabilities import Labels, Probabilities, given_column
 from noiseproof.doctor.ranking_and_rate import Evidence, Opinion, opinion_of
+from noiseproof.learners.noise_model import fit_noise_model
 
 __all__ = ["JudgeProgress", "Judgement", "judge_vectors"]
+
+_FOR_SCALE = 5_000  # samples that the scale of wide vectors is chosen by
 
 JudgeProgress = Callable[[float, str, float], object]
 
@@ -36,7 +41,8 @@ class Judgement:
         weights: of each judge in it, by name.
         evidence: what they say of the given labels.
         first, opinion: the posteriors after the first and after the second round.
-        suspicion: of wide vectors, where the posterior of the first round ranks better than p of the given label.
+        suspicion: of wide vectors, where the posterior of the first round, together with the neighbours' posteriors,
+            ranks better than p of the given label.
     """
 
     p: Probabilities
@@ -59,27 +65,30 @@ def judge_vectors(
     """Judge every sample by learners that have not seen its label.
 
     Args:
-        vectors: float32 (N, D), finite; columns are standardised here.
+        vectors: float32 (N, D), finite. Columns are standardised here; those of wide vectors keep their scale where a
+            linear discriminant then predicts the given labels better, as with the features of a network.
         given: labels, 0 to K-1.
         classes: K.
         folds: parts of the judges that are cross-validated.
         seed: of folds, trees and landmarks.
         on_progress: called with the share of the work that is done, what comes next and the estimated seconds left.
     """
-    task = Task(
-        _standardised(vectors), given, one_hot(given, classes), folds_of(given, min(folds, len(given)), seed), seed
-    )
+    fold = folds_of(given, min(folds, len(given)), seed)
+    task = Task(_standardised(vectors), given, one_hot(given, classes), fold, seed)
     judges: list[Judge] = [LogisticRegression(), RandomForest(), ExtraTrees(), KernelRidge()]
-    wide = task.vectors.shape[1] >= Discriminant.fewest_columns
-    if wide:
-        judges.append(Discriminant())
+    discriminant = Discriminant() if task.vectors.shape[1] >= Discriminant.fewest_columns else None
     many = len(given) > MANY
     more: list[Judge] = [Boosting()] if classes <= Boosting.most_classes and not many else []
+    if discriminant is not None:
+        judges.append(discriminant)
     progress = _Clock([*judges, *more, *judges], task, on_progress)
     with threadpool_limits(1):
+        if discriminant is not None:
+            task = _best_scaled(task, _on_one_scale(vectors))
         p, weights = _round([*judges, *more], task, progress)
         evidence = Evidence.of(p, given)
         first = opinion_of(p, given, evidence.transition)
+        suspicion = None if discriminant is None else first.log_odds
         if many and not evidence.direction.significant:
             refined = refined_transition(p, given, evidence.transition, first.exponent)
             opinion = replace(first, transition=refined)
@@ -88,7 +97,19 @@ def judge_vectors(
             second, _ = _round(judges, replace(task, targets=soft), progress)
             refined = refined_transition(second, given, evidence.transition)
             opinion = opinion_of(second, given, refined, 1.0)
-    return Judgement(p, weights, evidence, first, opinion, first.log_odds if wide else None)
+            if discriminant is not None and not many:
+                suspicion = _with_neighbours(first.log_odds, task, discriminant)
+    return Judgement(p, weights, evidence, first, opinion, suspicion)
+
+
+def _with_neighbours(log_odds: npt.NDArray[np.float64], task: Task, judge: Discriminant) -> npt.NDArray[np.float64]:
+    """Sum of ranks: the blend's posterior, and the discriminant's of the sample itself and of its neighbours."""
+    assert judge.p is not None
+    assert judge.shrinkage is not None
+    own = fit_noise_model(np.log(judge.p, dtype=np.float64), task.given).posterior
+    support = neighbour_support(task.vectors, own, task.given, judge.shrinkage)
+    ranks = rankdata(log_odds) + rankdata(-given_column(own, task.given)) + 2 * rankdata(-support)
+    return np.asarray(ranks, dtype=np.float64)
 
 
 def _round(judges: Sequence[Judge], task: Task, progress: _Clock) -> tuple[Probabilities, dict[str, float]]:
@@ -117,6 +138,24 @@ class _Clock:
             pace = elapsed / before if self._done > 1 else 1.0
             self._on_progress(before / total, judge.name, pace * (total - before))
         self._done += 1
+
+
+def _best_scaled(task: Task, other: npt.NDArray[np.float32]) -> Task:
+    """The task with the vectors that a linear discriminant predicts the given labels better from, on some samples."""
+    rows = np.sort(task.order[:_FOR_SCALE])
+    fits = []
+    for vectors in (task.vectors, other):
+        judge = Discriminant()
+        judge.judge(Task(vectors[rows], task.given[rows], task.targets[rows], task.fold[rows] % 2, task.seed))
+        fits.append(judge.fit)
+    return replace(task, vectors=other) if fits[1] > fits[0] else task
+
+
+def _on_one_scale(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Centred vectors over one number, so that the mean variance of a column is 1."""
+    centred = vectors - vectors.mean(0, dtype=np.float64).astype(np.float32)
+    deviation = np.sqrt(np.mean(np.square(centred), dtype=np.float64))
+    return np.asarray(centred / np.float32(max(deviation, 1e-30)))
 
 
 def _standardised(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -18,6 +18,11 @@ class Discriminant:
     """Linear discriminant on the covariance of all samples; shrinkage by the likelihood of the given labels.
 
     Class means are those of hard or soft targets, so that the same eigenvectors serve both rounds.
+
+    Attributes:
+        shrinkage: of the first call, times the mean eigenvalue of the covariance.
+        p: probabilities of the first call, (N, K).
+        fit: mean log-likelihood of the given labels under them.
     """
 
     name = "linear discriminant"
@@ -25,13 +30,15 @@ class Discriminant:
 
     def __init__(self) -> None:
         self._folds: list[tuple[Vectors, Vectors]] | None = None
-        self._shrinkage: float | None = None
+        self.shrinkage: float | None = None
+        self.p: Probabilities | None = None
+        self.fit = -np.inf
 
     def judge(self, task: Task) -> Probabilities:
         numbers = range(int(task.fold.max()) + 1)
         if self._folds is None:
             self._folds = [_eigenvectors(task.vectors[task.fold != number]) for number in numbers]
-        shrinkages = _SHRINKAGE if self._shrinkage is None else (self._shrinkage,)
+        shrinkages = _SHRINKAGE if self.shrinkage is None else (self.shrinkage,)
         scores = {one: np.empty_like(task.targets) for one in shrinkages}
         for number, (values, basis) in zip(numbers, self._folds, strict=True):
             held_out = task.fold == number
@@ -40,8 +47,11 @@ class Discriminant:
             for shrinkage, found in scores.items():
                 found[held_out] = _scores(rotated[held_out], means, values + np.float32(shrinkage) * values.mean())
         fits = {one: _calibrated(found, task) for one, found in scores.items()}
-        self._shrinkage = max(fits, key=lambda one: fits[one][0])
-        return fits[self._shrinkage][1]
+        self.shrinkage = max(fits, key=lambda one: fits[one][0])
+        fit, p = fits[self.shrinkage]
+        if self.p is None:
+            self.p, self.fit = p, fit
+        return p
 
     def seconds(self, samples: int, columns: int, classes: int) -> float:
         return 0.05 + 5e-10 * columns**2 * (10 * samples + 50 * columns)
