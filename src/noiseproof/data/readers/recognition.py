@@ -149,7 +149,7 @@ def assemble(name: str, parts: Parts, reading: Reading) -> Data:
             raise DataError(f"{name}: {len(train)} samples are too few to hold out a fifth of each class for testing")
         train, test = train.take(stay), train.take(held_out)
         held = HeldOut(stay, held_out, test)
-        reading.notes.append("test split: a fifth of each class, held out")
+        reading.notes.append("no test part: training holds out a fifth of each class")
     if not len(train) or not len(test):
         raise DataError(f"{name}: the {'training' if not len(train) else 'test'} split is empty")
     empty = np.flatnonzero(np.bincount(train.given.numpy(), minlength=len(train.classes)) == 0)
