@@ -39,7 +39,7 @@ def test_a_folder_of_class_folders_is_split_by_class(tmp_path):
     named = [found.classes[label] for label in found.train.given.tolist()]
     assert [path.parent.name for path in found.train.inputs] == named
     assert found.train.clean is None
-    assert "held out" in found.notes[0]
+    assert "holds out a fifth" in found.notes[0]
     assert data.load("pets", root=tmp_path).fingerprint == found.fingerprint
 
 

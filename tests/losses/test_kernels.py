@@ -205,3 +205,28 @@ def test_losses_without_a_form_have_no_program():
         assert plan(losses.parse(text)).program is None
     for text in TEXTS:
         assert plan(losses.parse(text)).program is not None
+
+
+@pytest.mark.parametrize("text", ["nce + amse", "5*nfl(detach=true) + 5*nnfl(detach=true)", "gce"])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}], ids=["labels", "smoothed"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+@pytest.mark.parametrize("target", ["labels", "probabilities"])
+def test_a_first_row_that_is_nan_leaves_the_others_as_they_are(text, options, dtype, target, instructions):
+    """What a row's program needs is made ready at the first row that has a loss."""
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.randn(5, 12, generator=generator).to(dtype)
+    labels = torch.tensor([1, 4, 0, 11, 7])
+    if target == "probabilities":
+        labels = torch.randn(5, 12, generator=generator).to(dtype).softmax(1)
+    loss = losses.parse(text, reduction="none", **options)
+
+    def answer(rows):
+        leaf = rows.clone().requires_grad_()
+        value = loss(leaf, labels)
+        (slope,) = torch.autograd.grad(value[1:].sum(), leaf)
+        return value[1:].detach(), slope[1:]
+
+    spoilt = scores.clone()
+    spoilt[0, 3] = float("nan")
+    for found, expected in zip(answer(spoilt), answer(scores), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)

@@ -50,7 +50,7 @@ INLINE void process_dense(const Job *job, long first, long last, Dense *dense) {
     const int k = (int)job->k;
     float *memory = (float *)dense->memory;
     double_lay_out(&dense->wide, (double *)(memory + float_lay_out(&dense->narrow, memory, k)), k);
-    int narrow_is_new = 1, wide_is_new = 1;
+    dense->narrow.registers.prepared = dense->wide.registers.prepared = 0;
     for (long row = first; row < last; row++) {
         if (!job->soft && job->target[row] == job->ignored) {
             job->values[row] = 0;
@@ -60,12 +60,9 @@ INLINE void process_dense(const Job *job, long first, long last, Dense *dense) {
         double scale = job->scale;
         if (job->upstream) scale *= upstream_of(job, row);
         if (job->dtype != FLOAT64 && k >= 8) { /* with few classes one may be nearly all of a sum */
-            const int done = float_row(job, row, &dense->narrow, scale, narrow_is_new);
-            if (done) narrow_is_new = 0;
-            if (done) continue;
+            if (float_row(job, row, &dense->narrow, scale)) continue;
         }
-        double_row(job, row, &dense->wide, scale, wide_is_new);
-        wide_is_new = 0;
+        double_row(job, row, &dense->wide, scale);
     }
 }
 

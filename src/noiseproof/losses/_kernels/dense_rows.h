@@ -236,7 +236,7 @@ INLINE void NAME(write)(const Job *job, long row, const REAL *g) {
 }
 
 /* One row; false where it must be gone through in double. */
-INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, int anew) {
+INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale) {
     const Program *program = job->program;
     const int k = (int)job->k, needs = program->needs;
     const REAL floor = (REAL)program->log_floor;
@@ -258,6 +258,7 @@ INLINE int NAME(row)(const Job *job, long row, NAME(Room) * room, double scale, 
     const int first = only ? (int)job->target[row] : 0, last = only ? first + 1 : k;
     static const int own[] = {BY_S, BY_Q, BY_U, BY_D, BY_E};
     NAME(Registers) *registers = &room->registers;
+    const int anew = !registers->prepared;
     if (anew) NAME(prepare)(registers, program, REAL_IS_FLOAT, (REAL)k);
     const REAL **stat = registers->stat;
     const short *results = registers->steps.results;

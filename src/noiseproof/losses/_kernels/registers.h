@@ -2,6 +2,7 @@
 
 /* What a program works on: the numbers of up to LANES classes in each register. */
 typedef struct {
+    int prepared; /* 0 until `prepare` */
     Steps steps;
     const REAL *stat[ALL_REGISTERS]; /* where a register's numbers are: in `memory`, or in the row */
     REAL memory[ALL_REGISTERS][LANES];
@@ -60,6 +61,7 @@ INLINE void NAME(program_run)(NAME(Registers) * registers, int lanes, int level,
 }
 
 INLINE void NAME(prepare)(NAME(Registers) * registers, const Program *program, int slopes, REAL k) {
+    registers->prepared = 1;
     read_steps(&registers->steps, program, slopes, REAL_IS_FLOAT);
     for (int r = 0; r < ALL_REGISTERS; r++) registers->stat[r] = registers->memory[r];
     for (int v = 0; v < LANES; v++) registers->memory[K][v] = k, registers->memory[S_SLOPE][v] = 1;
