@@ -143,16 +143,18 @@ def main() -> None:
     folder = arguments.folder or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     wrong = write(arguments.root, folder)
-    result = {
+    result: dict[str, Any] = {
         "what": f"pictures of CIFAR-10 with CIFAR-10N's worst labels, {sum(wrong) / len(wrong):.2%} of them wrong",
         "device": f"{processor_name()}, {os.cpu_count()} cores",
         "torch": torch.__version__,
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d"),
-        "rows": [measure(features, folder, wrong) for features in arguments.only],
+        "rows": [],
     }
-    OUT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    for features in arguments.only:
+        result["rows"].append(measure(features, folder, wrong))
+        OUT.write_text(json.dumps(result, indent=1) + "\n")
+        print(json.dumps(result["rows"][-1], indent=1), flush=True)
 
 
 if __name__ == "__main__":
