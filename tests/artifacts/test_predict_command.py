@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from noiseproof import artifacts, data
+from noiseproof.artifacts.new_items import read_items
 from noiseproof.cli.app import app
 
 READING = ["--label", "--path", "--text", "--id", "--drop", "--annotators", "--delimiter"]
@@ -61,6 +62,17 @@ def test_predictions_carry_the_users_own_key(tmp_path):
     assert [(row["patient"], row["row"], row["label"]) for row in found] == [
         ("P010", "2", "a"), ("P011", "3", "b"), ("P012", "4", "a"), ("P013", "5", "b"),
     ]  # fmt: skip
+
+
+def test_decimal_commas_of_a_new_table_are_read_as_in_training(tmp_path):
+    rows = [f"0,{100 + i}\t{1 + i % 2}\t{1 + i % 2},{100 + i}\t{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "old.tsv").write_text("\n".join(["weight\tcount\tlength\tlabel", *rows]))
+    new = [row.rpartition("\t")[0] for row in rows]
+    (tmp_path / "new.tsv").write_text("\n".join(["weight\tcount\tlength", *new]))
+    found = data.load(str(tmp_path / "old.tsv"))
+    items = read_items(tmp_path / "new.tsv", "table", list(found.reading.columns))
+    assert np.allclose(items.inputs.to_numpy(float), found.everything().inputs.numpy())
+    assert items.inputs["length"].max() < 3
 
 
 def test_new_texts_are_read_by_the_columns_of_training_and_blank_ones_are_skipped(tmp_path):

@@ -145,6 +145,13 @@ def test_the_only_column_with_classes_is_the_label_and_two_are_a_question(tmp_pa
         data.load(write(tmp_path / "two.csv", "\n".join(rows)))
 
 
+def test_words_are_named_before_codes_where_the_label_is_asked_for(tmp_path):
+    rows = ["batch,den,animal,weight"]
+    rows += [f"B{i % 7},T{i % 4},{('cat', 'dog')[i // 2 % 2]},{i / 7}" for i in range(40)]
+    with pytest.raises(DataError, match=r"is it 'animal' or 'den' or 'batch'\?"):
+        data.load(write(tmp_path / "own.csv", "\n".join(rows)))
+
+
 def test_a_permutation_of_row_numbers_is_no_feature(tmp_path):
     order = np.random.default_rng(0).permutation(40)
     rows = "".join(f"{k},{row}\n" for k, row in zip(order, ROWS.splitlines(), strict=True))

@@ -93,6 +93,8 @@ def test_a_fingerprint_sees_every_part_of_a_split():
 def test_an_unknown_name_says_the_nearest_and_a_missing_path_says_so(tmp_path):
     with pytest.raises(UnknownNameError, match="no data set named 'cifar01'; did you mean 'cifar10'"):
         data.load("cifar01")
+    with pytest.raises(DataMissingError, match=r"no file or folder 'none\.csv'"):
+        data.load('file("none.csv", label=breed)')
     with pytest.raises(DataMissingError, match="no file or folder"):
         data.load("./nothing.csv")
     with pytest.raises(DataMissingError, match="noiseproof data fetch cifar10 --root"):

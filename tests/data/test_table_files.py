@@ -110,6 +110,17 @@ def test_numbers_as_people_write_them(tmp_path, cells, delimiter, wanted):
     assert data.load(path).everything().inputs[: len(wanted), 0].tolist() == wanted
 
 
+@pytest.mark.parametrize(("separator", "whole"), [("\t", ","), ("\t", "."), (";", ","), (";", ".")])
+def test_a_leading_zero_tells_the_decimal_mark_of_all_columns(separator, whole, tmp_path):
+    rows = [separator.join([f"0{whole}{250 + i}", f"{1 + i % 9}{whole}{100 + i}", "ab"[i % 2]]) for i in range(30)]
+    write(tmp_path / "own.csv", "\n".join([separator.join(["sulphates", "density", "label"]), *rows]))
+    inputs = data.load(tmp_path / "own.csv").everything().inputs
+    assert inputs[:2].tolist() == [
+        [pytest.approx(0.25), pytest.approx(1.1)],
+        [pytest.approx(0.251), pytest.approx(2.101)],
+    ]
+
+
 def test_an_unclear_decimal_mark_is_asked(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_text("x\tlabel\n" + "1,234\ta\n2,345\tb\n" * 5)

@@ -215,8 +215,8 @@ def _rows(
             f"{', '.join(names[:8]) or 'none'}"
         )
     frame = {}
-    for name, here in wanted.items():
-        (values,) = features(table, [here])
+    read = features(table, list(wanted.values()))  # at once: one column's decimal mark tells that of another
+    for (name, here), values in zip(wanted.items(), read, strict=True):
         numeric = np.asarray(values).dtype.kind in "biuf"
         frame[name] = np.asarray(table[here].texts, object) if name in categories and numeric else values
     extra = [name for name in names if name not in wanted.values()]

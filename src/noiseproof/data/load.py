@@ -162,7 +162,7 @@ def named(words: str, *, otherwise: Path | None = None) -> DataSet | None:
         UnknownNameError: nothing has that name.
     """
     name = words.partition("(")[0].strip().lower()
-    if not _NAME.match(words) or (otherwise is not None and name not in DATASETS):
+    if not _NAME.match(words) or _FILE.match(words) or (otherwise is not None and name not in DATASETS):
         return None
     try:
         DATASETS[name]

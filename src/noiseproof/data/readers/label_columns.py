@@ -71,8 +71,9 @@ def find_label(table: Table, left: list[Column], roles: Roles) -> None:
         roles.label = roles.assumed["--label"] = fits[0].name  # the only column whose values repeat as classes do
         return
     close = next((each for word in ("label", "class", "target") for each in _close(word, table.names)), None)
-    likely = [c.name for c in left if c.numbers is None and _may_be_label(c) and not _is_measured(c)]
-    likely = [close] if close is not None else likely
+    texts = [c for c in left if c.numbers is None and _may_be_label(c) and not _is_measured(c)]
+    texts.sort(key=lambda column: (_has_digits(column), len(column.different)))  # words of few classes come first
+    likely = [c.name for c in texts] if close is None else [close]
     say = f" {likely[0]!r}" if len(likely) == 1 else " COLUMN"
     say += f" (is it {' or '.join(map(repr, likely[:4]))}?)" if len(likely) > 1 else ""
     people = [column for column in left if column.name in likely]
@@ -103,6 +104,10 @@ def _adding_up(left: Sequence[Column]) -> list[str]:
 
 def _close(word: str, names: Sequence[str]) -> list[str]:
     return difflib.get_close_matches(word, names, 1, 0.7)
+
+
+def _has_digits(column: Column) -> bool:
+    return any(map(str.isdigit, "".join(column.different)))
 
 
 def _may_be_label(column: Column) -> bool:

@@ -16,13 +16,16 @@ MISSING = frozenset(["", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?",
 _UNITS = frozenset("%\u2030$\u20ac\u00a3\u00a5\u20b9")  # per cent, per mille, dollar, euro, pound, yen, rupee
 _TRUTH = {"true": 1.0, "false": 0.0}
 
+# a number with separators of thousands does not begin with 0: 0,280 has a decimal comma
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 _POINT = re.compile(
-    rf"[+-]?(?:\d+\.?\d*|\.\d+|(?:\d{{1,3}}(?:[,' \u00a0\u202f]\d{{3}})+|\d{{1,2}}(?:,\d\d)+,\d{{3}})(?:\.\d+)?)"
+    rf"[+-]?(?:\d+\.?\d*|\.\d+|(?:[1-9]\d{{0,2}}(?:[,' \u00a0\u202f]\d{{3}})+|[1-9]\d?(?:,\d\d)+,\d{{3}})(?:\.\d+)?)"
     rf"{_EXPONENT}\Z",
     re.ASCII,
 )
-_COMMA = re.compile(rf"[+-]?(?:\d+,?\d*|,\d+|\d{{1,3}}(?:[.' \u00a0\u202f]\d{{3}})+(?:,\d+)?){_EXPONENT}\Z", re.ASCII)
+_COMMA = re.compile(
+    rf"[+-]?(?:\d+,?\d*|,\d+|[1-9]\d{{0,2}}(?:[.' \u00a0\u202f]\d{{3}})+(?:,\d+)?){_EXPONENT}\Z", re.ASCII
+)
 _INFINITE = re.compile(r"[+-]?inf(inity)?\Z", re.IGNORECASE)
 
 
@@ -57,6 +60,8 @@ def decimal_marks(texts: Iterable[str]) -> set[str]:
     Example:
         >>> decimal_marks(["3,14", "2"]), decimal_marks(["1,234.5"]), decimal_marks(["1,234"]) == {".", ","}
         ({','}, {'.'}, True)
+        >>> decimal_marks(["0,280"]), decimal_marks(["0.280"])
+        ({','}, {'.'})
     """
     marks = {".", ","}
     for text in texts:
