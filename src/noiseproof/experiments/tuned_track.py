@@ -33,7 +33,7 @@ from noiseproof.experiments.single_run import describe, recipe_for
 from noiseproof.experiments.specification import Run
 from noiseproof.methods import METHODS
 from noiseproof.methods.additions import ADDITIONS
-from noiseproof.text import parse_call, split_list
+from noiseproof.text import parse_sum
 from noiseproof.train.input_preparation import HELD_OUT
 
 __all__ = ["Candidate", "Tuned", "cost_of", "follow_up", "held_out_accuracy", "of_grid", "track_of"]
@@ -108,13 +108,11 @@ def cost_of(method: str | None) -> float:
     """Forward and backward passes beside cross-entropy, from the claims of a method's text; None: a loss alone.
 
     Example:
-        >>> cost_of("co-teaching(ramp=5) + sam"), cost_of(None)
-        (4.2, 1.0)
+        >>> cost_of("co-teaching(ramp=5) + sam"), cost_of("elr(loss=2*nce + amse(a=20))"), cost_of(None)
+        (4.2, 1.0, 1.0)
     """
     cost = 1.0
-    for piece in split_list(method or "", "+"):
-        name = piece.partition("*")[2].strip() if "*" in piece else piece
-        call = parse_call(name, nested=True)
+    for _, call in parse_sum(method, nested=True) if method else []:
         for registry in (METHODS, ADDITIONS):
             if call.name in registry:
                 cost *= registry[call.name].claims.get("cost", 1.0)
