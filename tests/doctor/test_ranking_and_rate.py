@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from noiseproof.doctor import find_label_issues
 from noiseproof.doctor.judges.base import MANY, Task, folds_of, one_hot
+from noiseproof.doctor.judging_rounds import judge_vectors
 from noiseproof.doctor.sure_regions import SureRegions, sure_regions
 
 
@@ -47,6 +49,20 @@ def test_predictions_that_lead_the_most_frequent_label_by_chance_alone_flag_noth
     assert found.agreement > np.bincount(given).max() / 300  # a little better than the majority
     assert not found.informed
     assert not found.is_issue.any()
+
+
+def test_neighbours_improve_the_ranking_of_wide_vectors_also_where_classes_are_unequal():
+    clean = np.repeat(np.arange(6), (450, 200, 70, 50, 40, 40))
+    found = []
+    for seed in (0, 2):
+        random = np.random.default_rng(seed)
+        means = 0.18 * random.normal(size=(6, 120)) * random.exponential(1, 120)
+        vectors = means[clean] + random.normal(size=(len(clean), 120)) * np.linspace(0.2, 3, 120)
+        wrong = random.random(len(clean)) < 0.3
+        judged = judge_vectors(vectors.astype(np.float32), np.where(wrong, (clean + 1) % 6, clean), 6)
+        found.append([average_precision_score(wrong, one) for one in (judged.first.log_odds, judged.suspicion)])
+    first, ranking = np.mean(found, axis=0)
+    assert ranking > first + 0.03
 
 
 def test_of_many_samples_a_model_learns_from_some_and_never_from_the_fold_it_judges():

@@ -19,11 +19,10 @@ from noiseproof.doctor.judges.discriminant import Discriminant
 from noiseproof.doctor.judges.forests import ExtraTrees, RandomForest
 from noiseproof.doctor.judges.kernel_ridge import KernelRidge
 from noiseproof.doctor.judges.logistic_regression import LogisticRegression
-from noiseproof.doctor.neighbours import neighbour_support
+from noiseproof.doctor.neighbours import FEWEST, neighbour_support
 from noiseproof.doctor.posterior import posterior, refined_transition
-from noiseproof.doctor.probabilities import Labels, Probabilities, given_column
+from noiseproof.doctor.probabilities import Labels, Probabilities
 from noiseproof.doctor.ranking_and_rate import Evidence, Opinion, opinion_of
-from noiseproof.learners.noise_model import fit_noise_model
 
 __all__ = ["JudgeProgress", "Judgement", "judge_vectors"]
 
@@ -41,8 +40,8 @@ class Judgement:
         weights: of each judge in it, by name.
         evidence: what they say of the given labels.
         first, opinion: the posteriors after the first and after the second round.
-        suspicion: of wide vectors, where the posterior of the first round, together with the neighbours' posteriors,
-            ranks better than p of the given label.
+        suspicion: of wide vectors, where the posteriors of both rounds, together with those of the neighbours, rank
+            better than p of the given label.
     """
 
     p: Probabilities
@@ -97,19 +96,10 @@ def judge_vectors(
             second, _ = _round(judges, replace(task, targets=soft), progress)
             refined = refined_transition(second, given, evidence.transition)
             opinion = opinion_of(second, given, refined, 1.0)
-            if discriminant is not None and not many:
-                suspicion = _with_neighbours(first.log_odds, task, discriminant)
+            if discriminant is not None and not many and len(given) >= FEWEST * classes:
+                support = neighbour_support(task.vectors, soft, given, discriminant.shrinkage)
+                suspicion = rankdata(first.log_odds) + rankdata(opinion.log_odds) + rankdata(-support)
     return Judgement(p, weights, evidence, first, opinion, suspicion)
-
-
-def _with_neighbours(log_odds: npt.NDArray[np.float64], task: Task, judge: Discriminant) -> npt.NDArray[np.float64]:
-    """Sum of ranks: the blend's posterior, and the discriminant's of the sample itself and of its neighbours."""
-    assert judge.p is not None
-    assert judge.shrinkage is not None
-    own = fit_noise_model(np.log(judge.p, dtype=np.float64), task.given).posterior
-    support = neighbour_support(task.vectors, own, task.given, judge.shrinkage)
-    ranks = rankdata(log_odds) + rankdata(-given_column(own, task.given)) + 2 * rankdata(-support)
-    return np.asarray(ranks, dtype=np.float64)
 
 
 def _round(judges: Sequence[Judge], task: Task, progress: _Clock) -> tuple[Probabilities, dict[str, float]]:

@@ -6,16 +6,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 
-from noiseproof.doctor.probabilities import Labels, given_column
+from noiseproof.doctor.probabilities import Labels, Probabilities, given_column
 
-__all__ = ["neighbour_support"]
+__all__ = ["FEWEST", "neighbour_support"]
 
+FEWEST = 40  # samples a class on average; with fewer, most of the nearest neighbours are of other classes
 _NEIGHBOURS = 20
 _BLOCK = 2_000  # rows whose similarities are held at once
 
 
 def neighbour_support(
-    vectors: npt.NDArray[np.float32], posterior: npt.NDArray[np.float64], given: Labels, shrinkage: float
+    vectors: npt.NDArray[np.float32], posterior: Probabilities, given: Labels, shrinkage: float
 ) -> npt.NDArray[np.float64]:
     """Mean posterior of each sample's given label over its nearest others, (N,).
 

@@ -20,9 +20,8 @@ class Discriminant:
     Class means are those of hard or soft targets, so that the same eigenvectors serve both rounds.
 
     Attributes:
-        shrinkage: of the first call, times the mean eigenvalue of the covariance.
-        p: probabilities of the first call, (N, K).
-        fit: mean log-likelihood of the given labels under them.
+        shrinkage: chosen in the first call, times the mean eigenvalue of the covariance; 0 before it.
+        fit: mean log-likelihood of the given labels in the first call.
     """
 
     name = "linear discriminant"
@@ -30,15 +29,15 @@ class Discriminant:
 
     def __init__(self) -> None:
         self._folds: list[tuple[Vectors, Vectors]] | None = None
-        self.shrinkage: float | None = None
-        self.p: Probabilities | None = None
+        self.shrinkage = 0.0
         self.fit = -np.inf
 
     def judge(self, task: Task) -> Probabilities:
         numbers = range(int(task.fold.max()) + 1)
         if self._folds is None:
             self._folds = [_eigenvectors(task.vectors[task.fold != number]) for number in numbers]
-        shrinkages = _SHRINKAGE if self.shrinkage is None else (self.shrinkage,)
+        first = self.shrinkage == 0
+        shrinkages = _SHRINKAGE if first else (self.shrinkage,)
         scores = {one: np.empty_like(task.targets) for one in shrinkages}
         for number, (values, basis) in zip(numbers, self._folds, strict=True):
             held_out = task.fold == number
@@ -49,8 +48,8 @@ class Discriminant:
         fits = {one: _calibrated(found, task) for one, found in scores.items()}
         self.shrinkage = max(fits, key=lambda one: fits[one][0])
         fit, p = fits[self.shrinkage]
-        if self.p is None:
-            self.p, self.fit = p, fit
+        if first:
+            self.fit = fit
         return p
 
     def seconds(self, samples: int, columns: int, classes: int) -> float:
