@@ -15,10 +15,14 @@ if platform.system() == "Linux" and platform.machine() == "x86_64":
 # gcc unrolls loops of known length whole: below its limit of 200, AVX-512's file compiles in half the time.
 GCC_ALONE = ["--param", "max-completely-peeled-insns=100"]
 
+# A wheel holds the kernels of the losses for each of these; `NOISEPROOF_INSTRUCTIONS=avx2` compiles one of them.
+instructions = os.environ.get("NOISEPROOF_INSTRUCTIONS", "avx512 avx2 plain").split()
+
 kernels = "src/noiseproof/losses/_kernels"
 losses = Extension(
     "noiseproof.losses._kernels._kernel",
-    sources=[f"{kernels}/{name}.c" for name in ("worker_avx512", "worker_avx2", "worker_anywhere", "kernel")],
+    sources=[f"{kernels}/{name}.c" for name in (*(f"worker_{each}" for each in instructions), "kernel")],
+    define_macros=[(f"WITH_{each.upper()}", None) for each in instructions],
     depends=[
         f"{kernels}/{name}.h"
         for name in (

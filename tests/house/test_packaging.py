@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -108,11 +109,12 @@ here=$1
 source {environment}
 make_environment() {{
     ready "$2" "$3" && return
-    echo begin >>"$here/log"; sleep 0.5; echo end >>"$here/log"
+    echo begin >>"$here/log"; sleep 0.5; echo "end ${{NOISEPROOF_INSTRUCTIONS-all}}" >>"$here/log"
     mkdir -p "$here/.venv"; printf '%s\n' "$3" >"$2"
 }}
+own_instructions() {{ echo avx2; }}
 {without}
-prepare run
+prepare {purpose}
 """
 
 
@@ -120,12 +122,20 @@ prepare run
 def test_of_two_first_uses_at_once_one_makes_the_environment(tmp_path, without):
     for name in ("pyproject.toml", "constraints.txt", "requirements.lock", "setup.py"):
         (tmp_path / name).touch()
-    script = SET_UP.format(environment=ROOT / "scripts" / "environment", without=without)
+    script = SET_UP.format(environment=ROOT / "scripts" / "environment", without=without, purpose="run")
     words = ["bash", "-c", script, "bash", str(tmp_path)]
     both = [subprocess.Popen(words, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=60) for process in both] == [0, 0]
-    assert (tmp_path / "log").read_text().split() == ["begin", "end"]
+    assert (tmp_path / "log").read_text().split() == ["begin", "end", "avx2"]
     assert not (tmp_path / ".venv.lock.d").exists()
+
+
+def test_a_first_use_compiles_for_its_processor_alone_and_the_tests_for_all(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "NOISEPROOF_INSTRUCTIONS"}
+    for purpose in ("run", "run", "test", "run"):  # the last finds what the tests' set-up made
+        script = SET_UP.format(environment=ROOT / "scripts" / "environment", without="", purpose=purpose)
+        subprocess.run(["bash", "-c", script, "bash", str(tmp_path)], check=True, env=environment, timeout=60)
+    assert (tmp_path / "log").read_text().split() == ["begin", "end", "avx2", "begin", "end", "all"]
 
 
 def test_the_version_is_the_same_wherever_it_is_said():

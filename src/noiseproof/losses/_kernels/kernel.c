@@ -25,30 +25,34 @@
 
 enum { NONE, MEAN, SUM };
 
-/* The same code for the instruction sets there are; the best one is picked when the module is loaded. */
+/* The same code for each instruction set that setup.py names; the best one is picked when the module is loaded. */
 
 #ifdef HAS_VECTOR_SETS
 #define HAS(feature) __builtin_cpu_supports(feature)
-static int has_avx2(void) { return HAS("avx2") && HAS("fma"); }
-static int has_avx512(void) {
+static inline int has_avx2(void) { return HAS("avx2") && HAS("fma"); }
+static inline int has_avx512(void) {
     return HAS("avx512f") && HAS("avx512dq") && HAS("avx512bw") && HAS("avx512vl") && HAS("fma");
 }
 #endif
-static int has_anything(void) { return 1; }
+static inline int has_plain(void) { return 1; }
 
 static const struct {
     const char *name;
     Worker *worker;
     int (*is_supported)(void);
 } WORKERS[] = {
-#ifdef HAS_VECTOR_SETS
+#if defined(HAS_VECTOR_SETS) && defined(WITH_AVX512)
     {"avx512", work_avx512, has_avx512},
+#endif
+#if defined(HAS_VECTOR_SETS) && defined(WITH_AVX2)
     {"avx2", work_avx2, has_avx2},
 #endif
-    {"plain", work_anywhere, has_anything},
+#ifdef WITH_PLAIN
+    {"plain", work_plain, has_plain},
+#endif
 };
 
-static Worker *worker = work_anywhere;
+static Worker *worker;
 
 /* Threads: each takes a share of the rows; they live for one call, which is only worth it for large work. */
 
@@ -271,7 +275,11 @@ static int prepare(PyObject *module) {
     __builtin_cpu_init();
 #endif
     size_t i = 0;
-    while (!WORKERS[i].is_supported()) i++;
+    while (i < sizeof WORKERS / sizeof *WORKERS && !WORKERS[i].is_supported()) i++;
+    if (i == sizeof WORKERS / sizeof *WORKERS) {
+        PyErr_SetString(PyExc_ImportError, "compiled for another processor");
+        return -1;
+    }
     worker = WORKERS[i].worker;
     static RunCall door = run_call;
     PyObject *capsule = PyCapsule_New((void *)&door, "noiseproof.run_call", NULL);

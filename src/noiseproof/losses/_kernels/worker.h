@@ -20,7 +20,7 @@ typedef void Worker(Share *, float *, int, Block *, Dense *, Pairs *);
 #if defined(__GNUC__)
 __attribute__((visibility("hidden")))
 #endif
-Worker work_anywhere;
+Worker work_plain;
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAS_VECTOR_SETS 1
 __attribute__((visibility("hidden"))) Worker work_avx2, work_avx512;
