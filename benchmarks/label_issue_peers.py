@@ -84,6 +84,7 @@ def ours(inputs: Any, given: np.ndarray) -> Answer:
 def with_cleanlab(name: str, model: object, inputs: Any, given: np.ndarray) -> dict[str, Answer]:
     """Five-fold probabilities of a model, ranked by self-confidence and by normalised margin; cleanlab's filter."""
     started = time.process_time()
+    given = np.unique(given, return_inverse=True)[1]  # a class without samples has no column in p
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     p = cross_val_predict(model, inputs, given, cv=folds, method="predict_proba")
     flags = find_label_issues(given, p, n_jobs=1)

@@ -114,13 +114,17 @@ def test_little_noise_is_said_to_need_no_robust_loss():
     assert not any("plain ce" in reason for reason in suggest(10, rate=0.4).reasons)
 
 
-@pytest.mark.parametrize(("best", "said"), [("ce", True), ("gce", False)])
-def test_a_training_that_prefers_a_robust_loss_is_not_contradicted(best, said, monkeypatch):
+SUGGESTED = suggest(10, rate=0.05).method
+
+
+@pytest.mark.parametrize(("best", "said"), [("ce", True), ("gce", False), (SUGGESTED, False)])
+def test_the_reasons_are_those_of_the_method_that_training_prefers(best, said, monkeypatch):
     choice = SimpleNamespace(method=best, held_out=20, trials=[SimpleNamespace(method=best, accuracy=90.0)])
     monkeypatch.setattr(sys.modules["noiseproof.selection.tune"], "tune", lambda *arguments, **options: choice)
     found = checked_by_training(suggest(10, rate=0.05), data.load("digits"), "digits")
     assert found.method == best
     assert any("plain ce is as good" in reason for reason in found.reasons) == said
+    assert any("factor" in reason for reason in found.reasons) == (best == SUGGESTED)
 
 
 def test_with_data_the_suggestion_is_the_candidate_that_agrees_best():

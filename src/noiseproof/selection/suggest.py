@@ -64,6 +64,8 @@ class Suggestion:
     reasons: tuple[str, ...]
     little_noise: bool = False
     """Few labels are wrong: plain cross-entropy is as good."""
+    about_parameters: frozenset[str] = frozenset()
+    """Those of the reasons that explain the parameters of NCE + AMSE; another method goes without them."""
 
     def __str__(self) -> str:
         return "\n".join([self.method, *(f"  {reason}" for reason in self.reasons)])
@@ -118,7 +120,7 @@ def suggest(
         num_classes = data.num_classes
     classes = checked_classes(num_classes)
     noise = _noise(classes, transition, rate)
-    need, margin, reasons = _needed(names or range(classes), noise, rate)
+    need, margin, reasons, parameters = _needed(names or range(classes), noise, rate)
     a = _A if not math.isfinite(need) else max(_A, float(f"{2 * need:.2g}"))
     times = _times(recipe)
     alpha = _rounded(times * _ALPHA_AT_TEN * _pull_of_nce(_AT_TEN) / _pull_of_nce(classes))
@@ -127,8 +129,8 @@ def suggest(
     beta = _rounded(times * _BETA_AT_TEN * min(most_untrained / untrained, most_half_sure / half_sure))
     loss = alpha * losses.parse("nce") + beta * losses.parse(f"amse(a={a!r})")
     if times != 1:
-        reasons.append(f"both factors are {times:.2g} times the usual ones, because this training is short or slow")
-    reasons += [
+        parameters.append(f"both factors are {times:.2g} times the usual ones, because this training is short or slow")
+    parameters += [
         f"factor {alpha:g} of nce: at the start of training the gradient on the given label's score is "
         f"{alpha * _pull_of_nce(classes):.2g}, as at {_AT_TEN} classes ({_pull_of_nce(classes):.2g} with factor 1)",
         f"factor {beta:g} of amse: its gradient is {beta * untrained:.2g} at the start and {beta * half_sure:.2g} at "
@@ -136,7 +138,7 @@ def suggest(
         + ("; alone it would underfit with so many classes" if classes > 20 else ""),
     ]
     little = noise is not None and 1 - float(noise.diagonal().mean()) <= _LITTLE
-    found = Suggestion(str(loss), a, need, margin, tuple(reasons), little)
+    found = Suggestion(str(loss), a, need, margin, (*reasons, *parameters), little, frozenset(parameters))
     return found if data is None else checked_by_training(found, data, recipe, seed)
 
 
@@ -166,6 +168,8 @@ def checked_by_training(found: Suggestion, data: Data, recipe: Recipe | str | No
     trained = ", ".join(f"{one.method} {one.accuracy:.1f} %" for one in choice.trials)
     reason = f"agreement with {choice.held_out} held-out given labels after a short training: {trained}"
     kept = [one for one in found.reasons if choice.method == "ce" or not one.endswith(_PLAIN)]  # it came out otherwise
+    if choice.method != found.method:
+        kept = [one for one in kept if one not in found.about_parameters]
     return replace(found, method=choice.method, reasons=(reason, *kept))
 
 
@@ -188,14 +192,11 @@ def _noise(classes: int, transition: object, rate: float | None) -> npt.NDArray[
 
 def _needed(
     names: Sequence[object], noise: npt.NDArray[np.float64] | None, rate: float | None
-) -> tuple[float, float | None, list[str]]:
-    """The smallest a of the hardest class whose own label leads, the smallest margin, and what there is to say."""
+) -> tuple[float, float | None, list[str], list[str]]:
+    """The smallest a of the hardest class whose own label leads, the smallest margin; words on the noise and on a."""
     if noise is None:
-        return (
-            1.0,
-            None,
-            [f"a = {_A:g} tolerates noise under which the true label leads the likeliest wrong one by {1 / _A:.3f}"],
-        )
+        lead = f"a = {_A:g} tolerates noise under which the true label leads the likeliest wrong one by {1 / _A:.3f}"
+        return 1.0, None, [], [lead]
     own = noise.diagonal()
     others = noise.copy()
     np.fill_diagonal(others, -1.0)
@@ -204,14 +205,14 @@ def _needed(
     lost = np.flatnonzero(margins <= 1e-12)
     needs = [float(smallest_a(row)) for row in leading]
     hardest = int(margins.argmin())
-    reasons = []
+    reasons, about_a = [], []
     if 1 - own.mean() <= _LITTLE:
         reasons.append(f"about {100 * (1 - own.mean()):.0f} % of the labels are wrong: {_PLAIN}")
     if needs and not len(lost):
         which = "each class" if rate is not None else f"class {names[hardest]}"
         rival = "any other" if rate is not None else str(names[int(others[hardest].argmax())])
         lead = f"{which} keeps its label more often than it gets that of {rival}, by {margins[hardest]:.3g}"
-        reasons.append(f"the noise needs a >= {max(needs):.3g}: {lead}")
+        about_a.append(f"the noise needs a >= {max(needs):.3g}: {lead}")
     if len(lost):
         named = (
             "any class" if rate is not None else "class " + ", ".join(str(names[label]) for label in lost[:10].tolist())
@@ -219,7 +220,7 @@ def _needed(
         reasons.append(f"no loss can be expected to learn {named}: its own label is not its most frequent one")
     if rate is not None and rate >= 0.5:
         reasons.append("a loss tolerates noise of this rate only if it is spread over many classes, as assumed here")
-    return (max(needs) if needs and not len(lost) else math.inf), float(margins.min()), reasons
+    return (max(needs) if needs and not len(lost) else math.inf), float(margins.min()), reasons, about_a
 
 
 def _times(recipe: Recipe | str | None) -> float:
