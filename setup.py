@@ -21,7 +21,10 @@ instructions = os.environ.get("NOISEPROOF_INSTRUCTIONS", "avx512 avx2 plain").sp
 kernels = "src/noiseproof/losses/_kernels"
 losses = Extension(
     "noiseproof.losses._kernels._kernel",
-    sources=[f"{kernels}/{name}.c" for name in (*(f"worker_{each}" for each in instructions), "kernel")],
+    sources=[
+        f"{kernels}/{name}.c"
+        for name in (*(f"{part}_{each}" for part in ("dense", "worker") for each in instructions), "kernel")
+    ],
     define_macros=[(f"WITH_{each.upper()}", None) for each in instructions],
     depends=[
         f"{kernels}/{name}.h"

@@ -36,23 +36,26 @@ static inline int has_avx512(void) {
 #endif
 static inline int has_plain(void) { return 1; }
 
-static const struct {
+typedef struct {
     const char *name;
-    Worker *worker;
+    Worker *work;
+    DenseWorker *work_dense;
     int (*is_supported)(void);
-} WORKERS[] = {
+} InstructionSet;
+
+static const InstructionSet SETS[] = {
 #if defined(HAS_VECTOR_SETS) && defined(WITH_AVX512)
-    {"avx512", work_avx512, has_avx512},
+    {"avx512", work_avx512, dense_avx512, has_avx512},
 #endif
 #if defined(HAS_VECTOR_SETS) && defined(WITH_AVX2)
-    {"avx2", work_avx2, has_avx2},
+    {"avx2", work_avx2, dense_avx2, has_avx2},
 #endif
 #ifdef WITH_PLAIN
-    {"plain", work_plain, has_plain},
+    {"plain", work_plain, dense_plain, has_plain},
 #endif
 };
 
-static Worker *worker;
+static const InstructionSet *const END = SETS + sizeof SETS / sizeof *SETS, *used;
 
 /* Threads: each takes a share of the rows; they live for one call, which is only worth it for large work. */
 
@@ -67,7 +70,7 @@ static void *work_share(void *argument) {
     if (share->pairs) {
         Pairs *pairs = NULL;
         share->failed = posix_memalign((void **)&pairs, 64, sizeof(Pairs)) != 0;
-        if (!share->failed) worker(share, NULL, 0, NULL, NULL, pairs);
+        if (!share->failed) used->work(share, NULL, 0, NULL, pairs);
         free(pairs);
         return NULL;
     }
@@ -80,13 +83,13 @@ static void *work_share(void *argument) {
     Dense *dense = NULL;
     if (is_dense(job)) {
         share->failed = posix_memalign((void **)&dense, 64, dense_size((int)job->k)) != 0;
-        if (!share->failed) worker(share, NULL, 0, NULL, dense, NULL);
+        if (!share->failed) used->work_dense(share, dense);
         free(dense);
         return NULL;
     }
     share->failed = posix_memalign((void **)&room, 64, 2 * row * arrays * size * sizeof(float)) != 0 ||
                     posix_memalign((void **)&block, 64, sizeof(Block)) != 0;
-    if (!share->failed) worker(share, room, (int)size, block, NULL, NULL);
+    if (!share->failed) used->work(share, room, (int)size, block, NULL);
     free(room), free(block);
     return NULL;
 }
@@ -254,8 +257,8 @@ static PyObject *use(PyObject *module, PyObject *wanted) {
     if (!text) return NULL;
     int found = 0;
     if (!PyBytes_AsStringAndSize(text, &name, &size))
-        for (size_t i = 0; i < sizeof WORKERS / sizeof *WORKERS && !found; i++)
-            if (!strcmp(WORKERS[i].name, name) && WORKERS[i].is_supported()) worker = WORKERS[i].worker, found = 1;
+        for (const InstructionSet *set = SETS; set < END && !found; set++)
+            if (!strcmp(set->name, name) && set->is_supported()) used = set, found = 1;
     if (found) found = PyObject_SetAttrString(module, "instructions", wanted) == 0;
     Py_DECREF(text);
     return found ? Py_NewRef(Py_True) : PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
@@ -274,18 +277,17 @@ static int prepare(PyObject *module) {
 #ifdef HAS_VECTOR_SETS
     __builtin_cpu_init();
 #endif
-    size_t i = 0;
-    while (i < sizeof WORKERS / sizeof *WORKERS && !WORKERS[i].is_supported()) i++;
-    if (i == sizeof WORKERS / sizeof *WORKERS) {
+    used = SETS;
+    while (used < END && !used->is_supported()) used++;
+    if (used == END) {
         PyErr_SetString(PyExc_ImportError, "compiled for another processor");
         return -1;
     }
-    worker = WORKERS[i].worker;
     static RunCall door = run_call;
     PyObject *capsule = PyCapsule_New((void *)&door, "noiseproof.run_call", NULL);
     if (!capsule || PyModule_AddObjectRef(module, "run_call", capsule) < 0) return -1;
     Py_DECREF(capsule);
-    return PyModule_AddStringConstant(module, "instructions", WORKERS[i].name);
+    return PyModule_AddStringConstant(module, "instructions", used->name);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, prepare}, {0, NULL}};

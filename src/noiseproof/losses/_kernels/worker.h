@@ -15,15 +15,20 @@ typedef struct {
     int failed, is_finite; /* no memory; no score of the pairs is infinite or NaN */
 } Share;
 
-typedef void Worker(Share *, float *, int, Block *, Dense *, Pairs *);
+typedef void Worker(Share *, float *, int, Block *, Pairs *);
+typedef void DenseWorker(Share *, Dense *);
 
 #if defined(__GNUC__)
-__attribute__((visibility("hidden")))
+#define HIDDEN __attribute__((visibility("hidden")))
+#else
+#define HIDDEN
 #endif
-Worker work_plain;
+HIDDEN Worker work_plain;
+HIDDEN DenseWorker dense_plain;
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAS_VECTOR_SETS 1
-__attribute__((visibility("hidden"))) Worker work_avx2, work_avx512;
+HIDDEN Worker work_avx2, work_avx512;
+HIDDEN DenseWorker dense_avx2, dense_avx512;
 #endif
 
 #endif
