@@ -46,7 +46,12 @@ INLINE size_t dense_size(int k) {
     return sizeof(Dense) + narrow + double_lay_out(NULL, NULL, k) * sizeof(double);
 }
 
-INLINE void process_dense(const Job *job, long first, long last, Dense *dense) {
+typedef int FloatRow(const Job *, long, float_Room *, double);
+typedef int DoubleRow(const Job *, long, double_Room *, double);
+
+INLINE void process_dense(
+    const Job *job, long first, long last, Dense *dense, FloatRow *in_float, DoubleRow *in_double
+) {
     const int k = (int)job->k;
     float *memory = (float *)dense->memory;
     double_lay_out(&dense->wide, (double *)(memory + float_lay_out(&dense->narrow, memory, k)), k);
@@ -60,9 +65,9 @@ INLINE void process_dense(const Job *job, long first, long last, Dense *dense) {
         double scale = job->scale;
         if (job->upstream) scale *= upstream_of(job, row);
         if (job->dtype != FLOAT64 && k >= 8) { /* with few classes one may be nearly all of a sum */
-            if (float_row(job, row, &dense->narrow, scale)) continue;
+            if (in_float(job, row, &dense->narrow, scale)) continue;
         }
-        double_row(job, row, &dense->wide, scale);
+        in_double(job, row, &dense->wide, scale);
     }
 }
 

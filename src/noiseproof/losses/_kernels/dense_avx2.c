@@ -1,5 +1,5 @@
 #include "worker_body.h"
 
 #ifdef HAS_VECTOR_SETS
-AVX2 DENSE_WORKER(dense_avx2)
+DENSE_WORKER(AVX2, dense_avx2)
 #endif

@@ -1,3 +1,3 @@
 #include "worker_body.h"
 
-DENSE_WORKER(dense_plain)
+DENSE_WORKER(, dense_plain)

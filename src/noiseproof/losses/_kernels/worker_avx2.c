@@ -1,5 +1,5 @@
 #include "worker_body.h"
 
 #ifdef HAS_VECTOR_SETS
-AVX2 WORKER(work_avx2)
+WORKER(AVX2, work_avx2)
 #endif

@@ -1,3 +1,3 @@
 #include "worker_body.h"
 
-WORKER(work_plain)
+WORKER(, work_plain)
