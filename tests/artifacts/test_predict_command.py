@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 
 import numpy as np
+import pandas as pd
 import pytest
 import typer.main
 from PIL import Image
@@ -62,6 +63,34 @@ def test_predictions_carry_the_users_own_key(tmp_path):
     assert [(row["patient"], row["row"], row["label"]) for row in found] == [
         ("P010", "2", "a"), ("P011", "3", "b"), ("P012", "4", "a"), ("P013", "5", "b"),
     ]  # fmt: skip
+
+
+def test_units_dates_and_stand_ins_are_read_in_new_items_as_in_training(tmp_path):
+    random = np.random.default_rng(0)
+    values, levels = random.normal(0, 100, 120), ["<0.5", "1.5", "2.25"]
+    table = pd.DataFrame(
+        {
+            "price": [f"({-one:.2f} EUR)" if one < 0 else f"{one:.2f} EUR" for one in values],
+            "day": [f"{1 + i % 28:02d}.{1 + i % 12:02d}.2024" for i in range(120)],
+            "level": [levels[i % 3] for i in range(120)],
+            "label": np.where(values > 0, "high", "low"),
+        }
+    )
+    table.to_csv(tmp_path / "old.csv", index=False)
+    learned = artifacts.learn(data.load(str(tmp_path / "old.csv")), only="discriminant", cache=None)
+    artifacts.save(learned.model, tmp_path / "model")
+    new = table.drop(columns="label").head(8)
+    from_frame = artifacts.load_model(tmp_path / "model").predict(new)
+    new.loc[3, "price"] = "oops"
+    new.to_csv(tmp_path / "new.csv", index=False)
+    out = tmp_path / "out.csv"
+    done = CliRunner().invoke(app, ["predict", str(tmp_path / "model"), str(tmp_path / "new.csv"), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "'day' is read as days since 1970" in done.output
+    assert "row 5: column 'price' held numbers in training, and this row holds 'oops'" in done.output
+    found = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["row"] for row in found] == ["2", "3", "4", "6", "7", "8", "9"]
+    assert [row["label"] for row in found] == np.delete(from_frame, 3).tolist()
 
 
 def test_decimal_commas_of_a_new_table_are_read_as_in_training(tmp_path):

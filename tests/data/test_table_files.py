@@ -101,6 +101,16 @@ def test_another_encoding_is_read_by_option_only(tmp_path):
         (["1.234", "1,5"], ";", [1234, 1.5]),
         (["True", "False"], ",", [1, 0]),
         (["1 234", "2", "3"], ",", [1234, 2, 3]),
+        (["(1,234.50)", "2", "(3)"], ",", [-1234.5, 2, -3]),
+        (["12.50-", "2.25", "3"], ",", [-12.5, 2.25, 3]),
+        (["\u22121.5", "2", "3"], ",", [-1.5, 2, 3]),
+        (["1\u2019234.5", "2", "3"], ",", [1234.5, 2, 3]),
+        (["\u0661\u0662\u066b\u0665", "\u0663", "\u0664"], ",", [12.5, 3, 4]),
+        (["12.5 kg", "7 kg", "0.5 kg"], ",", [12.5, 7, 0.5]),
+        (["3,5 km/h", "12,0 km/h", "7 km/h"], ";", [3.5, 12, 7]),
+        (["EUR 1.234,50", "EUR -2,00", "EUR 3,00"], ";", [1234.5, -2, 3]),
+        (["1970-01-03", "1970-01-02 12:00", "1970-01-01"], ",", [2, 1.5, 0]),
+        (["03.01.1970", "02.01.1970", "01.01.1970"], ";", [2, 1, 0]),
     ],
 )
 def test_numbers_as_people_write_them(tmp_path, cells, delimiter, wanted):
@@ -108,6 +118,39 @@ def test_numbers_as_people_write_them(tmp_path, cells, delimiter, wanted):
     rows = [(f'"{cell}"', "ab"[i % 2]) for i, cell in enumerate(cells * 6)]
     path.write_text(f"x{delimiter}label\n" + "".join(f"{x}{delimiter}{y}\n" for x, y in rows))
     assert data.load(path).everything().inputs[: len(wanted), 0].tolist() == wanted
+
+
+NUMBERS_AND = [f"{i}.5" for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (["<0.5"] * 9, "holds numbers; '<0.5' (9 times) counts as a gap"),
+        (["#DIV/0!", "unknown"] * 4, ""),
+        ([f"~{i}" for i in range(9)], "is read as words: 9 of its 49 values are no numbers, such as '~0', '~1', '~2'"),
+    ],
+)
+def test_texts_among_numbers_are_never_read_in_silence(others, said, tmp_path):
+    cells = [*NUMBERS_AND, *others]
+    rows = [f"{cell},{'ab'[i % 2]}" for i, cell in enumerate(cells)]
+    found = data.load(write(tmp_path / "own.csv", "\n".join(["x,label", *rows])))
+    assert any(said in note for note in found.reading.notes)
+    values = found.everything().inputs["x"]
+    assert values.isna().sum() == (0 if "words" in said else len(others))
+
+
+@pytest.mark.parametrize("names", [["Room 1", "Room 2"], ["T1", "T2"], ["7 kg", "7 g"], ["01/02/2024", "03/04/2024"]])
+def test_names_with_numbers_stay_names(names, tmp_path):
+    rows = [f"{names[i // 2 % 2]},{i % 5},{'ab'[i % 2]}" for i in range(40)]
+    found = data.load(write(tmp_path / "own.csv", "\n".join(["x,y,label", *rows])))
+    assert set(found.everything().inputs["x"]) == set(names)
+
+
+def test_many_different_words_are_pointed_out(tmp_path):
+    rows = [f"{i % 24:02d}:{i % 60:02d},{i % 5},{'ab'[i % 2]}" for i in range(120)]
+    found = data.load(write(tmp_path / "own.csv", "\n".join(["x,y,label", *rows])))
+    assert any("different words; the 32 most frequent count" in note for note in found.reading.notes)
 
 
 @pytest.mark.parametrize(("separator", "whole"), [("\t", ","), ("\t", "."), (";", ","), (";", ".")])

@@ -214,13 +214,16 @@ def _rows(
             f"{table.source}: holds none of the columns of training ({', '.join(columns[:8])}); found "
             f"{', '.join(names[:8]) or 'none'}"
         )
-    frame = {}
-    read = features(table, list(wanted.values()))  # at once: one column's decimal mark tells that of another
-    for (name, here), values in zip(wanted.items(), read, strict=True):
-        numeric = np.asarray(values).dtype.kind in "biuf"
-        frame[name] = np.asarray(table[here].texts, object) if name in categories and numeric else values
+    notes: list[str] = []
+    plain = [name for name in wanted if name not in categories]
+    # at once: one column's decimal mark tells that of another
+    numbers = features(table, [wanted[name] for name in plain], notes, slips=True)
+    frame: dict[str, Any] = dict.fromkeys(wanted) | dict(zip(plain, numbers, strict=True))
+    for name in categories & wanted.keys():
+        frame[name] = np.array([text if text.strip() else None for text in table[wanted[name]].texts], object)
     extra = [name for name in names if name not in wanted.values()]
-    notes = [f"columns that the model does not know are ignored: {', '.join(extra[:8])}"] if extra else []
+    if extra:
+        notes.append(f"columns that the model does not know are ignored: {', '.join(extra[:8])}")
     return pd.DataFrame(frame), origin, [], notes
 
 

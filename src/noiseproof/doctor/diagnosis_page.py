@@ -39,6 +39,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line);
   overflow-wrap: normal; }
 th:first-child, td.name { text-align: left; }
+td:not(.name) { white-space: nowrap; }
 .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: 1rem;
   padding: 0; list-style: none; }
 .sheet li { font-size: .8rem; line-height: 1.3; }

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from noiseproof.data.readers.feature_columns import numbers_in
 from noiseproof.errors import DataError, InputError, did_you_mean
 from noiseproof.features.base import EXTRACTORS, Array, Bad, Extractor, Inputs, Progress
 
@@ -189,24 +190,15 @@ def _numbers(name: str, column: Any, bad: Bad | None = None) -> Array:
         with np.errstate(over="ignore"):
             found: Array = column.to_numpy(np.float32, na_value=np.nan)
     except (ValueError, TypeError):
-        texts = {row: str(cell)[:40] for row, cell in enumerate(column) if not _is_number(cell)}
-        if bad is None or not texts:
-            row, cell = next(iter(texts.items()))
-            raise InputError(f"column {name!r} held numbers in training; row {row} holds {cell!r}") from None
+        values, wrong = numbers_in(["" if text is None else text for text in _texts(column)])
+        texts = {row: str(column.iloc[row])[:40] for row in np.flatnonzero(wrong).tolist()}
         for row, cell in texts.items():
-            bad.setdefault(row, f"column {name!r} held numbers in training, and this row holds {cell!r}")
-        found = np.array(
-            [np.nan if row in texts or cell is None else cell for row, cell in enumerate(column)], np.float32
-        )
+            why = f"column {name!r} held numbers in training"
+            if bad is None:
+                raise InputError(f"{why}; row {row} holds {cell!r}") from None
+            bad.setdefault(row, f"{why}, and this row holds {cell!r}")
+        found = np.where(wrong, np.nan, values).astype(np.float32)
     return np.where(np.isfinite(found), found, np.nan)
-
-
-def _is_number(cell: Any) -> bool:
-    try:
-        float(cell)
-    except (TypeError, ValueError):
-        return cell is None
-    return True
 
 
 def _common(texts: list[str | None]) -> list[str]:

@@ -1,23 +1,36 @@
-"""Feature columns of a table as numbers, or as texts where they are no numbers."""
+"""Feature columns of a table as numbers, dates as days, or as texts where they are neither."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from noiseproof.data.readers.numbers import decimal_marks, is_missing, to_numbers, without_unit
+from noiseproof.data.readers.dates import to_days
+from noiseproof.data.readers.numbers import decimal_marks, is_missing, to_numbers, unit_of, without_unit
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.errors import DataError
 
-__all__ = ["features"]
+__all__ = ["features", "numbers_in"]
 
+_STAND_INS = 3  # so many different texts among numbers, such as "unknown", are gaps if they repeat
+_MEASURED = 20  # different numbers from which on a column with them holds measurements
+_TOLD_APART = 32  # categories of a column that count, the most frequent
 _SLIPS = 5  # so many values, or one in a hundred, that are no numbers are slips; more make a column of texts
 
 
-def features(table: Table, names: list[str]) -> list[npt.NDArray[Any]]:
+def features(
+    table: Table, names: list[str], notes: list[str] | None = None, *, slips: bool = False
+) -> list[npt.NDArray[Any]]:
     """The values of columns: numbers, NaN for a gap; or texts (object arrays), None for a gap.
+
+    Args:
+        table: the table.
+        names: of the columns.
+        notes: takes what the user should know of how they were read.
+        slips: a few values that are no numbers stay as they are among the numbers, instead of being refused.
 
     Raises:
         DataError: a few values of a column of numbers are no finite numbers, or the decimal mark is not clear.
@@ -25,7 +38,24 @@ def features(table: Table, names: list[str]) -> list[npt.NDArray[Any]]:
     columns = [table[name] for name in names]
     marks = {column.name: _marks(column) for column in columns if column.numbers is None}
     sure = {next(iter(found)) for found in marks.values() if len(found) == 1}
-    return [_values(table, column, marks.get(column.name, {"."}), sure) for column in columns]
+    notes = [] if notes is None else notes
+    return [_values(table, column, marks.get(column.name, {"."}), sure, notes, slips) for column in columns]
+
+
+def numbers_in(texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Numbers, or dates as days, in texts of a column that held them in training; and which texts are neither.
+
+    Example:
+        >>> numbers_in(["3,5 kg", "12,0 kg"]), numbers_in(["1970-01-03"])
+        ((array([ 3.5, 12. ]), array([False, False])), (array([2.]), array([False])))
+    """
+    if (days := to_days(texts)) is not None:
+        return days, np.zeros(len(texts), bool)
+    plain = without_unit(texts)
+    if not decimal_marks(plain):  # a slip among them
+        plain = [without_unit([text])[0] for text in texts]
+    marks = decimal_marks(text for text in plain if decimal_marks([text]))
+    return to_numbers(plain, "," if marks == {","} else ".")
 
 
 def _marks(column: Column) -> set[str]:
@@ -38,7 +68,9 @@ def _marks(column: Column) -> set[str]:
     return found
 
 
-def _values(table: Table, column: Column, marks: set[str], sure: set[str]) -> npt.NDArray[Any]:
+def _values(
+    table: Table, column: Column, marks: set[str], sure: set[str], notes: list[str], slips: bool
+) -> npt.NDArray[Any]:
     if column.numbers is not None:
         bad = np.isinf(column.numbers)
         if bad.any():
@@ -48,15 +80,35 @@ def _values(table: Table, column: Column, marks: set[str], sure: set[str]) -> np
     numbers, bad = to_numbers(without_unit(texts), _mark(table, column, marks, sure))
     wrong = bad[codes]
     count, known = int(wrong.sum()), len(codes)
+    the_column = f"the column {column.name[:40]!r}"
     if not count:
+        if unit := unit_of(texts):
+            notes.append(f"{the_column} is read without its unit {unit!r}")
         with np.errstate(over="ignore"):
             small = numbers.astype(np.float32)
         over = np.isinf(small)
         if over.any():
             _refuse(table, column, over[codes], column.texts)
         return numbers[codes]
+    if (days := to_days(texts)) is not None:
+        notes.append(f"{the_column} is read as days since 1970")
+        return days[codes]
     if count * 2 <= known and (count < _SLIPS or count * 100 < known):
+        if slips:
+            return np.where(bad, np.array(texts, object), numbers.astype(object))[codes]
         _refuse(table, column, wrong, column.texts)
+    others = np.flatnonzero(bad)
+    told = len(np.unique(numbers[~bad & ~np.isnan(numbers)]))
+    if count * 2 <= known and told > _MEASURED:
+        shown = ", ".join(repr(texts[place][:40]) for place in others[:_STAND_INS].tolist())
+        if len(others) <= _STAND_INS and np.bincount(codes)[others].min() > 1:
+            notes.append(f"{the_column} holds numbers; {shown} ({count:,} times) counts as a gap")
+            return np.where(bad, np.nan, numbers)[codes]
+        notes.append(
+            f"{the_column} is read as words: {count:,} of its {known:,} values are no numbers, such as {shown}"
+        )
+    elif len(others) > _TOLD_APART:
+        notes.append(f"{the_column} holds {len(others):,} different words; the {_TOLD_APART} most frequent count")
     return np.array([text if text.strip() else None for text in texts], object)[codes]
 
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.column_names import role_of_name
+from noiseproof.data.readers.dates import to_days
 from noiseproof.data.readers.listing import PICTURE_ENDINGS
-from noiseproof.data.readers.numbers import is_missing, to_numbers
+from noiseproof.data.readers.numbers import is_missing, to_numbers, without_unit
 from noiseproof.data.readers.table import Column, Roles, Table
 from noiseproof.data.readers.table_pictures import clean
 from noiseproof.errors import DataError
@@ -211,7 +212,10 @@ def _names_date(text: str) -> bool:
 
 def _is_words(column: Column) -> bool:
     known = [text for text in column.different if not is_missing(text)][:2000]
-    words = to_numbers(known, ".")[1] & to_numbers(known, ",")[1]
+    if to_days(known) is not None:
+        return False
+    plain = without_unit(known)
+    words = to_numbers(plain, ".")[1] & to_numbers(plain, ",")[1]
     return int(words.sum()) * 2 > len(known)
 
 

@@ -1,19 +1,34 @@
-"""Numbers as people and spreadsheets write them: decimal commas, thousands separators, gaps."""
+"""Numbers as people and spreadsheets write them: decimal commas, thousands separators, units, gaps."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from math import inf, nan
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MISSING", "decimal_marks", "is_missing", "to_numbers", "without_unit"]
+__all__ = ["MISSING", "decimal_marks", "is_missing", "to_numbers", "unit_of", "without_unit"]
 
 # texts that stand for a gap among numbers; among labels they are names
-MISSING = frozenset(["", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", ".", "<na>", "missing", "\\n"])
-_UNITS = frozenset("%\u2030$\u20ac\u00a3\u00a5\u20b9")  # per cent, per mille, dollar, euro, pound, yen, rupee
+MISSING = frozenset(
+    [
+        *("", "na", "n/a", "n.a.", "n.d.", "k.a.", "nan", "null", "none", "nil", "?", "-", "--", "---", ".", "\\n"),
+        *("<na>", "missing", "unknown", "not available", "#n/a", "#div/0!", "#error!", "#name?", "#null!", "#num!"),
+        *("#ref!", "#value!"),
+    ]
+)
+# what may stand before a number; other words there make names, as in Room 12
+_CURRENCIES = frozenset(
+    [
+        *("aud", "brl", "cad", "chf", "cny", "dkk", "eur", "fr.", "gbp", "inr", "jpy", "kr", "nok", "pln", "r$", "rs"),
+        *("rs.", "sek", "us$", "usd", "zar"),
+    ]
+)
+_IN_PARTS = re.compile(r"([+-]?)\s*([^\d\s.,'+-]*\.?)\s*([+-]?[\d.,'\s]*\d)\s*([^\d\s]*)\Z")
+_OTHER_SIGNS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2019": "'", "\u066b": ".", "\u066c": "'", "\uff0e": "."})
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 # a number with separators of thousands does not begin with 0: 0,280 has a decimal comma
@@ -40,18 +55,48 @@ def is_missing(text: str) -> bool:
 
 
 def without_unit(texts: Sequence[str]) -> Sequence[str]:
-    """Texts without the sign of per cent or money that every one of them has, gaps apart.
+    """Texts without the unit or currency that every one of them has, gaps apart.
 
     Example:
         >>> without_unit(["12%", "", "3.5 %"]), without_unit(["$1,200", "-$3"]), without_unit(["12%", "0.12"])
         (['12', '', '3.5'], ['1,200', '-3'], ['12%', '0.12'])
+        >>> without_unit(["12.5 kg", "7 kg"]), without_unit(["EUR 3", "(EUR 4)"]), without_unit(["Room 1", "Room 2"])
+        (['12.5', '7'], ['3', '-4'], ['Room 1', 'Room 2'])
     """
-    known = [text.strip() for text in texts if not is_missing(text)]
-    first = known[0].lstrip("+-(")[:1] + known[0][-1:] if known else ""
-    for sign in _UNITS & set(first):
-        if all(text.count(sign) == 1 and (text.endswith(sign) or text.lstrip("+-").startswith(sign)) for text in known):
-            return [text if is_missing(text) else text.replace(sign, "").strip() for text in texts]
-    return texts
+    return _split_off(texts)[0]
+
+
+def unit_of(texts: Sequence[str]) -> str:
+    """The unit or currency that every text has, gaps apart; empty if there is none."""
+    return _split_off(texts)[1]
+
+
+def _split_off(texts: Sequence[str]) -> tuple[Sequence[str], str]:
+    unit, found = None, []
+    for text in texts:
+        if is_missing(text):
+            found.append(text)
+            continue
+        parts = _IN_PARTS.match(_plain(text))
+        if parts is None or unit not in (None, parts.group(2, 4)):
+            return texts, ""
+        unit = before, _ = parts.group(2, 4)
+        is_money = len(before) == 1 and unicodedata.category(before) == "Sc"
+        if unit == ("", "") or not (not before or is_money or before.casefold() in _CURRENCIES):
+            return texts, ""
+        found.append(parts[1] + parts[3])
+    return found, "".join(unit or ())
+
+
+def _plain(text: str) -> str:
+    """A text with ASCII digits and signs; with a minus in front where it stands behind, or where brackets say it."""
+    plain = text.strip()
+    if not plain.isascii():
+        signs = plain.translate(_OTHER_SIGNS)
+        plain = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in signs)
+    if plain[:1].isdigit() and plain[-1:] == "-":
+        return f"-{plain[:-1].rstrip()}"
+    return f"-{plain[1:-1].strip()}" if plain[:1] == "(" and plain[-1:] == ")" else plain
 
 
 def decimal_marks(texts: Iterable[str]) -> set[str]:
@@ -65,7 +110,7 @@ def decimal_marks(texts: Iterable[str]) -> set[str]:
     """
     marks = {".", ","}
     for text in texts:
-        plain = text.strip()
+        plain = _plain(text)
         if plain.casefold() in MISSING:
             continue
         for mark, pattern in ((".", _POINT), (",", _COMMA)):
@@ -96,8 +141,8 @@ def to_numbers(texts: Sequence[str], mark: str = ".") -> tuple[npt.NDArray[np.fl
 
 def _number(text: str, mark: str) -> float:
     """The number, NaN for a gap, infinity for anything else."""
-    plain = text.strip()
-    if (plain.casefold()) in MISSING:
+    plain = _plain(text)
+    if plain.casefold() in MISSING:
         return nan
     if not (_POINT if mark == "." else _COMMA).match(plain):
         return _TRUTH.get(plain.casefold(), inf)

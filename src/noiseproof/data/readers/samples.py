@@ -273,7 +273,7 @@ def _inputs(
             are = "texts are" if len(empty) > 1 else "text is"
             reading.notes.append(f"{len(empty):,} {are} empty ({table.place(empty[0])}, ...); they stay")
         return Texts(texts if everything else (texts[place] for place in keep.tolist()))
-    columns = features(table, roles.features)
+    columns = features(table, roles.features, reading.notes)
     if any(column.dtype == object or np.isnan(column).any() for column in columns):
         return _frame(roles.features, columns, keep, everything)
     matrix = np.empty((table.count, len(columns)), np.float32)
