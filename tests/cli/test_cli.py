@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import noiseproof
+from support.commands import run_command
 
 
 def noiseproof_command(*words: object, cwd=None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -57,14 +58,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_wrong_input_gets_one_clear_sentence_and_code_2(case, tmp_path):
+def test_wrong_input_gets_one_clear_sentence_and_code_2(case, tmp_path, monkeypatch):
     words, expected = REFUSED[case]
-    done = noiseproof_command(*words, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert expected in " ".join(done.stderr.split()), done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    monkeypatch.chdir(tmp_path)
+    code, said = run_command(words)
+    assert code == 2, said
+    assert expected in " ".join(said.split()), said
+    assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_wrong_goes_to_stderr():
+    done = noiseproof_command("compare", "digits", "--noise", "symetric(0.4)")
+    assert "did you mean 'symmetric'" in done.stderr
+    assert done.stdout == ""
 
 
 def test_a_folder_that_cannot_be_written_is_refused_with_code_3(tmp_path):
