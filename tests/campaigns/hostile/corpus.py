@@ -142,7 +142,7 @@ def tables() -> Iterator[tuple[str, bytes]]:
     yield "no label at all", b"a,label\n" + b"1,\n" * 20
     yield "no label column", b"a,b\n" + "".join(f"{i / 7},{i / 3}\n" for i in range(20)).encode()
     yield "a formula", f"a,label\n{rows}=cmd(),0\n".encode()
-    for text in ("inf", "-inf", "1e999", "1_000", "\u0661", "0x10", "1;5", "1,5,5"):
+    for text in ("inf", "-inf", "1e999", "1_000", "1\u0661", "0x10", "1;5", "1,5,5"):
         cell = f'"{text}"' if "," in text else text
         yield f"the number {text!r}", f"a,label\n{rows}{cell},0\n".encode()
     for text in ("\u202ecat", "c\x07t", "c\x1bt", "\u2028cat", "c\x7ft"):

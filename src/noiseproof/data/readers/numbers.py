@@ -92,8 +92,9 @@ def _plain(text: str) -> str:
     """A text with ASCII digits and signs; with a minus in front where it stands behind, or where brackets say it."""
     plain = text.strip()
     if not plain.isascii():
-        signs = plain.translate(_OTHER_SIGNS)
-        plain = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in signs)
+        plain = plain.translate(_OTHER_SIGNS)
+        if not re.search("[0-9]", plain):  # digits of two scripts in one number are a trick or a slip
+            plain = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in plain)
     if plain[:1].isdigit() and plain[-1:] == "-":
         return f"-{plain[:-1].rstrip()}"
     return f"-{plain[1:-1].strip()}" if plain[:1] == "(" and plain[-1:] == ")" else plain
