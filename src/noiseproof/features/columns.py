@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from noiseproof.data.readers.feature_columns import numbers_in
+from noiseproof.data.readers.feature_columns import MOST_CATEGORIES, numbers_in
 from noiseproof.errors import DataError, InputError, did_you_mean
 from noiseproof.features.base import EXTRACTORS, Array, Bad, Extractor, Inputs, Progress
 
 __all__ = ["Columns"]
 
-_LEVELS = 32  # categories of a column that get a column of their own
 _UNKNOWN = -1.0  # code of a category that was not seen in training
 _ARRAYS = ("numeric", "gaps", "median", "mean", "scale")
 
@@ -102,7 +101,7 @@ class Columns(Extractor):
         given = [str(name) for name in getattr(inputs, "columns", ())]
         found = {}
         for name, levels in self.levels.items():
-            if name in given and len(levels) < _LEVELS:
+            if name in given and len(levels) < MOST_CATEGORIES:
                 values = {text for text in _texts(inputs.iloc[:, given.index(name)]) if text is not None}
                 found[name] = sorted(values - set(levels))
         return {name: values for name, values in found.items() if values}
@@ -206,4 +205,4 @@ def _common(texts: list[str | None]) -> list[str]:
     from collections import Counter
 
     counts = Counter(text for text in texts if text is not None)
-    return [text for text, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_LEVELS]]
+    return [text for text, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_CATEGORIES]]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from noiseproof.data.readers.numbers import is_missing
 
-__all__ = ["to_days"]
+__all__ = ["names_date", "to_days"]
 
 _TIME = r"(?:[T ]\d{1,2}:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z| ?[+-]\d\d:?\d\d)?)?"
 _YEAR_FIRST = re.compile(rf"\d{{4}}([-/.])\d{{1,2}}\1\d{{1,2}}{_TIME}\Z")
@@ -49,3 +49,10 @@ def to_days(texts: Sequence[str]) -> npt.NDArray[np.float64] | None:
     days = np.full(len(texts), np.nan)
     days[[not is_missing(text) for text in texts]] = times.to_numpy("datetime64[ns]").astype(np.int64) / 8.64e13
     return days
+
+
+def names_date(text: str) -> bool:
+    """Test for a date in any form: a year, further numbers, and few words, such as the names of a day and a month."""
+    words, numbers = re.findall(r"[A-Za-z]+", text), re.findall(r"\d+", text)
+    year = any(re.fullmatch(r"(19|20)\d\d", number) for number in numbers)
+    return len(text) <= 40 and year and len(numbers) >= 3 and len(words) <= 4 and max(map(len, words), default=0) <= 9

@@ -13,11 +13,12 @@ from noiseproof.data.readers.numbers import decimal_marks, is_missing, to_number
 from noiseproof.data.readers.table import Column, Table
 from noiseproof.errors import DataError
 
-__all__ = ["features", "numbers_in"]
+__all__ = ["MOST_CATEGORIES", "features", "numbers_in"]
+
+MOST_CATEGORIES = 32  # of a column that are told apart, the most frequent
 
 _STAND_INS = 3  # so many different texts among numbers, such as "unknown", are gaps if they repeat
 _MEASURED = 20  # different numbers from which on a column with them holds measurements
-_TOLD_APART = 32  # categories of a column that count, the most frequent
 _SLIPS = 5  # so many values, or one in a hundred, that are no numbers are slips; more make a column of texts
 
 
@@ -107,8 +108,8 @@ def _values(
         notes.append(
             f"{the_column} is read as words: {count:,} of its {known:,} values are no numbers, such as {shown}"
         )
-    elif len(others) > _TOLD_APART:
-        notes.append(f"{the_column} holds {len(others):,} different words; the {_TOLD_APART} most frequent count")
+    elif len(others) > MOST_CATEGORIES:
+        notes.append(f"{the_column} holds {len(others):,} different words; the {MOST_CATEGORIES} most frequent count")
     return np.array([text if text.strip() else None for text in texts], object)[codes]
 
 

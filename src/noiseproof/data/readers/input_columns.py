@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from noiseproof.data.readers.base import ReadingOptions
 from noiseproof.data.readers.column_names import role_of_name
-from noiseproof.data.readers.dates import to_days
+from noiseproof.data.readers.dates import names_date, to_days
 from noiseproof.data.readers.listing import PICTURE_ENDINGS
 from noiseproof.data.readers.numbers import is_missing, to_numbers, without_unit
 from noiseproof.data.readers.table import Column, Roles, Table
@@ -201,13 +201,7 @@ def _is_date(column: Column) -> bool:
     if column.numbers is not None:
         return False
     known = [text.strip() for text in column.different if text.strip()][:200]
-    return bool(known) and all(map(_names_date, known))
-
-
-def _names_date(text: str) -> bool:
-    words, numbers = re.findall(r"[A-Za-z]+", text), re.findall(r"\d+", text)
-    year = any(re.fullmatch(r"(19|20)\d\d", number) for number in numbers)
-    return len(text) <= 40 and year and len(numbers) >= 3 and len(words) <= 4 and max(map(len, words), default=0) <= 9
+    return bool(known) and all(map(names_date, known))
 
 
 def _is_words(column: Column) -> bool:

@@ -41,7 +41,6 @@ _POINT = re.compile(
 _COMMA = re.compile(
     rf"[+-]?(?:\d+,?\d*|,\d+|[1-9]\d{{0,2}}(?:[.' \u00a0\u202f]\d{{3}})+(?:,\d+)?){_EXPONENT}\Z", re.ASCII
 )
-_INFINITE = re.compile(r"[+-]?inf(inity)?\Z", re.IGNORECASE)
 
 
 def is_missing(text: str) -> bool:
